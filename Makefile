@@ -1,0 +1,39 @@
+# Everything a person does in this folder. The environment is made by deploy/setup.py and shared by all targets.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell command -v $(name))) python3)
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help serve test check format lock clean setup setup-tests
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+serve: setup ## set up, start a cluster on this machine and serve the bundled model; Ctrl-C stops it
+	@exec $(BIN)/xinfer start --foreground --launch tiny-chat
+
+test: setup-tests check ## set up, check and run the whole suite, the real engine included
+	@exec $(BIN)/pytest
+
+check: setup-tests ## formatting, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: setup-tests ## put the code in form
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+lock: setup-tests ## resolve the dependencies anew into deploy/locks/
+	@$(BIN)/python deploy/lock.py
+
+clean: ## remove the environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@$(PYTHON) deploy/setup.py
+
+setup-tests:
+	@$(PYTHON) deploy/setup.py --with-tests

@@ -1,0 +1,115 @@
+"""The supervisor as one ASGI application, and as the Serve application that runs it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+
+from ray import serve
+from ray.serve import Application
+from starlette.exceptions import HTTPException
+from starlette.routing import Router
+
+from supervisor import catalog_api
+from supervisor.asgi import Receive, Scope, Send, send_json
+from supervisor.body import ClientGone
+from supervisor.cluster_api import ClusterApi
+from supervisor.inference import Inference
+from supervisor.models_api import ModelsApi
+from supervisor.requests import CHAT, COMPLETIONS
+from supervisor.routes import Routes
+from supervisor.upstream import Upstream
+from xinfer.errors import InternalError, MethodNotAllowed, NotFound, XinferError
+from xinfer.settings import GatewaySettings
+
+_log = logging.getLogger("ray.serve")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_MAX_ONGOING = 100_000
+
+
+class Supervisor:
+    """Completions go straight to the data plane, everything else to Starlette's routes. All errors leave through here."""
+
+    def __init__(self, settings: GatewaySettings, *, allow_fake: bool = False) -> None:
+        self._settings, self._allow_fake = settings, allow_fake
+        self._routes = Routes()
+        self._control = self._build_control()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's entry."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._upstream = Upstream(self._settings)
+                self._inference = Inference(self._settings, self._routes, self._upstream)
+                await self._routes.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._routes.stop()
+                await self._upstream.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = _request_id(scope)
+        try:
+            if scope["path"] in (CHAT, COMPLETIONS) and scope["method"] == "POST":
+                await self._inference.serve(scope, receive, send, request_id)
+            else:
+                await self._control({**scope, "app": self}, receive, send)
+        except ClientGone:
+            return
+        except XinferError as error:
+            await _refuse(send, error, request_id)
+        except HTTPException as error:
+            await _refuse(send, _routing_error(error), request_id)
+        except Exception:
+            _log.exception("request %s failed", request_id)
+            sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
+            await _refuse(send, InternalError(sentence), request_id)
+
+    def _build_control(self) -> Router:
+        models = ModelsApi(self._settings, self._routes, allow_fake=self._allow_fake)
+        return Router([*catalog_api.paths(), *models.paths(), *ClusterApi(self._routes).paths()])
+
+
+async def _refuse(send: Send, error: XinferError, request_id: str) -> None:
+    await send_json(send, error.status, error.body(), error.headers() | {"x-request-id": request_id})
+
+
+def _routing_error(error: HTTPException) -> XinferError:
+    """Starlette's own refusals."""
+    if error.status_code == 405:
+        return MethodNotAllowed("This route does not take this method.")
+    return NotFound("There is no such route.")
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's ``X-Request-Id`` if it is one, for the logs and the echo; never a key to anything."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given.decode() if _REQUEST_ID.match(given) else uuid.uuid4().hex
+
+
+def build(settings: GatewaySettings, *, replicas: int = 1, allow_fake: bool = False) -> Application:
+    """The Serve application of ``replicas`` supervisors."""
+
+    def make() -> Supervisor:
+        return Supervisor(settings, allow_fake=allow_fake)
+
+    deployment = serve.deployment(
+        serve.ingress(make)(),
+        name="supervisor",
+        num_replicas=replicas,
+        ray_actor_options={"num_cpus": 0},
+        max_ongoing_requests=_MAX_ONGOING,
+        health_check_period_s=5,
+        health_check_timeout_s=10,
+    )
+    return deployment.bind()

@@ -1,0 +1,57 @@
+"""Brings up xinfer's parts on a Ray node that has just started: ``python -m supervisor.boot``, with the options as JSON.
+
+Prints one JSON object per step; the command line shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+
+from supervisor.app import build
+from supervisor.registry.actor import Registry
+from xinfer.cluster.options import BootOptions
+from xinfer.names import NAMESPACE, REGISTRY, SUPERVISOR_APP
+from xinfer.settings import EngineSettings, GatewaySettings
+
+_ON_HEAD = {"node:__internal_head__": 0.001}
+_REGISTRY_CALLS = 10_000
+
+
+def boot(options: BootOptions) -> None:
+    """Registry first, then Serve with its HAProxy, then the supervisors; returns when they answer."""
+    _say("connecting to Ray")
+    ray.init(address=options.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level="WARNING")
+    _say("starting the registry")
+    _start_registry()
+    _say("starting Ray Serve and HAProxy")
+    serve.start(proxy_location="EveryNode", http_options=HTTPOptions(host=options.host, port=options.port))
+    _say("starting the supervisor")
+    app = build(GatewaySettings(), replicas=options.supervisors, allow_fake=options.allow_fake)
+    serve.run(app, name=SUPERVISOR_APP, route_prefix="/")
+
+
+def _start_registry() -> None:
+    """Detached, restarted by Ray whenever it dies, on the head because its file is there."""
+    actor = ray.remote(Registry).options(
+        name=REGISTRY,
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=-1,
+        max_concurrency=_REGISTRY_CALLS,
+        num_cpus=0,
+        resources=_ON_HEAD,
+    )
+    ray.get(actor.remote(EngineSettings()).watch.remote(0, 0.0))
+
+
+def _say(step: str) -> None:
+    print(json.dumps({"step": step}), flush=True)
+
+
+if __name__ == "__main__":
+    boot(BootOptions.parse(sys.argv[1]))

@@ -1,0 +1,97 @@
+"""REST: the cluster itself."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import ray
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from supervisor.routes import Routes
+from xinfer import __version__
+from xinfer.messages import ReplicaReport
+
+
+class ClusterApi:
+    """Handlers that tell of nodes and versions."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+        self._started = time.time()
+
+    def paths(self) -> list[Route]:
+        """What this part serves."""
+        return [
+            Route("/health", self.health, methods=["GET"]),
+            Route("/status", self.status, methods=["GET"]),
+            Route("/v1/address", self.address, methods=["GET"]),
+            Route("/v1/cluster/auth", self.auth, methods=["GET"]),
+            Route("/v1/cluster/version", self.version, methods=["GET"]),
+            Route("/v1/cluster/info", self.info, methods=["GET"]),
+            Route("/v1/cluster/devices", self.devices, methods=["GET"]),
+            Route("/v1/supervisor", self.supervisor, methods=["GET"]),
+            Route("/v1/workers", self.workers, methods=["GET"]),
+        ]
+
+    async def health(self, request: Request) -> Response:
+        """Alive."""
+        return JSONResponse({"status": "ok"})
+
+    async def status(self, request: Request) -> Response:
+        """Uptime in seconds, and the nodes."""
+        uptime = int(time.time() - self._started)
+        return JSONResponse({"uptime": uptime, "workers": {node["NodeManagerAddress"]: _node(node) for node in _alive()}})
+
+    async def address(self, request: Request) -> Response:
+        """Ray's address, for nodes that join."""
+        return JSONResponse(ray.get_runtime_context().gcs_address)
+
+    async def auth(self, request: Request) -> Response:
+        """Whether clients have to send a key."""
+        return JSONResponse({"auth": False})
+
+    async def version(self, request: Request) -> Response:
+        """xinfer's version."""
+        return JSONResponse({"version": __version__, "full-revisionid": None, "ray": ray.__version__})
+
+    async def info(self, request: Request) -> Response:
+        """Every node; the supervisors' first."""
+        head = ray.get_runtime_context().gcs_address.rpartition(":")[0]
+        rows = [{"node_type": "Worker", "ip_address": n["NodeManagerAddress"], **_node(n)} for n in _alive()]
+        first = [{**row, "node_type": "Supervisor"} for row in rows if row["ip_address"] == head]
+        return JSONResponse(first + rows)
+
+    async def devices(self, request: Request) -> Response:
+        """The most GPUs that one node has."""
+        return JSONResponse(max((_node(node)["gpu_count"] for node in _alive()), default=0))
+
+    async def supervisor(self, request: Request) -> Response:
+        """Where the head is."""
+        return JSONResponse({"supervisor_ip": ray.get_runtime_context().gcs_address.rpartition(":")[0]})
+
+    async def workers(self, request: Request) -> Response:
+        """Which models have replicas on which node."""
+        return JSONResponse([{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()])
+
+    def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:
+        found: dict[str, list[ReplicaReport]] = {
+            uid: [r for r in route.replicas if r.node == node["NodeManagerAddress"]] for uid, route in self._routes.all.items()
+        }
+        return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _node(node: dict[str, Any]) -> dict[str, Any]:
+    resources = node["Resources"]
+    return {
+        "gpu_count": int(resources.get("GPU", 0)),
+        "cpu_count": int(resources.get("CPU", 0)),
+        "mem_total": int(resources.get("memory", 0)),
+        "status": "alive",
+    }

@@ -1,0 +1,198 @@
+"""From the body of a launch request to the record of a model."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from supervisor.thinking import check_thinking
+from xinfer.catalog import Catalog, Family, Selection, inspect_path
+from xinfer.errors import LaunchRefused
+from xinfer.messages import ModelSpec
+from xinfer.names import check_uid
+
+ENGINES = ("vllm", "fake")
+_OURS = frozenset(
+    "model served_model_name host port uds middleware revision quantization_config api_key root_path ssl_keyfile ssl_certfile "
+    "ssl_ca_certs headless api_server_count data_parallel_size".split()
+)
+"""Arguments of vLLM's server that xinfer sets itself or that would open another door."""
+_NOT_THE_ENGINES = frozenset({"download_hub", "request_limits", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"})
+
+
+class LaunchRequest(BaseModel):
+    """The body of ``POST /v1/models``, as Xinference's clients send it: unset fields come as null, other fields are the engine's."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    model_name: str | None = None
+    model_uid: str | None = None
+    model_type: str | None = "LLM"
+    model_engine: str | None = "vLLM"
+    model_size_in_billions: int | float | str | None = None
+    model_format: str | None = None
+    quantization: str | None = None
+    model_path: str | None = None
+    revision: str | None = None
+    context_length: int | None = Field(None, ge=1)
+    replica: int | None = Field(1, ge=1, le=1024)
+    n_worker: int | None = Field(1, ge=1, le=1)
+    n_gpu: int | float | str | None = "auto"
+    enable_thinking: bool | None = None
+    trust_remote_code: bool | None = False
+    envs: dict[str, str] | None = None
+    enable_virtual_env: bool | None = None
+    virtual_env_packages: list[str] | None = None
+    virtual_env_find_links: list[str] | None = None
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> LaunchRequest:
+        """Check ``body``; ``LaunchRefused`` names the first field that is wrong."""
+        try:
+            request = cls.model_validate(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise LaunchRefused(f"{field}: {first['msg']}", param=field) from None
+        request._refuse_what_is_not_here()
+        return request
+
+    @property
+    def engine(self) -> Literal["vllm", "fake"]:
+        """The engine asked for; vLLM if none is."""
+        name = (self.model_engine or "vllm").lower()
+        if name not in ENGINES:
+            raise LaunchRefused(f"There is no engine {self.model_engine!r}; xinfer runs models on vLLM.", param="model_engine")
+        return "fake" if name == "fake" else "vllm"
+
+    @property
+    def engine_args(self) -> dict[str, Any]:
+        """The fields that are the engine's; ``LaunchRefused`` for those that are xinfer's to set."""
+        given = {k.replace("-", "_"): v for k, v in (self.model_extra or {}).items() if v is not None}
+        if taken := sorted(_OURS & given.keys()):
+            raise LaunchRefused(f"xinfer sets {', '.join(taken)} itself; leave it out.", param=taken[0])
+        return given
+
+    def gpus(self, cluster_has_gpus: bool) -> float:
+        """GPUs per replica. ``auto`` is one where there are any, ``none`` and null are the CPU."""
+        if self.n_gpu == "auto":
+            return 1 if cluster_has_gpus else 0
+        if self.n_gpu in (None, "none", "None", "null"):
+            return 0
+        try:
+            count = float(self.n_gpu or 0)
+        except ValueError:
+            count = -1
+        if count < 0 or (count > 1 and not count.is_integer()):
+            raise LaunchRefused(
+                f"n_gpu={self.n_gpu!r}: expected 'auto', 'none', a whole number, or a share between 0 and 1.", param="n_gpu"
+            )
+        return count
+
+    def _refuse_what_is_not_here(self) -> None:
+        if not self.model_name and not self.model_path:
+            raise LaunchRefused("Say which model: model_name (see `xinfer models`) or model_path.", param="model_name")
+        if (self.model_type or "LLM").upper() != "LLM":
+            raise LaunchRefused(f"xinfer serves language models; model_type={self.model_type!r} is none.", param="model_type")
+        given = self.model_extra or {}
+        for name in sorted(_NOT_THE_ENGINES & given.keys()):
+            if given[name] is not None:
+                raise LaunchRefused(f"{name} is not supported by xinfer; leave it out.", param=name)
+            del given[name]
+
+
+def resolve(request: LaunchRequest, *, uids: Collection[str], cluster_has_gpus: bool) -> ModelSpec:
+    """The record of what ``request`` asks for. Reads the model's own files where the catalog does not know it: call it in a thread.
+
+    Raises ``LaunchRefused`` or ``ThinkingNotSupported``.
+    """
+    known = _from_path(request) if request.model_path else _from_catalog(request)
+    uid = check_uid(request.model_uid) if request.model_uid else _free_uid(known.name, uids)
+    spec = replace(
+        known,
+        uid=uid,
+        revision=request.revision,
+        context_length=request.context_length,
+        enable_thinking=request.enable_thinking,
+        engine=request.engine,
+        engine_args={**known.engine_args, **request.engine_args} if request.engine == "vllm" else request.engine_args,
+        env=request.envs or {},
+        replicas=request.replica or 1,
+        gpus=request.gpus(cluster_has_gpus),
+        trust_remote_code=bool(request.trust_remote_code),
+        created_at=time.time(),
+    )
+    if request.enable_thinking is not None and "chat" in spec.abilities:
+        check_thinking(request.enable_thinking, spec)
+    return spec
+
+
+def _from_catalog(request: LaunchRequest) -> ModelSpec:
+    size = request.model_size_in_billions
+    name = str(request.model_name)
+    return _of_selection(Catalog.load().select(name, size, request.model_format, request.quantization))
+
+
+def _of_selection(selection: Selection) -> ModelSpec:
+    return replace(
+        _of_family(selection.family),
+        path=str(selection.path),
+        format=selection.spec.format,
+        quantization=selection.quantization,
+        size_in_billions=selection.spec.size_in_billions,
+    )
+
+
+def _of_family(family: Family) -> ModelSpec:
+    return ModelSpec(
+        uid="",
+        name=family.name,
+        path="",
+        usual_context_length=family.context_length,
+        abilities=tuple(family.abilities),
+        languages=tuple(family.languages),
+        description=family.description,
+        thinking=family.thinking_switch(),
+        reasoning_parser=family.reasoning_parser,
+        tool_parser=family.tool_parser,
+        engine_args=dict(family.engine_args),
+    )
+
+
+def _from_path(request: LaunchRequest) -> ModelSpec:
+    """A model in a folder or on the hub: the facts of the family it is named after, else those in its own files."""
+    path = str(request.model_path)
+    families = Catalog.load().families
+    described = {
+        "path": path,
+        "format": request.model_format or "pytorch",
+        "quantization": request.quantization,
+        "size_in_billions": None if request.model_size_in_billions is None else str(request.model_size_in_billions),
+    }
+    traits = inspect_path(path, request.revision)
+    if request.model_name in families:
+        return replace(_of_family(families[request.model_name]), **described)
+    return ModelSpec(
+        uid="",
+        name=request.model_name or _name_of(path),
+        usual_context_length=traits.context_length,
+        abilities=traits.abilities,
+        thinking=traits.thinking,
+        reasoning_parser=traits.reasoning_parser,
+        tool_parser=traits.tool_parser,
+        **described,
+    )
+
+
+def _name_of(path: str) -> str:
+    return path.rstrip("/").rsplit("/", 1)[-1] or "model"
+
+
+def _free_uid(name: str, uids: Collection[str]) -> str:
+    uid = check_uid(name)
+    return uid if uid not in uids else check_uid(f"{name[:90]}-{secrets.token_hex(4)}")

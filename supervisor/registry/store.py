@@ -1,0 +1,41 @@
+"""Desired state on disk: the models that people asked for, in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from xinfer.messages import ModelSpec
+
+_SPEC = TypeAdapter(ModelSpec)
+_SCHEMA = "CREATE TABLE IF NOT EXISTS models (uid TEXT PRIMARY KEY, spec TEXT NOT NULL)"
+
+
+class Store:
+    """Keeps launches until they are terminated. Every call is on disk when it returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute(_SCHEMA)
+
+    def save(self, spec: ModelSpec) -> None:
+        """Record that ``spec`` should run."""
+        self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", (spec.uid, _SPEC.dump_json(spec).decode()))
+
+    def forget(self, uid: str) -> None:
+        """Record that it should not; unknown is fine."""
+        self._db.execute("DELETE FROM models WHERE uid = ?", (uid,))
+
+    def load(self) -> list[ModelSpec]:
+        """Everything that should run, oldest launch first."""
+        specs = [_SPEC.validate_json(text) for (text,) in self._db.execute("SELECT spec FROM models")]
+        return sorted(specs, key=lambda spec: spec.created_at)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,140 @@
+"""How models look on the wire: the shapes of Xinference's contract, with what more xinfer knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xinfer.messages import ModelState, ReplicaReport, ReplicaStage, Route
+
+_STATUS = {
+    ModelState.PENDING: "CREATING",
+    ModelState.LAUNCHING: "LOADING",
+    ModelState.READY: "READY",
+    ModelState.TERMINATING: "TERMINATING",
+    ModelState.FAILED: "ERROR",
+}
+
+
+def describe(route: Route) -> dict[str, Any]:
+    """One model, as ``GET /v1/models/{uid}`` gives it."""
+    spec = route.spec
+    return {
+        "model_type": "LLM",
+        "model_name": spec.name,
+        "model_uid": spec.uid,
+        "model_lang": list(spec.languages),
+        "model_ability": list(spec.abilities),
+        "model_description": spec.description,
+        "model_format": spec.format,
+        "model_size_in_billions": _size(spec.size_in_billions),
+        "model_family": spec.name,
+        "quantization": spec.quantization or "none",
+        "multimodal_projector": None,
+        "model_hub": "huggingface",
+        "model_engine": "vLLM" if spec.engine == "vllm" else spec.engine,
+        "revision": spec.revision,
+        "context_length": route.context_length or 0,
+        "enable_thinking": spec.enable_thinking,
+        "thinking": spec.thinking.mode.value,
+        "address": next((r.address for r in route.targets), None),
+        "accelerators": sorted({gpu for r in route.replicas for gpu in r.gpu_ids}),
+        "replica": spec.replicas,
+        "n_worker": 1,
+        "n_gpu": spec.gpus,
+        "status": _STATUS[route.state],
+    }
+
+
+def list_item(route: Route) -> dict[str, Any]:
+    """One model in the list that OpenAI's and Xinference's clients both read."""
+    head = {"id": route.spec.uid, "object": "model", "created": int(route.spec.created_at), "owned_by": "xinfer"}
+    return head | describe(route)
+
+
+def progress(route: Route) -> dict[str, Any]:
+    """How far a launch has come; ``progress`` from 0 to 1 is the mean over the replicas asked for."""
+    replicas = [_replica_progress(route, number, report) for number, report in enumerate(_padded(route))]
+    ready = route.state is ModelState.READY
+    stage = "failed" if route.state is ModelState.FAILED else _slowest(route).value
+    return {
+        "progress": 1.0 if ready else round(sum(r["progress"] for r in replicas) / len(replicas), 3),
+        "stage": "ready" if ready else stage,
+        "replicas": replicas,
+        "error": route.reason if route.state is ModelState.FAILED else None,
+    }
+
+
+def instance(route: Route) -> dict[str, Any]:
+    """One model, as ``GET /v1/models/instances`` gives it."""
+    spec = route.spec
+    return {
+        "model_name": spec.name,
+        "model_uid": spec.uid,
+        "model_version": f"{spec.name}--{spec.size_in_billions}B--{spec.format}--{spec.quantization or 'none'}",
+        "model_ability": list(spec.abilities),
+        "replica": spec.replicas,
+        "status": _STATUS[route.state],
+        "instance_created_ts": int(spec.created_at),
+        "n_worker": 1,
+        "replica_statuses": replicas(route),
+    }
+
+
+def replicas(route: Route) -> list[dict[str, Any]]:
+    """The replicas of one model that have reported, and, if its launch failed, why."""
+    seen = [_replica_status(route, number, report) for number, report in enumerate(route.replicas)]
+    if route.state is ModelState.FAILED and not seen:
+        seen = [_replica_status(route, 0, None)]
+    return seen
+
+
+def _replica_status(route: Route, number: int, report: ReplicaReport | None) -> dict[str, Any]:
+    failed = route.state is ModelState.FAILED
+    ready = report is not None and report.stage is ReplicaStage.READY
+    return {
+        "replica_id": number,
+        "replica_uid": report.replica if report else None,
+        "replica_model_uid": f"{route.spec.uid}-rep{number}",
+        "worker_address": report.node if report else None,
+        "model_address": report.address if report else None,
+        "accelerators": list(report.gpu_ids) if report else [],
+        "gpu_idx": [int(gpu) for gpu in report.gpu_ids if gpu.isdigit()] if report else [],
+        "status": "ERROR" if failed else "READY" if ready else "LOADING",
+        "model_state": report.stage.value if report else "failed",
+        "created_ts": int(report.created_at) if report else int(route.spec.created_at),
+        "error_message": route.reason if failed else None,
+    }
+
+
+def _padded(route: Route) -> list[ReplicaReport | None]:
+    missing = max(0, route.spec.replicas - len(route.replicas))
+    return [*route.replicas, *[None] * missing]
+
+
+def _replica_progress(route: Route, number: int, report: ReplicaReport | None) -> dict[str, Any]:
+    stage = report.stage if report else ReplicaStage.PLACING
+    if route.state is ModelState.FAILED:
+        stage = ReplicaStage.FAILED
+    return {
+        "replica_id": number,
+        "replica_model_uid": f"{route.spec.uid}-rep{number}",
+        "progress": stage.progress,
+        "stage": stage.value,
+        "info": report.info if report else "",
+        "updated_at": report.updated_at if report else route.spec.created_at,
+    }
+
+
+def _slowest(route: Route) -> ReplicaStage:
+    stages = [report.stage if report else ReplicaStage.PLACING for report in _padded(route)]
+    return min(stages, key=lambda stage: stage.progress)
+
+
+def _size(text: str | None) -> int | float | str | None:
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number

@@ -1,0 +1,182 @@
+"""``launch``: what it sends, how it waits, how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import Result
+from rich.console import Console
+
+from tests.client.scripted_server import Answer, ScriptedServer
+from xinfer import errors
+from xinfer.cli import engine_options
+from xinfer.cli.bars import Bars
+
+Run = Callable[..., Result]
+
+
+def report(stage: str, progress: float = 0.5, error: str | None = None) -> Answer:
+    replica = {"replica_id": 0, "replica_model_uid": "m-rep0", "progress": progress, "stage": stage, "info": ""}
+    return Answer({"progress": progress, "stage": stage, "replicas": [replica], "error": error})
+
+
+@pytest.fixture(autouse=True)
+def launchable(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xinfer.cli.progress.POLL_PERIOD_S", 0.001)
+    server.reply("POST", "/v1/models", {"model_uid": "m"})
+    pending = Answer({"progress": 0, "stage": "pending", "replicas": [], "error": None})
+    server.answer("GET", "/v1/models/m/progress", pending, report("loading"), report("loading"), report("ready", 1))
+
+
+def sent(server: ScriptedServer) -> dict[str, Any]:
+    launch = next(asked for asked in server.asked if (asked.method, asked.path) == ("POST", "/v1/models"))
+    assert launch.params == {"wait_ready": "false"}
+    return {key: value for key, value in launch.body.items() if value is not None}
+
+
+DEFAULTS = {
+    "model_name": "q",
+    "model_type": "LLM",
+    "model_engine": "vLLM",
+    "replica": 1,
+    "n_worker": 1,
+    "n_gpu": "auto",
+}
+
+
+@pytest.mark.parametrize(
+    ("args", "more"),
+    [
+        (["q"], {}),
+        (["-n", "q"], {}),
+        (["-n", "q", "-u", "x", "-s", "8", "-f", "awq", "-q", "Int4", "-r", "2"],)
+        + (
+            {
+                "model_uid": "x",
+                "model_size_in_billions": "8",
+                "model_format": "awq",
+                "quantization": "Int4",
+                "replica": 2,
+            },
+        ),
+        (["q", "--n-gpu", "0.5"], {"n_gpu": 0.5}),
+        (["q", "--n-gpu", "2"], {"n_gpu": 2}),
+        (["q", "-mp", "org/name"], {"model_path": "org/name"}),
+        (["q", "--enable-thinking"], {"enable_thinking": True}),
+        (["q", "--enable-thinking", "false"], {"enable_thinking": False}),
+        (["q", "--no-enable-thinking"], {"enable_thinking": False}),
+        (["q", "--trust-remote-code", "true"], {"trust_remote_code": True}),
+        (["q", "--context-length", "512"], {"context_length": 512}),
+        (["q", "-ev", "A", "1", "--env", "B", "2"], {"envs": {"A": "1", "B": "2"}}),
+        (
+            ["q", "--max-num-seqs", "8", "-r", "2", "--enforce-eager"],
+            {"max_num_seqs": 8, "enforce_eager": True, "replica": 2},
+        ),
+        (["-n", "q", "--seed", "-1", "--gpu_memory_utilization=0.5"], {"seed": -1, "gpu_memory_utilization": 0.5}),
+        (["q", "--worker-ip", "10.0.0.1", "--gpu-idx", "[0,1]"], {"worker_ip": "10.0.0.1", "gpu_idx": [0, 1]}),
+    ],
+)
+def test_what_it_sends(run: Run, server: ScriptedServer, args: list[str], more: dict[str, Any]) -> None:
+    result = run("launch", *args)
+    assert result.exit_code == 0, result.output
+    assert sent(server) == {**DEFAULTS, **more}
+
+
+def test_no_gpu_is_null(run: Run, server: ScriptedServer) -> None:
+    run("launch", "q", "--n-gpu", "none")
+    assert server.asked[0].body["n_gpu"] is None
+
+
+def test_a_folder_needs_no_name_and_is_sent_in_full(
+    run: Run, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run("launch", "--model-path", "mine")
+    assert (sent(server)["model_name"], sent(server)["model_path"]) == ("mine", str(tmp_path / "mine"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("-0.5", -0.5),
+        ("True", True),
+        ("false", False),
+        ("none", None),
+        ('{"a": 1}', {"a": 1}),
+        ("fp8", "fp8"),
+    ],
+)
+def test_values_of_engine_options(text: str, value: Any) -> None:
+    assert engine_options.parse(["q", "--some-key", text]) == ("q", {"some_key": value})
+
+
+def test_an_engine_option_that_is_no_json_is_a_misuse() -> None:
+    with pytest.raises(click.UsageError, match="Not JSON"):
+        engine_options.value("{a}")
+
+
+def test_it_waits_and_says_what_is_next(run: Run, server: ScriptedServer) -> None:
+    result = run("launch", "q")
+    assert result.stdout == 'Model uid: m\nTry it: xinfer chat m "Hello"\n'
+    assert result.stderr.splitlines() == ["m: pending", "m-rep0: loading", "m-rep0: ready"]
+
+
+def test_json_is_one_object(run: Run) -> None:
+    assert json.loads(run("launch", "q", "--json").stdout) == {"model_uid": "m", "ready": True}
+
+
+def test_it_need_not_wait(run: Run, server: ScriptedServer) -> None:
+    assert run("launch", "q", "--no-wait").stdout.startswith("Model uid: m\n")
+    assert json.loads(run("launch", "q", "--no-wait", "--json").stdout) == {"model_uid": "m", "ready": False}
+    assert {asked.path for asked in server.asked} == {"/v1/models"}
+
+
+def test_a_failed_launch(run: Run, server: ScriptedServer) -> None:
+    server.answer("GET", "/v1/models/m/progress", report("loading"), report("failed", 0, "CUDA out of\nmemory"))
+    result = run("launch", "q", "--json")
+    assert result.exit_code == 1
+    assert "Error: CUDA out of memory." in result.stderr.splitlines()[-1]
+    assert json.loads(result.stdout) == {"model_uid": "m", "ready": False, "error": "CUDA out of\nmemory"}
+
+
+def test_a_launch_that_somebody_else_cancelled(run: Run, server: ScriptedServer) -> None:
+    gone = errors.ModelNotFound("No model 'm'.")
+    server.answer("GET", "/v1/models/m/progress", report("loading"), Answer(gone.body(), 404))
+    result = run("launch", "q")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "cancelled" in result.stderr
+
+
+def test_ctrl_c_cancels(run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    server.reply("POST", "/v1/models/m/cancel", None)
+    result = run("launch", "q")
+    assert (result.exit_code, server.asked[-1].path) == (1, "/v1/models/m/cancel")
+    assert "cancelled" in result.stderr
+
+
+def test_bars_follow_the_replicas() -> None:
+    screen = io.StringIO()
+    replicas = [
+        {"replica_model_uid": f"m-rep{n}", "progress": 0.5, "stage": "loading", "info": "[weights]"} for n in (0, 1)
+    ]
+    with Bars("m", Console(file=screen, force_terminal=True, width=100)) as bars:
+        bars.show({"progress": 0, "stage": "pending", "replicas": []})
+        bars.show({"progress": 0.5, "stage": "loading", "replicas": replicas})
+    last = screen.getvalue().split("m-rep0")[-1]
+    assert "m-rep1" in last
+    assert "50%" in last
+    assert "loading [weights]" in last
+    assert "pending" not in last

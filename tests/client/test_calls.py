@@ -1,0 +1,176 @@
+"""What each method sends and what it makes of the reply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.client.scripted_server import ScriptedServer
+from xinfer.client import _calls
+from xinfer.errors import AbilityNotSupported
+
+CALLS = [
+    ("terminate_model", ("m",), {}, "DELETE", "/v1/models/m", {}, None, None),
+    ("describe_model", ("m",), {}, "GET", "/v1/models/m", {}, {"replica": 1}, {"replica": 1}),
+    ("get_launch_model_progress", ("m",), {}, "GET", "/v1/models/m/progress", {}, {"progress": 0.5}, {"progress": 0.5}),
+    ("cancel_launch_model", ("m",), {}, "POST", "/v1/models/m/cancel", {}, None, None),
+    ("get_instance_info", ("n", None), {}, "GET", "/v1/models/instances", {"model_name": "n"}, [], []),
+    ("get_instance_info", (), {"model_uid": "u"}, "GET", "/v1/models/instances", {"model_uid": "u"}, [], []),
+    ("list_model_registrations", ("LLM",), {}, "GET", "/v1/model_registrations/LLM", {"detailed": "false"}, [], []),
+    ("list_model_registrations", ("LLM", True), {}, "GET", "/v1/model_registrations/LLM", {"detailed": "true"}, [], []),
+    ("get_model_registration", ("LLM", "q"), {}, "GET", "/v1/model_registrations/LLM/q", {}, {}, {}),
+    ("query_engine_by_model_name", ("q",), {}, "GET", "/v1/engines/LLM/q", {}, {}, {}),
+    ("query_engine_by_model_name", ("q", None), {}, "GET", "/v1/engines/q", {}, {}, {}),
+    ("vllm_models", (), {}, "GET", "/v1/models/vllm-supported", {}, {"chat": []}, {"chat": []}),
+    ("families", (), {}, "GET", "/v1/models/families", {}, {"chat": []}, {"chat": []}),
+    ("get_workers_info", (), {}, "GET", "/v1/workers", {}, [], []),
+    ("get_supervisor_info", (), {}, "GET", "/v1/supervisor", {}, {}, {}),
+    ("cluster_info", (), {"detailed": True}, "GET", "/v1/cluster/info", {"detailed": "true"}, [], []),
+    ("status", (), {}, "GET", "/status", {}, {"uptime": 1}, {"uptime": 1}),
+    ("abort_cluster", (), {}, "DELETE", "/v1/clusters", {}, {"result": True}, {"result": True}),
+    ("list_models", (), {}, "GET", "/v1/models", {}, {"data": [{"id": "a"}]}, {"a": {"id": "a"}}),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "method", "path", "params", "reply", "value"), CALLS)
+def test_a_method_is_one_request(
+    client: Any,
+    server: ScriptedServer,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    method: str,
+    path: str,
+    params: dict[str, str],
+    reply: Any,
+    value: Any,
+) -> None:
+    server.reply(method, path, reply)
+    assert getattr(client, name)(*args, **kwargs) == value
+    assert [(asked.method, asked.path, asked.params) for asked in server.asked] == [(method, path, params)]
+    assert "authorization" not in server.asked[0].headers
+
+
+def test_a_slash_at_the_end_of_the_address_does_not_matter(make_client: Any, server: ScriptedServer) -> None:
+    server.reply("GET", "/status", {})
+    client = make_client(server.url + "/")
+    assert client.status() == {}
+    assert client.base_url == server.url
+
+
+def test_an_address_without_a_scheme_is_refused(make_client: Any) -> None:
+    with pytest.raises(ValueError, match="expected http://host:port"):
+        make_client("localhost:9997")
+
+
+def test_uids_are_quoted(client: Any, server: ScriptedServer) -> None:
+    server.reply("GET", "/v1/models/a%2Fb%20c%25%3Fd/progress", {})
+    client.get_launch_model_progress("a/b c%?d")
+    assert server.asked[0].target == "/v1/models/a%2Fb%20c%25%3Fd/progress"
+
+
+def test_launch_sends_every_named_field_and_passes_the_rest_on(client: Any, server: ScriptedServer) -> None:
+    server.reply("POST", "/v1/models", {"model_uid": "u"})
+    uid = client.launch_model("q", "LLM", "vLLM", "u", 0.6, "pytorch", "none", 2, max_num_seqs=8, enable_thinking=True)
+    assert uid == "u"
+    assert server.asked[0].params == {}
+    assert server.asked[0].body == {
+        "model_name": "q",
+        "model_type": "LLM",
+        "model_engine": "vLLM",
+        "model_uid": "u",
+        "model_size_in_billions": "0.6",
+        "model_format": "pytorch",
+        "quantization": "none",
+        "replica": 2,
+        "n_worker": 1,
+        "n_gpu": "auto",
+        "peft_model_config": None,
+        "request_limits": None,
+        "worker_ip": None,
+        "gpu_idx": None,
+        "replica_config": None,
+        "model_path": None,
+        "enable_thinking": True,
+        "enable_virtual_env": None,
+        "virtual_env_packages": None,
+        "envs": None,
+        "virtual_env_find_links": None,
+        "max_num_seqs": 8,
+    }
+
+
+def test_wait_ready_travels_in_the_query(client: Any, server: ScriptedServer) -> None:
+    server.reply("POST", "/v1/models", {"model_uid": "u"})
+    client.launch_model("q", wait_ready=False)
+    assert server.asked[0].params == {"wait_ready": "false"}
+    assert "wait_ready" not in server.asked[0].body
+
+
+@pytest.mark.parametrize(("size", "sent"), [(8, 8), (8.0, 8), (1.8, "1.8"), ("1_8", "1_8"), (None, None)])
+def test_sizes(size: Any, sent: Any) -> None:
+    assert (_calls.launch_model("q", model_size_in_billions=size).body or {})["model_size_in_billions"] == sent
+
+
+def test_generate(client: Any, server: ScriptedServer) -> None:
+    server.reply("POST", "/v1/completions", {"choices": [{"text": "x"}]})
+    reply = client.get_model("m").generate("Once", {"max_tokens": 3})
+    assert reply == {"choices": [{"text": "x"}]}
+    assert server.asked[-1].body == {"model": "m", "prompt": "Once", "max_tokens": 3}
+
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "more"),
+    [
+        ((), {}, {}),
+        (([{"type": "function"}],), {}, {"tools": [{"type": "function"}]}),
+        ((None, False), {}, {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}}),
+        ((None, None, {"seed": 1}), {}, {"seed": 1}),
+        (
+            (None, True),
+            {"generate_config": {"chat_template_kwargs": {"a": 1, "thinking": False}}},
+            {"chat_template_kwargs": {"a": 1, "enable_thinking": True, "thinking": True}},
+        ),
+        (
+            (None, True),
+            {"generate_config": {"chat_template_kwargs": '{"a": 1}'}},
+            {"chat_template_kwargs": {"a": 1, "enable_thinking": True, "thinking": True}},
+        ),
+        (
+            (None, True),
+            {"generate_config": {"chat_template_kwargs": "junk"}},
+            {"chat_template_kwargs": {"enable_thinking": True, "thinking": True}},
+        ),
+        (
+            (None, True),
+            {"generate_config": {"chat_template_kwargs": [1]}},
+            {"chat_template_kwargs": {"enable_thinking": True, "thinking": True}},
+        ),
+    ],
+)
+def test_chat(
+    client: Any, server: ScriptedServer, args: tuple[Any, ...], kwargs: dict[str, Any], more: dict[str, Any]
+) -> None:
+    server.reply("POST", "/v1/chat/completions", {"choices": []})
+    assert client.get_model("m").chat(MESSAGES, *args, **kwargs) == {"choices": []}
+    assert server.asked[-1].body == {"model": "m", "messages": MESSAGES, **more}
+
+
+def test_the_callers_config_is_left_alone(client: Any, server: ScriptedServer) -> None:
+    server.reply("POST", "/v1/chat/completions", {})
+    config = {"chat_template_kwargs": {"a": 1}}
+    client.get_model("m").chat(MESSAGES, enable_thinking=True, generate_config=config)
+    assert config == {"chat_template_kwargs": {"a": 1}}
+
+
+def test_the_handle_follows_the_abilities(client: Any, server: ScriptedServer) -> None:
+    assert hasattr(client.get_model("m"), "chat")
+    server.reply("GET", "/v1/models/g", {"model_type": "LLM", "model_ability": ["generate"]})
+    assert not hasattr(client.get_model("g"), "chat")
+    server.reply("GET", "/v1/models/e", {"model_type": "embedding", "model_ability": []})
+    with pytest.raises(AbilityNotSupported):
+        client.get_model("e")

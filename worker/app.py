@@ -1,0 +1,33 @@
+"""The Serve application of one model: what ``xinfer.names.WORKER_APP`` names."""
+
+from __future__ import annotations
+
+from ray import serve
+from ray.serve import Application
+
+from worker.replica import EngineReplica
+from xinfer.messages import ModelSpec
+from xinfer.settings import EngineSettings
+
+_NO_REQUESTS = 1  # none comes through Serve; the engine's own server takes them
+
+
+def build(spec: ModelSpec, settings: EngineSettings) -> Application:
+    """The application whose replicas are the workers of ``spec``.
+
+    A replica takes ``spec.gpus`` GPUs from Ray. Its constructor is tried once per replica: whether a failed start is tried again
+    is the registry's decision.
+    """
+    deployment = serve.deployment(
+        EngineReplica,
+        name="worker",
+        num_replicas=spec.replicas,
+        ray_actor_options={"num_cpus": 0, "num_gpus": spec.gpus},
+        max_ongoing_requests=_NO_REQUESTS,
+        max_constructor_retry_count=1,
+        health_check_period_s=settings.health_period_s,
+        health_check_timeout_s=settings.health_timeout_s,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=settings.stop_grace_s + 5,
+    )
+    return deployment.bind(spec, settings)

@@ -1,0 +1,77 @@
+"""From a model's record to vLLM's command line and environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from xinfer.messages import ModelSpec
+from xinfer.settings import EngineSettings
+
+MIDDLEWARE = "worker.middleware.ContractMiddleware"
+_SHARE_OF_A_WHOLE_GPU = 0.92  # vLLM's own default for gpu_memory_utilization
+
+
+def engine_argv(spec: ModelSpec, host: str, port: int) -> list[str]:
+    """The command that serves ``spec`` on ``host:port``. Arguments given at launch win over those made here."""
+    arguments: dict[str, Any] = {
+        "model": spec.path,
+        "served_model_name": spec.uid,
+        "host": host,
+        "port": port,
+        "middleware": MIDDLEWARE,
+        "revision": spec.revision,
+        "max_model_len": spec.context_length,
+        "quantization": _quantization(spec),
+        "trust_remote_code": spec.trust_remote_code or None,
+        "reasoning_parser": spec.reasoning_parser,
+        "tool_call_parser": spec.tool_parser,
+        "enable_auto_tool_choice": True if spec.tool_parser else None,
+        "uvicorn_log_level": "warning",
+        **_gpu_arguments(spec),
+        **spec.engine_args,
+    }
+    return [sys.executable, "-m", "worker.engine_server", *flags(arguments)]
+
+
+def flags(arguments: Mapping[str, Any]) -> list[str]:
+    """``{"max_num_seqs": 64}`` as vLLM's flags: None is left out, booleans are ``--x`` or ``--no-x``, the rest is JSON or text."""
+    words: list[str] = []
+    for name, value in arguments.items():
+        flag = name.replace("_", "-")
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", json.dumps(value) if isinstance(value, (dict, list)) else str(value)]
+    return words
+
+
+def _quantization(spec: ModelSpec) -> str | None:
+    """vLLM reads the method from a quantized checkpoint's own config; only a load-time method has to be named."""
+    return "bitsandbytes" if spec.format == "bnb" else None
+
+
+def _gpu_arguments(spec: ModelSpec) -> dict[str, Any]:
+    if spec.gpus >= 2:
+        return {"tensor_parallel_size": int(spec.gpus)}
+    if 0 < spec.gpus < 1:
+        return {"gpu_memory_utilization": round(spec.gpus * _SHARE_OF_A_WHOLE_GPU, 3)}
+    return {}
+
+
+def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
+    """The environment of the engine's process: this one's, made quiet and bounded, then the operator's and the launch's own."""
+    cpu_only = {
+        "VLLM_CPU_KVCACHE_SPACE": f"{settings.cpu_kv_cache_gib:g}",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # bound to cores, two engines on one machine would sit on the same ones
+        "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // 2)),
+    }
+    defaults = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1", **(cpu_only if spec.gpus == 0 else {})}
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # Ray sets it to 1
+    operators = {name: inherited[name] for name in defaults if name in inherited}
+    return {**inherited, **defaults, **operators, **settings.extra_env, **spec.env}

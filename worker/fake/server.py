@@ -1,0 +1,177 @@
+"""The fake engine's process: ``python -m worker.fake.server HOST PORT UID CONTEXT_LENGTH BEHAVIOUR``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from worker.fake.behaviour import Behaviour, Fault
+from worker.middleware import ContractMiddleware
+from xinfer.lifetime import die_with_parent
+
+_FAULTS: dict[str, Fault] = {"!exit": "exit", "!hang": "hang", "!error": "error"}
+
+
+@dataclass
+class FakeEngine:
+    """One fake model: answers with counted words, keeps count of what runs and what was aborted."""
+
+    uid: str
+    context_length: int
+    behaviour: Behaviour
+    running: int = 0
+    served: int = 0
+    aborted: int = 0
+    last_body: dict[str, Any] = field(default_factory=dict)
+
+    def app(self) -> Starlette:
+        """Its HTTP server: the routes of vLLM's that xinfer uses, and ``/fake/state``."""
+        routes = [
+            Route("/health", self.health),
+            Route("/v1/models", self.models),
+            Route("/fake/state", self.state),
+            Route("/v1/chat/completions", self.generate, methods=["POST"]),
+            Route("/v1/completions", self.generate, methods=["POST"]),
+        ]
+        app = Starlette(routes=routes)
+        app.add_middleware(ContractMiddleware)
+        return app
+
+    async def health(self, request: Request) -> Response:
+        """As vLLM's."""
+        return PlainTextResponse("")
+
+    async def models(self, request: Request) -> Response:
+        """As vLLM's, the fields that a worker reads."""
+        return JSONResponse({"object": "list", "data": [{"id": self.uid, "max_model_len": self.context_length}]})
+
+    async def state(self, request: Request) -> Response:
+        """What it has done so far, and the body of the last request as it arrived."""
+        facts = {"running": self.running, "served": self.served, "aborted": self.aborted}
+        return JSONResponse({**facts, "last_body": self.last_body, "pid": os.getpid()})
+
+    async def generate(self, request: Request) -> Response:
+        """A chat or text completion, streamed or not."""
+        body = self.last_body = await request.json()
+        chat = "messages" in body
+        words = self._words(body, _prompt(body))
+        if body.get("stream"):
+            return StreamingResponse(self._stream(body, words, chat=chat), media_type="text/event-stream")
+        work = asyncio.ensure_future(_collect(words))
+        gone = asyncio.ensure_future(_gone(request))
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if not work.done():
+            work.cancel()
+            return Response(status_code=499)
+        answer = work.result()
+        return JSONResponse(_envelope(self.uid, chat=chat, streamed=False) | _answer(answer, chat=chat) | _usage(len(answer)))
+
+    async def _words(self, body: dict[str, Any], prompt: str) -> AsyncIterator[str]:
+        count = int(body.get("max_tokens") or self.behaviour.tokens)
+        fault = _FAULTS.get(prompt, self.behaviour.fault)
+        finished = False
+        self.running += 1
+        try:
+            await asyncio.sleep(self.behaviour.first_token_s)
+            for number in range(count):
+                if number >= self.behaviour.fault_after:
+                    await _strike(fault)
+                yield f"{number} "
+                await asyncio.sleep(self.behaviour.gap_s)
+            finished = True
+        finally:
+            self.running -= 1
+            self.served += finished
+            self.aborted += not finished
+
+    async def _stream(self, body: dict[str, Any], words: AsyncIterator[str], *, chat: bool) -> AsyncIterator[bytes]:
+        head = _envelope(self.uid, chat=chat, streamed=True)
+        count = 0
+        try:
+            async for word in words:
+                count += 1
+                yield _event(head | {"choices": [{"index": 0, **_piece(word, chat=chat), "finish_reason": None}]})
+            yield _event(head | {"choices": [{"index": 0, **_piece("", chat=chat), "finish_reason": "length"}]})
+            if (body.get("stream_options") or {}).get("include_usage"):
+                yield _event(head | {"choices": []} | _usage(count))
+        except RuntimeError as error:
+            yield _event({"error": {"message": str(error), "type": "InternalServerError", "code": 500}})
+        finally:
+            await words.aclose()  # type: ignore[attr-defined]
+        yield b"data: [DONE]\n\n"
+
+
+async def _strike(fault: Fault) -> None:
+    if fault == "exit":
+        os._exit(1)
+    if fault == "hang":
+        await asyncio.sleep(3600)
+    if fault == "error":
+        raise RuntimeError("a fault was asked for")
+
+
+async def _collect(words: AsyncIterator[str]) -> list[str]:
+    return [word async for word in words]
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _prompt(body: dict[str, Any]) -> str:
+    content = body["messages"][-1]["content"] if "messages" in body else body.get("prompt", "")
+    return content if isinstance(content, str) else ""
+
+
+def _event(payload: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(payload)}\n\n".encode()
+
+
+def _piece(text: str, *, chat: bool) -> dict[str, Any]:
+    return {"delta": {"content": text}} if chat else {"text": text}
+
+
+def _answer(words: list[str], *, chat: bool) -> dict[str, Any]:
+    text = "".join(words)
+    piece = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    return {"choices": [{"index": 0, **piece, "finish_reason": "length"}]}
+
+
+def _usage(count: int) -> dict[str, Any]:
+    return {"usage": {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": count + 1}}
+
+
+def _envelope(uid: str, *, chat: bool, streamed: bool) -> dict[str, Any]:
+    kind = ("chat.completion.chunk" if streamed else "chat.completion") if chat else "text_completion"
+    return {"id": f"fake-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": uid}
+
+
+def main() -> None:
+    """Come up as ``BEHAVIOUR`` says and serve until told to stop."""
+    die_with_parent()
+    host, port, uid, context_length, text = sys.argv[1:]
+    behaviour = Behaviour(**json.loads(text))
+    time.sleep(behaviour.start_s)
+    if behaviour.start_error:
+        sys.exit(f"RuntimeError: {behaviour.start_error}")
+    engine = FakeEngine(uid, int(context_length), behaviour)
+    uvicorn.run(engine.app(), host=host, port=int(port), log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What an engine's log tells: how far its start has come, and why it failed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from xinfer.messages import ReplicaStage
+
+_SIGNS = (
+    (re.compile(r"Fetching \d+ files|Downloading|Time spent downloading"), ReplicaStage.DOWNLOADING),
+    (re.compile(r"Starting to load model|Loading (safetensors|weights)|KV cache size"), ReplicaStage.LOADING),
+    (re.compile(r"Starting vLLM (API )?server|Application startup complete"), ReplicaStage.WARMING_UP),
+)
+_PREFIX = re.compile(r"^(\([^)]*pid=\d+\) )?((INFO|WARNING|ERROR) [\d-]+ [\d:]+ \[[^\]]*\] )?")
+_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt)): (.+)$")
+_USAGE_ERROR = re.compile(r"^(?:\S+: )?error: (.+)$")
+_CONSEQUENCES = ("Engine core initialization failed", "WorkerProc initialization failed", "EngineCore failed to start")
+
+
+def stage_of(lines: list[str]) -> ReplicaStage | None:
+    """The furthest stage that ``lines`` show, None when they show none."""
+    seen = [stage for line in lines for sign, stage in _SIGNS if sign.search(line)]
+    return max(seen, key=lambda stage: stage.progress, default=None)
+
+
+def cause_of(lines: list[str]) -> str | None:
+    """The error behind a failed start, in one line: the last one that is not merely the echo of another process's."""
+    causes = [match for line in lines if (match := _cause(_PREFIX.sub("", line.strip())))]
+    own = [cause for cause in causes if not cause.startswith(_CONSEQUENCES)]
+    return (own or causes or [None])[-1]
+
+
+def _cause(text: str) -> str | None:
+    if match := _ERROR.match(text):
+        return match[2] if match[1] in ("RuntimeError", "ValueError", "Exception") else f"{match[1]}: {match[2]}"
+    if match := _USAGE_ERROR.match(text):
+        return match[1]
+    return None
+
+
+def tail(path: Path, size: int = 64 * 1024) -> list[str]:
+    """The last lines of a log, at most ``size`` bytes of it; none if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - size))
+            return file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+class LogReader:
+    """Reads what has been added to a log since the last time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if path.exists() else 0
+
+    def new_lines(self) -> list[str]:
+        """Whole lines added since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        return data[:end].decode("utf-8", "replace").splitlines()

@@ -1,0 +1,78 @@
+"""A child process with everything it starts: begun together, ended together, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from xinfer.lifetime import PARENT_VARIABLE
+
+class ReservedPort:
+    """A TCP port that stays ours until ``close``: bound but not listening, so that another process of this user can listen on it.
+
+    Linux lets two sockets with ``SO_REUSEADDR`` bind one port while at most one listens, and never hands out such a port as a free
+    one; every server of note sets that option.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, 0))
+        self.number: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._socket.close()
+
+
+class ProcessGroup:
+    """One child process and its descendants, in a process group of their own; output goes to a log file."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, argv: Sequence[str], env: Mapping[str, str], log: Path) -> ProcessGroup:
+        """Start ``argv`` with exactly ``env``. The child is told its parent, see ``die_with_parent``."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                env={**env, PARENT_VARIABLE: str(os.getpid())},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child; also the id of its group."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the child lives."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Wait for the child's end; its descendants may outlive it until ``stop``."""
+        return await self._process.wait()
+
+    async def stop(self, grace_s: float) -> None:
+        """End the whole group: SIGTERM, then SIGKILL after ``grace_s`` seconds. Safe to call twice."""
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), grace_s)
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)

@@ -1,0 +1,82 @@
+"""The worker: one Serve replica, with the GPUs Ray gave it and one engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ray
+from ray import serve
+
+from worker.command import engine_argv, engine_env
+from worker.engine import Engine, ServerEngine
+from worker.fake.command import fake_argv
+from worker.reporter import Reporter
+from xinfer.errors import XinferError
+from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage
+from xinfer.settings import EngineSettings, home
+
+MakeEngine = Callable[[ModelSpec, EngineSettings, str, Path], Engine]
+
+
+def make_engine(spec: ModelSpec, settings: EngineSettings, host: str, log: Path) -> Engine:
+    """The engine that ``spec`` asks for, not yet started."""
+    argv = fake_argv if spec.engine == "fake" else engine_argv
+    return ServerEngine(spec, settings, host, log, argv, engine_env)
+
+
+class EngineReplica:
+    """Starts its engine, is ready when the engine has answered, ends when the engine does.
+
+    Requests do not pass through here: supervisors talk to the engine's own server. Ray carries life cycle and health only.
+    """
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, spec: ModelSpec, settings: EngineSettings, make: MakeEngine = make_engine
+    ) -> None:
+        self._spec, self._settings = spec, settings
+        context = serve.get_replica_context()
+        replica = context.replica_id.unique_id
+        self.log = home() / "logs" / "engines" / f"{spec.uid}-{replica}.log"
+        host = ray.util.get_node_ip_address()
+        self._engine = make(spec, settings, host, self.log)
+        gpus = tuple(str(gpu) for gpu in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
+        now = time.time()
+        first = ReplicaReport(spec.uid, replica, ReplicaStage.STARTING, host, gpu_ids=gpus, created_at=now, updated_at=now)
+        self._reporter = Reporter(first)
+        self._watch: asyncio.Task[None] | None = None
+        await self._bring_up()
+
+    async def check_health(self) -> None:
+        """Serve calls this every few seconds; raising has the replica replaced."""
+        await self._engine.check()
+        await self._reporter.report()
+
+    async def _bring_up(self) -> None:
+        try:
+            async for stage in self._engine.start():
+                ready = stage is ReplicaStage.READY
+                facts = {"address": self._engine.address, "context_length": self._engine.context_length} if ready else {}
+                await self._reporter.report(stage, pid=self._engine.pid, **facts)
+        except Exception as error:
+            reason = error.message if isinstance(error, XinferError) else f"{type(error).__name__}: {error}"
+            await self._engine.stop()
+            await self._reporter.report(ReplicaStage.FAILED, info=reason)
+            raise
+        self._watch = asyncio.create_task(self._end_with_engine())
+
+    async def _end_with_engine(self) -> None:
+        """An engine that is gone takes its replica along, so that Serve makes a new one at once."""
+        await self._engine.wait()
+        await self._reporter.report(ReplicaStage.FAILED, info="the engine's process ended")
+        os._exit(1)
+
+    async def __del__(self) -> None:
+        """Serve calls this when the replica is to go: the engine goes first."""
+        if self._watch:
+            self._watch.cancel()
+        await self._engine.stop()
+        await self._reporter.report(ReplicaStage.STOPPED)

@@ -1,0 +1,142 @@
+"""The catalog: every family that can be launched by name, and the choice of one model among a family's specs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from xinfer.catalog.family import Family, Spec, canonical_size
+from xinfer.errors import LaunchRefused
+
+FAMILIES_FOLDER = Path(__file__).parent / "families"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """One model of a family: what a launch by name comes down to."""
+
+    family: Family
+    spec: Spec
+    quantization: str
+    path: str
+    """What the engine loads: a hub id or a folder."""
+
+
+class Catalog:
+    """Families by name; unchanging once loaded."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self.families: Mapping[str, Family] = {family.name: family for family in families}
+        self._by_folded_name = {name.casefold(): family for name, family in self.families.items()}
+
+    @classmethod
+    def load(cls, extra_folder: Path | None = None) -> Catalog:
+        """The families that xinfer ships and those of ``extra_folder``, which win over shipped ones of the same name.
+
+        A file that cannot be read as a family is a ValueError that names the file and the field.
+        """
+        families = {family.name.casefold(): family for family in _shipped()}
+        if extra_folder is not None:
+            families |= {family.name.casefold(): family for family in read_folder(extra_folder)}
+        return cls(families.values())
+
+    def family(self, name: str) -> Family:
+        """The family of that name, whatever its case; LaunchRefused names the nearest ones if there is none."""
+        family = self.families.get(name) or self._by_folded_name.get(name.casefold())
+        if family is None:
+            near = difflib.get_close_matches(name.casefold(), self._by_folded_name, n=3)
+            hint = f"Did you mean {' or '.join(self._by_folded_name[one].name for one in near)}? " if near else ""
+            message = f"There is no such family: {name}. {hint}`xinfer models` lists all."
+            raise LaunchRefused(message, param="model_name")
+        return family
+
+    def select(
+        self,
+        name: str,
+        size_in_billions: str | int | float | None = None,
+        format: str | None = None,  # noqa: A002 - the word that files and callers use
+        quantization: str | None = None,
+    ) -> Selection:
+        """The first spec of the family that has all that is asked for; what is None matches anything.
+
+        LaunchRefused names the sizes, formats or quantizations that there are.
+        """
+        family = self.family(name)
+        choices = [(spec, one) for spec in family.specs for one in spec.quantizations]
+        if size_in_billions is not None:
+            size = _canonical(size_in_billions)
+            choices = _keep(choices, lambda spec, _: spec.size_in_billions, size, name=family.name, what="size")
+        if format is not None:
+            choices = _keep(choices, lambda spec, _: spec.format, format, name=family.name, what="format")
+        if quantization is not None:
+            choices = _keep(choices, lambda _, one: one, quantization, name=family.name, what="quantization")
+        spec, chosen = choices[0]
+        return Selection(family, spec, chosen, spec.path(chosen))
+
+
+Choice = tuple[Spec, str]
+_PARAMS = {"size": "model_size_in_billions", "format": "model_format", "quantization": "quantization"}
+
+
+def _keep(
+    choices: list[Choice], field: Callable[[Spec, str], str], wanted: str, *, name: str, what: str
+) -> list[Choice]:
+    """The choices whose field is ``wanted``, whatever its case; LaunchRefused names the values there are if none is."""
+    kept = [choice for choice in choices if field(*choice).casefold() == wanted.casefold()]
+    if not kept:
+        known = ", ".join(dict.fromkeys(field(*choice) for choice in choices))
+        raise LaunchRefused(f"{name} has no such {what}: {wanted}. Choose from: {known}.", param=_PARAMS[what])
+    return kept
+
+
+def _canonical(size: str | int | float) -> str:
+    try:
+        return canonical_size(size)
+    except ValueError:
+        return str(size)  # no size at all, which is the caller's to hear: it will match none
+
+
+def read_folder(folder: Path) -> list[Family]:
+    """The families of all YAML files in a folder, by file name; none if there is no such folder."""
+    families: dict[str, Family] = {}
+    for file in sorted(folder.glob("*.y*ml")):
+        family = read_file(file)
+        if family.name.casefold() in families:
+            raise ValueError(f"{file.name}: name: {family.name} is the name of another family in the same folder")
+        families[family.name.casefold()] = family
+    return list(families.values())
+
+
+def read_file(file: Path) -> Family:
+    """The family in one YAML file; a ValueError names the file and each wrong field."""
+    try:
+        return Family.model_validate(yaml.load(file.read_text(encoding="utf-8"), _Loader))
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise ValueError(f"{file.name}: not YAML: {err}") from err
+    except ValidationError as err:
+        lines = [f"{'.'.join(map(str, each['loc'])) or 'family'}: {each['msg']}" for each in err.errors()]
+        raise ValueError(f"{file.name}: " + "; ".join(lines)) from err
+
+
+@cache
+def _shipped() -> tuple[Family, ...]:
+    return tuple(read_folder(FAMILIES_FOLDER))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which ``on``, ``off``, ``yes`` and ``no`` are the words they look like (as in YAML 1.2)."""
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|false)$"), list("tf"))

@@ -1,0 +1,118 @@
+"""A family of models and its specs, as one YAML file of ``families/`` describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from importlib import import_module
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from xinfer.messages.model import Ability, ThinkingMode, ThinkingSwitch
+
+_SMALLEST, _LARGEST = Decimal("0.000001"), Decimal("1000000")
+
+
+def canonical_size(size: str | int | float) -> str:
+    """The one spelling of a size in billions: ``"1_8"``, ``"1.8"`` and ``1.8`` are ``"1.8"``; else ValueError."""
+    try:
+        number = Decimal(str(size).replace("_", "."))
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite() or not _SMALLEST <= number <= _LARGEST:
+        raise ValueError(f"{size!r} is not a size in billions, such as 8, 0.6 or 1_8")
+    return f"{number.normalize():f}"
+
+
+Size = Annotated[str, AfterValidator(canonical_size)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Spec(_Record):
+    """One size of a family in one format, with its quantizations."""
+
+    size_in_billions: Size
+    activated_size_in_billions: Size | None = None
+    """What one token passes through, in a mixture of experts."""
+    format: Name = "pytorch"
+    """pytorch (plain weights), fp8, awq, gptq and so on."""
+    quantizations: Annotated[tuple[str, ...] | Mapping[str, str], Field(min_length=1)] = ("none",)
+    """Names that ``model_id`` is good for, or a hub id for each name."""
+    model_id: str | None = None
+    """A hub id or a folder; ``{quantization}`` in it stands for the name of the quantization."""
+    bundled: Literal["tiny_chat"] | None = None
+    """The model travels inside xinfer: the package that knows its folder."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if sum((self.model_id is not None, self.bundled is not None, isinstance(self.quantizations, Mapping))) != 1:
+            raise ValueError("expected exactly one of model_id, bundled, or quantizations with a hub id each")
+        return self
+
+    def path(self, quantization: str) -> str:
+        """What the engine loads for one of ``quantizations``: a hub id or a folder."""
+        if isinstance(self.quantizations, Mapping):
+            return self.quantizations[quantization]
+        if self.model_id is not None:
+            return self.model_id.replace("{quantization}", quantization)
+        package = import_module(f"xinfer.{self.bundled}")  # only now: listing families must not need the weights
+        return str(package.model_path())
+
+
+class Thinking(_Record):
+    """How the family's chat template is told to think or not to; the fields are those of ``ThinkingSwitch``."""
+
+    mode: ThinkingMode = ThinkingMode.NEVER
+    keywords: tuple[str, ...] = ()
+    on: bool | int | str = True
+    off: bool | int | str = False
+    default: bool | None = None
+
+    @model_validator(mode="after")
+    def _switch_has_keywords(self) -> Self:
+        if (self.mode is ThinkingMode.SWITCH) != bool(self.keywords):
+            raise ValueError("keywords belong to mode switch, which needs at least one")
+        return self
+
+
+class Family(_Record):
+    """Models that share a name, a chat template and abilities, and differ in size and format."""
+
+    name: Name
+    description: str
+    abilities: Annotated[tuple[Ability, ...], Field(min_length=1)]
+    languages: tuple[str, ...]
+    context_length: PositiveInt
+    """Longest prompt plus answer, in tokens."""
+    specs: Annotated[tuple[Spec, ...], Field(min_length=1)]
+    """In order of preference: of those that match a launch the first one is taken."""
+    thinking: Thinking = Thinking()
+    reasoning_parser: str | None = None
+    """vLLM's name for what splits the thinking from the answer."""
+    tool_parser: str | None = None
+    """vLLM's name for what reads tool calls."""
+    engine_args: Mapping[str, Any] = Field(default_factory=dict)
+    """Arguments of vLLM's server by their Python names, under those of a launch."""
+
+    @model_validator(mode="after")
+    def _abilities_fit(self) -> Self:
+        thinks, switches = self.thinking.mode is not ThinkingMode.NEVER, self.thinking.mode is ThinkingMode.SWITCH
+        facts: list[tuple[Ability, bool, str]] = [
+            ("hybrid", switches, "thinking mode switch"),
+            ("reasoning", thinks, "thinking mode switch or always"),
+            ("reasoning", self.reasoning_parser is not None, "a reasoning_parser"),
+            ("tools", self.tool_parser is not None, "a tool_parser"),
+        ]
+        for ability, true, fact in facts:
+            if (ability in self.abilities) != true:
+                raise ValueError(f"ability {ability} and {fact} go together: expected both or neither")
+        return self
+
+    def thinking_switch(self) -> ThinkingSwitch:
+        """The same facts as the message that launches carry."""
+        return ThinkingSwitch(**self.thinking.model_dump())

@@ -1,0 +1,152 @@
+"""What a model that is in no catalog can do, read from its own files. All of it blocks on disk or network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xinfer.catalog.template import ChatTemplate
+from xinfer.errors import LaunchRefused
+from xinfer.messages.model import Ability, ThinkingMode, ThinkingSwitch
+
+SMALL_FILES = ["config.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json"]
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a model's files say about it."""
+
+    architecture: str | None
+    context_length: int | None
+    abilities: tuple[Ability, ...]
+    thinking: ThinkingSwitch = field(default_factory=ThinkingSwitch)
+    reasoning_parser: str | None = None
+    """vLLM's name; None also where the files leave a doubt."""
+    tool_parser: str | None = None
+
+
+def inspect_path(path: str, revision: str | None = None) -> Traits:
+    """The traits of a folder if ``path`` is one, else of the hub id ``path``; LaunchRefused if it is neither."""
+    try:
+        folder = Path(path).expanduser()
+        is_folder, is_file = folder.is_dir(), folder.is_file()
+    except (OSError, RuntimeError, ValueError) as err:  # no such user, no permission, no possible name
+        raise _refused(f"There is no such folder, or it cannot be read: {path}") from err
+    if is_folder:
+        return inspect_folder(folder, name=path)
+    if is_file:
+        raise _refused(f"{path} is a file; expected a model's folder or a hub id")
+    if path.startswith(("/", "./", "../", "~")):
+        raise _refused(f"There is no such folder: {path}")
+    return inspect_hub(path, revision)
+
+
+def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
+    """The traits of a model in a folder; LaunchRefused, with the folder called ``name``, if its files do not tell."""
+    name = name or str(path)
+    config = _read_json(path / "config.json", name)
+    if config is None:
+        raise _refused(f"{name} has no config.json; expected a folder in Hugging Face format")
+    tokenizer_config = _read_json(path / "tokenizer_config.json", name) or {}
+    context_length = _context_length(config) or _context_length_of_tokenizer(tokenizer_config)
+    architecture = next(iter(config.get("architectures") or ()), None)
+    template = _main_template(path, tokenizer_config, name)
+    if template is None:
+        return Traits(architecture, context_length, ("generate",))
+    traits: dict[Ability, bool] = {
+        "chat": True,
+        "generate": True,
+        "tools": template.reads("tools"),
+        "vision": "vision_config" in config,
+        "audio": "audio_config" in config,
+        "reasoning": template.thinking.mode is not ThinkingMode.NEVER,
+        "hybrid": template.thinking.mode is ThinkingMode.SWITCH,
+    }
+    abilities = tuple(ability for ability, has in traits.items() if has)
+    parsers = template.reasoning_parser, template.tool_parser
+    return Traits(architecture, context_length, abilities, template.thinking, *parsers)
+
+
+def inspect_hub(model_id: str, revision: str | None = None) -> Traits:
+    """The traits of a model on the Hugging Face hub, from its small files or, offline, from the cache."""
+    from huggingface_hub import snapshot_download  # slow to import, and needed only here
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        folder = snapshot_download(model_id, revision=revision, allow_patterns=SMALL_FILES)
+    except HFValidationError as err:
+        raise _refused(f"{model_id} is neither a folder here nor a hub id such as Qwen/Qwen3-8B") from err
+    except GatedRepoError as err:
+        raise _refused(f"{model_id} is gated: accept its terms on the hub and set HF_TOKEN") from err
+    except RevisionNotFoundError as err:
+        raise _refused(f"{model_id} has no revision {revision}") from err
+    except RepositoryNotFoundError as err:
+        raise _refused(f"{model_id} is not on the hub: check the id, or set HF_TOKEN if it is private") from err
+    except LocalEntryNotFoundError as err:
+        raise _refused(f"{model_id} is not in the cache and the hub cannot be reached: give a folder instead") from err
+    except Exception as err:  # proxies, TLS and servers fail in words of whatever HTTP library is below
+        raise _refused(f"The hub did not give {model_id} ({type(err).__name__}): try again or give a folder") from err
+    return inspect_folder(Path(folder), name=model_id)
+
+
+def _main_template(folder: Path, tokenizer_config: Mapping[str, Any], name: str) -> ChatTemplate | None:
+    """The template that engines take: a file of its own wins over one in the tokenizer's config."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return ChatTemplate(_read_text(file, name))
+    found = (_read_json(folder / "chat_template.json", name) or {}).get("chat_template")
+    found = found or tokenizer_config.get("chat_template")
+    if isinstance(found, list):
+        named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+        found = named.get("tool_use") or named.get("default")
+    return ChatTemplate(found) if isinstance(found, str) else None
+
+
+def _context_length(config: Mapping[str, Any]) -> int | None:
+    inner = config.get("text_config")
+    text: Mapping[str, Any] = inner if isinstance(inner, dict) else config
+    lengths = [text[key] for key in _CONTEXT_KEYS if isinstance(text.get(key), int)]
+    rope = text.get("rope_scaling") or text.get("rope_parameters") or {}
+    if isinstance(rope, dict) and "yarn" in (rope.get("type"), rope.get("rope_type")):
+        original, factor = rope.get("original_max_position_embeddings") or min(lengths, default=0), rope.get("factor")
+        if isinstance(original, int) and isinstance(factor, int | float) and original * factor > 0:
+            return int(original * factor)
+    return min(lengths, default=None)
+
+
+def _context_length_of_tokenizer(tokenizer_config: Mapping[str, Any]) -> int | None:
+    length = tokenizer_config.get("model_max_length")
+    return length if isinstance(length, int) and length < 10**8 else None  # transformers writes 10**30 for "unknown"
+
+
+def _read_json(file: Path, name: str) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(_read_text(file, name))
+    except (ValueError, RecursionError) as err:
+        raise _refused(f"{file.name} of {name} is not JSON") from err
+    if not isinstance(content, dict):
+        raise _refused(f"{file.name} of {name} is not a JSON object")
+    return content
+
+
+def _read_text(file: Path, name: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as err:
+        raise _refused(f"{file.name} of {name} cannot be read") from err
+
+
+def _refused(message: str) -> LaunchRefused:
+    return LaunchRefused(f"{message}.", param="model_path")

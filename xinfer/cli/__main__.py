@@ -1,0 +1,5 @@
+"""``python -m xinfer.cli`` is ``xinfer``."""
+
+from xinfer.cli import main
+
+main()

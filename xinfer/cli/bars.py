@@ -1,0 +1,44 @@
+"""Progress bars of a launch, one per replica."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from xinfer.cli.progress import rows
+
+
+class Bars:
+    """Live bars on stderr; they stay on the screen when the launch is over."""
+
+    def __init__(self, model_uid: str, console: Console | None = None) -> None:
+        self._model_uid = model_uid
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=console or Console(stderr=True),
+        )
+
+    def show(self, report: dict[str, Any]) -> None:
+        """Move the bars; a replica that was replaced loses its bar."""
+        shown = rows(self._model_uid, report)
+        for name in self._tasks.keys() - {row["name"] for row in shown}:
+            self._progress.remove_task(self._tasks.pop(name))
+        for row in shown:
+            if row["name"] not in self._tasks:
+                self._tasks[row["name"]] = self._progress.add_task(row["name"], total=1.0, state="")
+            state = " ".join(str(row[key]) for key in ("stage", "info") if row.get(key))
+            self._progress.update(self._tasks[row["name"]], completed=float(row.get("progress") or 0), state=state)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()

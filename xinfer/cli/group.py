@@ -1,0 +1,67 @@
+"""The group of all commands. A command's module is imported when the command is called, and not for ``--help``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+import xinfer as package
+from xinfer.cli.failures import failed
+from xinfer.errors import XinferError
+
+COMMANDS = {
+    "start": ("xinfer.cli.cluster:start", "Start a server on this machine, or join one as a worker."),
+    "stop": ("xinfer.cli.cluster:stop", "Stop the server and every model."),
+    "status": ("xinfer.cli.cluster:status", "Show the server, its nodes and their devices."),
+    "launch": ("xinfer.cli.launch:launch", "Launch a model and wait until it is ready."),
+    "list": ("xinfer.cli.running:list_models", "List the running models."),
+    "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
+    "terminate": ("xinfer.cli.running:terminate", "Stop one model and free what it holds."),
+    "models": ("xinfer.cli.models:models", "List the models that can be launched by name."),
+    "chat": ("xinfer.cli.talk:chat", "Chat with a running model."),
+    "generate": ("xinfer.cli.talk:generate", "Let a running model continue a text."),
+}
+"""Where each command is, and the line that ``--help`` shows for it."""
+
+
+class LazyGroup(click.Group):
+    """Commands by name from ``COMMANDS``; an error of the tree becomes one line on stderr and exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except XinferError as error:
+            raise failed(error) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package.__version__, prog_name="xinfer")
+def xinfer() -> None:
+    """Serve language models on your own machines.
+
+    \b
+    xinfer start
+    xinfer launch tiny-chat
+    xinfer chat tiny-chat "Hello"
+    """
+
+
+def main() -> None:
+    """Run the command line; exits 0, 1 if it failed, 2 if it was misused."""
+    xinfer(prog_name="xinfer")

@@ -1,0 +1,123 @@
+"""The command ``launch``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xinfer.cli import engine_options
+from xinfer.cli.options import as_json, print_json, with_client
+from xinfer.cli.progress import display_for, follow
+from xinfer.cli.switches import SwitchCommand
+from xinfer.errors import LaunchCancelled, LaunchFailed
+
+if TYPE_CHECKING:
+    from xinfer.client import RESTfulClient
+
+
+class GpuCount(click.ParamType[Any]):
+    """``auto``, ``none``, a number of GPUs per replica, or a fraction of one."""
+
+    name = "auto|none|number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "auto":
+            return value
+        number = engine_options.value(str(value))
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if number is not None and not (is_number and number >= 0):
+            self.fail(f"{value!r}: expected auto, none, a number of GPUs or a fraction of one", param, ctx)
+        return number
+
+
+@click.command(cls=SwitchCommand, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[MODEL_NAME] [--ENGINE-OPTION VALUE]...")
+@click.option("-n", "--model-name", help="Name in the catalog; the same as the argument.")
+@click.option("-u", "--model-uid", help="Name to call it by; the model's name if unset.")
+@click.option("-en", "--model-engine", default="vLLM", show_default=True)
+@click.option("-t", "--model-type", default="LLM", show_default=True)
+@click.option("-s", "--size-in-billions", "model_size_in_billions", help="Such as 8, 0.6 or 1_8.")
+@click.option("-f", "--model-format", help="Such as pytorch, fp8, awq or gptq.")
+@click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
+@click.option("--context-length", type=click.IntRange(1), help="Longest prompt plus answer, in tokens.")
+@click.option("-r", "--replica", type=click.IntRange(1), default=1, show_default=True, help="Number of replicas.")
+@click.option("--n-gpu", type=GpuCount(), default="auto", show_default=True, help="GPUs of each replica; none is CPU.")
+@click.option("-mp", "--model-path", help="A folder or a hub id, instead of the catalog's.")
+@click.option("--enable-thinking/--no-enable-thinking", default=None, help="What a request that does not say gets.")
+@click.option("--trust-remote-code/--no-trust-remote-code", default=None, help="Run code that comes with the model.")
+@click.option("-ev", "--env", "envs", type=(str, str), multiple=True, metavar="KEY VALUE", help="For the engine.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Return when it is ready, or at once.")
+@as_json
+@with_client
+def launch(client: RESTfulClient, /, words: tuple[str, ...], wait: bool, as_json: bool, **options: Any) -> None:
+    """Launch a model and wait until it is ready.
+
+    Options that are not listed here go to the engine: --max-num-seqs 64 --enforce-eager. MODEL_NAME comes before them.
+    """
+    uid = client.launch_model(**_keywords(words, options), wait_ready=False)
+    try:
+        outcome = "started" if not wait else _waited(client, uid)
+    except (LaunchFailed, LaunchCancelled) as error:
+        if as_json:
+            print_json({"model_uid": uid, "ready": False, "error": error.message})
+        raise
+    if as_json:
+        print_json({"model_uid": uid, "ready": outcome == "ready"})
+    else:
+        _print_next_step(client, uid, outcome)
+
+
+def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of the client's ``launch_model``."""
+    argument, extra = engine_options.parse(words)
+    if argument and options["model_name"]:
+        raise click.UsageError("MODEL_NAME and --model-name are the same; give one.")
+    path = _absolute(options["model_path"])
+    name = argument or options["model_name"] or (Path(path).name if path else None)
+    if not name:
+        raise click.UsageError("Name a model: MODEL_NAME or --model-path. `xinfer models` shows what there is.")
+    known = {**options, "model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
+    if twice := known.keys() & extra.keys() | extra.keys() & {"wait_ready"}:
+        raise click.UsageError(f"Not an option of the engine: {', '.join(sorted(twice))}. See `xinfer launch --help`.")
+    # What the wire has no field for is sent only if it was given.
+    unset = [key for key in ("context_length", "trust_remote_code") if known[key] is None]
+    return {**{key: value for key, value in known.items() if key not in unset}, **extra}
+
+
+def _absolute(path: str | None) -> str | None:
+    """A folder of this machine by its full name, for the server has another working directory; hub ids stay."""
+    return str(Path(path).absolute()) if path and Path(path).is_dir() else path
+
+
+def _waited(client: RESTfulClient, uid: str) -> str:
+    """Follow the launch. Ctrl-C cancels it, or leaves it to itself."""
+    try:
+        with display_for(uid) as display:
+            follow(client, uid, display)
+    except KeyboardInterrupt:
+        if not _wants_to_cancel(uid):
+            return "started"
+        client.cancel_launch_model(uid)
+        raise LaunchCancelled(f"The launch of {uid!r} was cancelled.") from None
+    return "ready"
+
+
+def _wants_to_cancel(uid: str) -> bool:
+    if not sys.stdin.isatty():
+        return True
+    try:
+        return click.confirm(f"\nCancel the launch of {uid}?", default=True, err=True)
+    except click.Abort:  # a second Ctrl-C
+        return True
+
+
+def _print_next_step(client: RESTfulClient, uid: str, outcome: str) -> None:
+    click.echo(f"Model uid: {uid}")
+    if outcome == "ready":
+        command = "chat" if "chat" in client.describe_model(uid).get("model_ability", ()) else "generate"
+        click.echo(f'Try it: xinfer {command} {uid} "Hello"')
+    else:
+        click.echo("It is on its way up; `xinfer list` shows it when it is ready.")

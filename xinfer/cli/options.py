@@ -1,0 +1,72 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import click
+
+from xinfer import settings
+
+if TYPE_CHECKING:
+    from xinfer.client import RESTfulClient
+
+P = ParamSpec("P")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def _checked(_: click.Context, __: click.Parameter, endpoint: str) -> str:
+    if endpoint.startswith(("http://", "https://")):
+        return endpoint
+    raise click.BadParameter(f"{endpoint!r}: expected http://host:port")
+
+
+_endpoint = click.option(
+    "-e",
+    "--endpoint",
+    default=settings.endpoint,
+    show_default=f"XINFER_ENDPOINT or {settings.DEFAULT_ENDPOINT}",
+    callback=_checked,
+    help="Address of the server.",
+)
+_api_key = click.option(
+    "-ak", "--api-key", envvar="XINFER_API_KEY", show_envvar=True, help="Key, if the server asks for one."
+)
+
+
+def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Callable[..., None]:
+    """Give a command ``--endpoint`` and ``--api-key`` and, as its first argument, a client that is closed after it."""
+
+    @_endpoint
+    @_api_key
+    @functools.wraps(command)
+    def connected(endpoint: str, api_key: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
+        from xinfer.client import RESTfulClient  # takes a while to import, which --help need not wait for
+
+        with RESTfulClient(endpoint, api_key) as client:
+            command(client, *args, **kwargs)
+
+    return connected
+
+
+def with_uid(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``model_uid``, as an argument or as ``--model-uid``; it is a misuse to give none or two."""
+
+    @click.argument("uid", required=False, metavar="MODEL_UID")
+    @click.option("-u", "--model-uid", help="The same as the argument.")
+    @functools.wraps(command)
+    def named(*args: Any, uid: str | None, model_uid: str | None, **kwargs: Any) -> None:
+        if (uid is None) == (model_uid is None):
+            raise click.UsageError("Name one model: MODEL_UID. `xinfer list` shows the running ones.")
+        command(*args, model_uid=uid or model_uid, **kwargs)
+
+    return named
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on one line of stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,64 @@
+"""Commands about running models: ``list``, ``describe``, ``terminate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xinfer.cli.options import as_json, print_json, with_client, with_uid
+from xinfer.cli.table import print_table
+
+if TYPE_CHECKING:
+    from xinfer.client import RESTfulClient
+
+_COLUMNS = {
+    "UID": "id",
+    "NAME": "model_name",
+    "SIZE (B)": "model_size_in_billions",
+    "FORMAT": "model_format",
+    "QUANTIZATION": "quantization",
+    "CONTEXT": "context_length",
+    "REPLICAS": "replica",
+    "ABILITIES": "model_ability",
+}
+
+
+@click.command("list")
+@with_client
+@as_json
+def list_models(client: RESTfulClient, as_json: bool) -> None:
+    """List the running models."""
+    running = list(client.list_models().values())
+    if as_json:
+        print_json(running)
+    elif not running:
+        click.echo("No model is running; start one with `xinfer launch MODEL_NAME`.")
+    else:
+        print_table(list(_COLUMNS), [[item.get(key) for key in _COLUMNS.values()] for item in running])
+
+
+@click.command()
+@with_client
+@with_uid
+@as_json
+def describe(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
+    """Show everything about one running model."""
+    description: dict[str, Any] = client.describe_model(model_uid)
+    if as_json:
+        print_json(description)
+    else:
+        print_table(["MODEL", model_uid], list(description.items()))
+
+
+@click.command()
+@with_client
+@with_uid
+@as_json
+def terminate(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
+    """Stop one model and free what it holds."""
+    client.terminate_model(model_uid)
+    if as_json:
+        print_json({"model_uid": model_uid})
+    else:
+        click.echo(f"Model {model_uid} is terminated.")

@@ -1,0 +1,225 @@
+"""Every call of the REST API as a value: what to send and how to read the reply. Both clients share it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from urllib.parse import quote
+
+Json: TypeAlias = dict[str, Any]
+T = TypeVar("T")
+
+
+def _whole(reply: Any) -> Any:
+    return reply
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request. ``read`` turns the JSON of a good reply into what the caller gets."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    read: Callable[[Any], T]
+    body: Json | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+    """Whether it may be sent again after the server refused it for now."""
+    waits_for_launch: bool = False
+    """The reply comes only when a model is up: the client's own timeout is too short for it."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether the reply is a stream of events."""
+        return bool(self.body and self.body.get("stream"))
+
+
+def _params(**values: Any) -> dict[str, str]:
+    """Query parameters in JSON's spelling; absent ones are left out."""
+    return {key: str(v).lower() if isinstance(v, bool) else str(v) for key, v in values.items() if v is not None}
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _model(uid: str, rest: str = "") -> str:
+    return f"/v1/models/{_quoted(uid)}{rest}"
+
+
+def cluster_auth() -> Call[bool]:
+    """Whether the server wants a key."""
+    return Call("GET", "/v1/cluster/auth", lambda reply: bool(reply["auth"]))
+
+
+def list_models() -> Call[dict[str, Json]]:
+    """The running models, by UID."""
+    return Call("GET", "/v1/models", lambda reply: {item["id"]: item for item in reply["data"]})
+
+
+def launch_model(
+    model_name: str,
+    model_type: str = "LLM",
+    model_engine: str | None = None,
+    model_uid: str | None = None,
+    model_size_in_billions: int | float | str | None = None,
+    model_format: str | None = None,
+    quantization: str | None = None,
+    replica: int = 1,
+    n_worker: int = 1,
+    n_gpu: int | float | str | None = "auto",
+    peft_model_config: Json | None = None,
+    request_limits: int | None = None,
+    worker_ip: str | None = None,
+    gpu_idx: int | list[int] | None = None,
+    replica_config: list[Json] | None = None,
+    model_path: str | None = None,
+    enable_thinking: bool | None = None,
+    enable_virtual_env: bool | None = None,
+    virtual_env_packages: list[str] | None = None,
+    envs: dict[str, str] | None = None,
+    virtual_env_find_links: list[str] | None = None,
+    **kwargs: Any,
+) -> Call[str]:
+    """Launch a model and return its UID, by default when it is ready. ``wait_ready=False`` returns at once.
+
+    Further keywords go to the engine.
+    """
+    named = dict(locals())
+    del named["kwargs"]
+    wait_ready = kwargs.pop("wait_ready", None)
+    body = {**named, "model_size_in_billions": _size(model_size_in_billions), **kwargs}
+    return Call(
+        "POST",
+        "/v1/models",
+        lambda reply: str(reply["model_uid"]),
+        body,
+        _params(wait_ready=wait_ready),
+        repeatable=False,
+        waits_for_launch=wait_ready is None or bool(wait_ready),
+    )
+
+
+def _size(size: int | float | str | None) -> int | str | None:
+    """Sizes travel as an int or a string; 8.0 is 8 and 0.6 is "0.6"."""
+    if isinstance(size, float):
+        return int(size) if size.is_integer() else str(size)
+    return size
+
+
+def terminate_model(model_uid: str) -> Call[None]:
+    """Stop a model and free what it holds."""
+    return Call("DELETE", _model(model_uid), _nothing)
+
+
+def describe_model(model_uid: str) -> Call[Json]:
+    """Everything the server says of one model."""
+    return Call("GET", _model(model_uid), _whole)
+
+
+def get_launch_model_progress(model_uid: str) -> Call[Json]:
+    """How far a launch has come: ``progress`` from 0 to 1, ``stage``, and the same for each of ``replicas``."""
+    return Call("GET", _model(model_uid, "/progress"), _whole)
+
+
+def cancel_launch_model(model_uid: str) -> Call[None]:
+    """Give a launch up; whatever it had started is stopped."""
+    return Call("POST", _model(model_uid, "/cancel"), _nothing)
+
+
+def get_instance_info(model_name: str | None = None, model_uid: str | None = None) -> Call[list[Json]]:
+    """The models and their replicas with their states, those still on their way up included."""
+    return Call("GET", "/v1/models/instances", _whole, params=_params(model_name=model_name, model_uid=model_uid))
+
+
+def list_model_registrations(model_type: str = "LLM", detailed: bool = False) -> Call[list[Json]]:
+    """The families that can be launched; ``detailed`` adds their specs."""
+    return Call("GET", f"/v1/model_registrations/{_quoted(model_type)}", _whole, params=_params(detailed=detailed))
+
+
+def get_model_registration(model_type: str, model_name: str) -> Call[Json]:
+    """One family of the catalog."""
+    return Call("GET", f"/v1/model_registrations/{_quoted(model_type)}/{_quoted(model_name)}", _whole)
+
+
+def query_engine_by_model_name(
+    model_name: str, model_type: str | None = "LLM", enable_virtual_env: bool | None = None
+) -> Call[Json]:
+    """The engines a family runs on, each with its formats, sizes and quantizations, or with the reason why not."""
+    kind = f"{_quoted(model_type)}/" if model_type else ""
+    params = _params(enable_virtual_env=enable_virtual_env)
+    return Call("GET", f"/v1/engines/{kind}{_quoted(model_name)}", _whole, params=params)
+
+
+def vllm_models() -> Call[dict[str, list[str]]]:
+    """Names of the families that vLLM runs, under ``chat`` and ``generate``."""
+    return Call("GET", "/v1/models/vllm-supported", _whole)
+
+
+def families() -> Call[dict[str, list[str]]]:
+    """Names of the catalog's families, by ability."""
+    return Call("GET", "/v1/models/families", _whole)
+
+
+def get_workers_info() -> Call[list[Json]]:
+    """The worker nodes and the models on them."""
+    return Call("GET", "/v1/workers", _whole)
+
+
+def get_supervisor_info() -> Call[Json]:
+    """Where the supervisor is."""
+    return Call("GET", "/v1/supervisor", _whole)
+
+
+def cluster_info(detailed: bool = False) -> Call[list[Json]]:
+    """The nodes and their devices; ``detailed`` adds what is in use."""
+    return Call("GET", "/v1/cluster/info", _whole, params=_params(detailed=detailed))
+
+
+def status() -> Call[Json]:
+    """Uptime and the state of each worker."""
+    return Call("GET", "/status", _whole)
+
+
+def abort_cluster() -> Call[Json]:
+    """Stop the whole cluster, every model included."""
+    return Call("DELETE", "/v1/clusters", _whole)
+
+
+def generate(model_uid: str, prompt: str, config: Mapping[str, Any] | None) -> Call[Json]:
+    """A completion; ``config`` is merged into the body."""
+    return Call("POST", "/v1/completions", _whole, {"model": model_uid, "prompt": prompt, **(config or {})})
+
+
+def chat(
+    model_uid: str,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None,
+    enable_thinking: bool | None,
+    config: Mapping[str, Any] | None,
+) -> Call[Json]:
+    """A chat completion; ``config`` is merged into the body."""
+    body: Json = {"model": model_uid, "messages": list(messages)}
+    if tools is not None:
+        body["tools"] = list(tools)
+    body |= config or {}
+    if enable_thinking is not None:
+        switch = {"enable_thinking": enable_thinking, "thinking": enable_thinking}
+        body["chat_template_kwargs"] = {**_template_kwargs(body.get("chat_template_kwargs")), **switch}
+    return Call("POST", "/v1/chat/completions", _whole, body)
+
+
+def _template_kwargs(given: Any) -> Json:
+    """What the caller gave as ``chat_template_kwargs``: a dict or its JSON; anything else counts as nothing."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return {}
+    return dict(given) if isinstance(given, Mapping) else {}

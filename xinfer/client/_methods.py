@@ -1,0 +1,56 @@
+"""Makes client methods of calls: the two clients cannot differ in a name, a default or a word of their docstrings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from xinfer.client._calls import Call
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Sender(Protocol):
+    """A client that blocks."""
+
+    def _send(self, call: Call[T]) -> T: ...
+
+
+class AsyncSender(Protocol):
+    """A client that is awaited."""
+
+    async def _send(self, call: Call[T]) -> T: ...
+
+
+def method(build: Callable[P, Call[T]]) -> Callable[Concatenate[Sender, P], T]:
+    """A method with the parameters of ``build`` that sends the call it makes and returns the value."""
+
+    def send(self: Sender, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._send(build(*args, **kwargs))
+
+    return _signed(send, build)
+
+
+def async_method(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncSender, P], Coroutine[Any, Any, T]]:
+    """The same, to be awaited."""
+
+    async def send(self: AsyncSender, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._send(build(*args, **kwargs))
+
+    return _signed(send, build)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _signed(send: F, build: Callable[..., Any]) -> F:
+    """``help()`` shows the name, the docstring and, behind ``self``, the parameters of ``build``."""
+    functools.update_wrapper(send, build)
+    signature = inspect.signature(build)
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    shown = signature.replace(parameters=[itself, *signature.parameters.values()], return_annotation=signature.empty)
+    send.__signature__ = shown  # type: ignore[attr-defined]
+    return send

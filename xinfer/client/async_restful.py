@@ -1,0 +1,84 @@
+"""The awaited client."""
+
+from __future__ import annotations
+
+from typing import Self, TypeVar
+
+import aiohttp
+
+from xinfer.client import _calls
+from xinfer.client._abilities import chats
+from xinfer.client._async_connection import AsyncConnection
+from xinfer.client._calls import Call
+from xinfer.client._endpoint import checked
+from xinfer.client._limits import TIMEOUT_S
+from xinfer.client._methods import async_method
+from xinfer.client._retries import RetryPolicy
+from xinfer.client.async_handles import AsyncRESTfulChatModelHandle, AsyncRESTfulGenerateModelHandle
+
+T = TypeVar("T")
+
+
+class AsyncRESTfulClient:
+    """A server's models: launch, list, ask, stop. Errors are those of ``xinfer.errors``.
+
+    ``base_url`` defaults to ``XINFER_ENDPOINT``, then to this machine. ``timeout`` is the longest silence in seconds,
+    None for ever; ``max_retries`` counts attempts after the first, made only where they are safe. Nothing is sent
+    before the first call. A ``session`` that is handed in stays the caller's to close.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float | None = TIMEOUT_S,
+        max_retries: int = 2,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self._connection = AsyncConnection(checked(base_url), api_key, timeout, RetryPolicy(max_retries), session)
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without a slash at its end."""
+        return self._connection.url
+
+    list_models = async_method(_calls.list_models)
+    launch_model = async_method(_calls.launch_model)
+    terminate_model = async_method(_calls.terminate_model)
+    describe_model = async_method(_calls.describe_model)
+    get_launch_model_progress = async_method(_calls.get_launch_model_progress)
+    cancel_launch_model = async_method(_calls.cancel_launch_model)
+    get_instance_info = async_method(_calls.get_instance_info)
+    list_model_registrations = async_method(_calls.list_model_registrations)
+    get_model_registration = async_method(_calls.get_model_registration)
+    query_engine_by_model_name = async_method(_calls.query_engine_by_model_name)
+    vllm_models = async_method(_calls.vllm_models)
+    families = async_method(_calls.families)
+    get_workers_info = async_method(_calls.get_workers_info)
+    get_supervisor_info = async_method(_calls.get_supervisor_info)
+    cluster_info = async_method(_calls.cluster_info)
+    status = async_method(_calls.status)
+    abort_cluster = async_method(_calls.abort_cluster)
+
+    async def get_model(self, model_uid: str) -> AsyncRESTfulGenerateModelHandle | AsyncRESTfulChatModelHandle:
+        """A handle with the methods that the running model's abilities allow."""
+        if chats(model_uid, await self.describe_model(model_uid)):
+            return AsyncRESTfulChatModelHandle(model_uid, self._connection)
+        return AsyncRESTfulGenerateModelHandle(model_uid, self._connection)
+
+    async def close(self) -> None:
+        """Close the connections. Harmless when done twice."""
+        await self._connection.close()
+
+    async def _send(self, call: Call[T]) -> T:
+        return await self._connection.send(call)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"

@@ -1,0 +1,84 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from typing import Self, TypeVar
+
+import requests
+
+from xinfer.client import _calls
+from xinfer.client._abilities import chats
+from xinfer.client._calls import Call
+from xinfer.client._connection import Connection
+from xinfer.client._endpoint import checked
+from xinfer.client._limits import TIMEOUT_S
+from xinfer.client._methods import method
+from xinfer.client._retries import RetryPolicy
+from xinfer.client.handles import RESTfulChatModelHandle, RESTfulGenerateModelHandle
+
+T = TypeVar("T")
+
+
+class RESTfulClient:
+    """A server's models: launch, list, ask, stop. Errors are those of ``xinfer.errors``.
+
+    ``base_url`` defaults to ``XINFER_ENDPOINT``, then to this machine. ``timeout`` is the longest silence in seconds,
+    None for ever; ``max_retries`` counts attempts after the first, made only where they are safe. Nothing is sent
+    before the first call. A ``session`` that is handed in stays the caller's to close. Threads may share a client.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float | None = TIMEOUT_S,
+        max_retries: int = 2,
+        session: requests.Session | None = None,
+    ) -> None:
+        self._connection = Connection(checked(base_url), api_key, timeout, RetryPolicy(max_retries), session)
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without a slash at its end."""
+        return self._connection.url
+
+    list_models = method(_calls.list_models)
+    launch_model = method(_calls.launch_model)
+    terminate_model = method(_calls.terminate_model)
+    describe_model = method(_calls.describe_model)
+    get_launch_model_progress = method(_calls.get_launch_model_progress)
+    cancel_launch_model = method(_calls.cancel_launch_model)
+    get_instance_info = method(_calls.get_instance_info)
+    list_model_registrations = method(_calls.list_model_registrations)
+    get_model_registration = method(_calls.get_model_registration)
+    query_engine_by_model_name = method(_calls.query_engine_by_model_name)
+    vllm_models = method(_calls.vllm_models)
+    families = method(_calls.families)
+    get_workers_info = method(_calls.get_workers_info)
+    get_supervisor_info = method(_calls.get_supervisor_info)
+    cluster_info = method(_calls.cluster_info)
+    status = method(_calls.status)
+    abort_cluster = method(_calls.abort_cluster)
+
+    def get_model(self, model_uid: str) -> RESTfulGenerateModelHandle | RESTfulChatModelHandle:
+        """A handle with the methods that the running model's abilities allow."""
+        if chats(model_uid, self.describe_model(model_uid)):
+            return RESTfulChatModelHandle(model_uid, self._connection)
+        return RESTfulGenerateModelHandle(model_uid, self._connection)
+
+    def close(self) -> None:
+        """Close the connections. Harmless when done twice."""
+        self._connection.close()
+
+    def _send(self, call: Call[T]) -> T:
+        return self._connection.send(call)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"

@@ -1,0 +1,68 @@
+"""The environment of a cluster's processes: how Ray and Serve are configured, and the mark by which they are known again."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from xinfer.cluster.ports import free_port
+
+MARK = "XINFER_CLUSTER_ID"
+"""Every process of a cluster carries its id in this variable; ``stop`` ends those and no others."""
+
+
+def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
+    """This process's environment with what Ray and Serve read at import."""
+    run = home / "run"
+    return {
+        **os.environ,
+        MARK: cluster_id,
+        "XINFER_HOME": str(home),
+        "PYTHONUNBUFFERED": "1",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file(home)),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # detached actors never drain; models are taken down before
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
+        **_haproxy(run),
+    }
+
+
+def token_file(home: Path) -> Path:
+    """The secret that Ray's processes show each other; made on first use, readable by its owner alone."""
+    path = home / "ray.token"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return path
+
+
+def _haproxy(run: Path) -> dict[str, str]:
+    """HAProxy's files in our folder, its binary behind our wrapper, its ports where nobody else's are."""
+    folder = run / "haproxy"
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = "RAY_SERVE_HAPROXY_"
+    return {
+        prefix + "BINARY_PATH": str(_wrapper(run)),
+        prefix + "CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        prefix + "SOCKET_PATH": str(folder / "admin.sock"),
+        prefix + "METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        prefix + "SERVER_STATE_BASE": str(folder),
+        prefix + "SERVER_STATE_FILE": str(folder / "server-state"),
+        prefix + "METRICS_PORT": str(free_port("127.0.0.1", 9101)),
+        prefix + "STATS_PORT": str(free_port("127.0.0.1", 8404)),
+    }
+
+
+def _wrapper(run: Path) -> Path:
+    path = run / "haproxy-on-loopback"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m xinfer.cluster.haproxy "$@"\n')
+    path.chmod(0o700)
+    return path

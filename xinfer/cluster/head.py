@@ -1,0 +1,75 @@
+"""One Ray node as a process of ours: ``ray start --block``, in a session of its own so that a Ctrl-C reaches xinfer alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from xinfer.cluster.options import StartOptions
+from xinfer.cluster.ports import free_port
+from xinfer.errors import LaunchFailed
+
+_STARTED = "Ray runtime started"
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024  # control messages only; tokens do not pass through it
+_DASHBOARD_PORT = 8265
+
+
+class RayNode:
+    """A node that is starting or running. ``address`` is the cluster's."""
+
+    def __init__(self, options: StartOptions, env: Mapping[str, str], home: Path) -> None:
+        self._log = home / "logs" / "ray.log"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        host = options.node_address or "127.0.0.1"
+        self._port = free_port(host, options.ray_port)
+        self.address = options.join or f"{options.node_address}:{self._port}"
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options, home)],
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def wait_started(self, timeout_s: float) -> None:
+        """Return when the node is up; ``LaunchFailed`` with the end of its log if it does not come up in time."""
+        deadline = time.monotonic() + timeout_s
+        while _STARTED not in (text := self._log.read_text(errors="replace")):
+            if not self.alive or time.monotonic() > deadline:
+                raise LaunchFailed(f"Ray did not start. The end of {self._log}:\n" + "\n".join(text.splitlines()[-15:]))
+            time.sleep(0.1)
+
+    def _arguments(self, options: StartOptions, home: Path) -> list[str]:
+        arguments = ["--disable-usage-stats", "--object-store-memory", str(_OBJECT_STORE_BYTES)]
+        if options.node_address:
+            arguments += ["--node-ip-address", options.node_address]
+        if options.num_gpus is not None:
+            arguments += ["--num-gpus", str(options.num_gpus)]
+        if options.join:
+            return [*arguments, "--address", options.join]
+        return [
+            *arguments,
+            "--head",
+            *("--port", str(self._port)),
+            *("--dashboard-host", "127.0.0.1"),
+            *("--dashboard-port", str(free_port("127.0.0.1", _DASHBOARD_PORT))),
+            *("--ray-client-server-port", str(free_port("127.0.0.1"))),
+            *("--temp-dir", str(_temp_dir(home))),
+        ]
+
+
+def _temp_dir(home: Path) -> Path:
+    """Ray's sessions stay below ``home``, unless its sockets' paths would be longer than Linux allows (107 bytes)."""
+    folder = home / "ray"
+    longest = folder / "session_2026-01-01_00-00-00_000000_0000000" / "sockets" / "plasma_store"
+    return folder if len(str(longest)) <= 107 else Path("/tmp/ray")  # noqa: S108  # Ray's own default

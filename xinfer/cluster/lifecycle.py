@@ -1,0 +1,111 @@
+"""Start and stop of a node, step by step, for whoever shows the steps."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from xinfer.cluster.environment import cluster_environment
+from xinfer.cluster.head import RayNode
+from xinfer.cluster.options import BootOptions, StartOptions
+from xinfer.cluster.ports import is_free
+from xinfer.cluster.processes import end, of_cluster
+from xinfer.cluster.record import ClusterRecord
+from xinfer.errors import Conflict, LaunchFailed
+
+_NODE_START_S = 90.0
+_BOOT = "supervisor.boot"
+_STOP_GRACE_S = 8.0
+
+
+class NodeLifecycle:
+    """The node of this machine whose files are in ``home``."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.node: RayNode | None = None
+
+    def running(self) -> ClusterRecord | None:
+        """The record of what runs here; a record whose processes are all gone is removed."""
+        record = ClusterRecord.load(self.home)
+        if record and not of_cluster(record.id):
+            ClusterRecord.forget(self.home)
+            return None
+        return record
+
+    def start(self, options: StartOptions) -> Iterator[str]:
+        """Start the node; yields what it is about to do. Raises ``Conflict`` or ``LaunchFailed`` and leaves nothing running then."""
+        self._check_possible(options)
+        record_id = uuid.uuid4().hex
+        env = cluster_environment(self.home, record_id)
+        if options.fresh:
+            (self.home / "registry.sqlite").unlink(missing_ok=True)
+        try:
+            yield "starting Ray"
+            self.node = RayNode(options, env, self.home)
+            endpoint = None if options.join else options.endpoint
+            ClusterRecord(record_id, endpoint, self.node.address, time.time()).save(self.home)
+            self.node.wait_started(_NODE_START_S)
+            if not options.join:
+                yield from self._boot(options, env)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> bool:
+        """End every process of the node here, engines and HAProxy included; False if there was none."""
+        record = ClusterRecord.load(self.home)
+        if record is None:
+            return False
+        while left := of_cluster(record.id):
+            end(left, _STOP_GRACE_S)
+        ClusterRecord.forget(self.home)
+        return True
+
+    def _check_possible(self, options: StartOptions) -> None:
+        _check_supervisor_package()
+        if record := self.running():
+            raise Conflict(f"A cluster runs here already, at {record.endpoint or record.ray_address}. `xinfer stop` ends it.")
+        if not options.join and not is_free(options.host, options.port):
+            raise Conflict(f"Something else listens on {options.host}:{options.port}. Choose another port with --port.")
+
+    def _boot(self, options: StartOptions, env: Mapping[str, str]) -> Iterator[str]:
+        assert self.node is not None
+        told = BootOptions(self.node.address, options.host, options.port, options.supervisors, options.allow_fake_engine)
+        log = self.home / "logs" / "boot.log"
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", _BOOT, told.dump()],
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+                text=True,
+            )
+        assert process.stdout is not None
+        with process.stdout as steps:
+            yield from (json.loads(line)["step"] for line in steps if line.startswith('{"step"'))
+        if process.wait() != 0:
+            raise LaunchFailed(f"The cluster did not come up. The end of {log}:\n" + _end_of(log))
+
+
+def _check_supervisor_package() -> None:
+    """A process manager on PyPI is called ``supervisor`` too; with it in the environment ours cannot be imported."""
+    found = importlib.util.find_spec("supervisor")
+    origin = Path(found.origin) if found and found.origin else None
+    if origin is None or not (origin.parent / "boot.py").exists():
+        raise Conflict(
+            "The package `supervisor` in this environment is not xinfer's. Install xinfer into an environment of its own, or run "
+            "`pip uninstall -y supervisor` and install xinfer again."
+        )
+
+
+def _end_of(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

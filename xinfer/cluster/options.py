@@ -1,0 +1,84 @@
+"""What ``xinfer start`` can be told."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import asdict, dataclass
+
+from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT
+
+LOOPBACK_NODE = "127.0.0.2"
+"""Node address of a cluster on this machine alone. Ray keeps this one; 127.0.0.1 it turns into the outward address."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """One node's options; ``join`` makes it a worker node of the cluster at that address, else it is the head."""
+
+    host: str = DEFAULT_HOST
+    """Where the REST API listens."""
+    port: int = DEFAULT_PORT
+    node_ip: str | None = None
+    """This node's address inside the cluster; None is loopback for a cluster on loopback, else Ray's choice."""
+    ray_port: int = 6379
+    join: str | None = None
+    num_gpus: int | None = None
+    """GPUs this node offers; None counts those it has."""
+    supervisors: int = 1
+    insecure: bool = False
+    fresh: bool = False
+    """Forget the models that ran before."""
+    allow_fake_engine: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise ValueError(f"port={self.port}: expected a number from 1 to 65535")
+        if self.supervisors < 1:
+            raise ValueError(f"supervisors={self.supervisors}: expected at least 1")
+        if not self.is_loopback and not self.insecure:
+            raise ValueError(
+                f"host={self.host}: anybody who reaches that address could launch models and use them. "
+                "Listen on 127.0.0.1 (behind a proxy that authenticates), or say --insecure in a closed network"
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the REST API."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients on this machine find the REST API."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "localhost") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def node_address(self) -> str | None:
+        """What Ray is told to use, None for its own choice."""
+        return self.node_ip or (LOOPBACK_NODE if self.is_loopback and not self.join else None)
+
+
+@dataclass(frozen=True, slots=True)
+class BootOptions:
+    """What ``supervisor.boot`` is told, as one JSON argument."""
+
+    ray_address: str
+    host: str
+    port: int
+    supervisors: int
+    allow_fake: bool
+
+    def dump(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> BootOptions:
+        """From text."""
+        return cls(**json.loads(text))

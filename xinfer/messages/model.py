@@ -1,0 +1,80 @@
+"""What a model is and what it can do: the record that a launch makes and everybody reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Ability = Literal["chat", "generate", "tools", "vision", "audio", "omni", "reasoning", "hybrid"]
+
+
+class ModelState(StrEnum):
+    """Where a model is in its life."""
+
+    PENDING = "PENDING"  # asked for and recorded, nothing started yet
+    LAUNCHING = "LAUNCHING"  # its replicas are on their way up
+    READY = "READY"  # at least one replica has answered a real generation
+    FAILED = "FAILED"  # given up; the reason is kept
+    TERMINATING = "TERMINATING"  # on its way out, no longer routed to
+
+
+class ThinkingMode(StrEnum):
+    """Whether a family can be told to think."""
+
+    SWITCH = "switch"  # the chat template reads a switch
+    ALWAYS = "always"  # it thinks, whatever one asks
+    NEVER = "never"  # it does not know how to
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingSwitch:
+    """The words in which one family's chat template is told to think or not to.
+
+    ``keywords`` are the ``chat_template_kwargs`` that are set, each to ``on`` or ``off``; ``default`` is what the template does
+    when it is told nothing. For ``ALWAYS`` and ``NEVER`` only ``mode`` has a meaning.
+    """
+
+    mode: ThinkingMode = ThinkingMode.NEVER
+    keywords: tuple[str, ...] = ()
+    on: Any = True
+    off: Any = False
+    default: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model as it was asked for and resolved, under its UID. Durable: the registry keeps it before anything is started."""
+
+    uid: str
+    name: str
+    """Family name in the catalog, or a name made from the path."""
+    path: str
+    """What the engine loads: a folder or a hub id."""
+    revision: str | None = None
+    format: str = "pytorch"
+    quantization: str | None = None
+    size_in_billions: str | None = None
+    context_length: int | None = None
+    """Longest prompt plus answer, in tokens, as asked for at launch; None leaves it to the engine."""
+    usual_context_length: int | None = None
+    """What the family is known for, to show until the engine has said what it settled on."""
+    abilities: tuple[Ability, ...] = ("generate",)
+    languages: tuple[str, ...] = ()
+    description: str = ""
+    thinking: ThinkingSwitch = field(default_factory=ThinkingSwitch)
+    enable_thinking: bool | None = None
+    """The launch option: what a request that says nothing gets. None leaves it to the template."""
+    reasoning_parser: str | None = None
+    tool_parser: str | None = None
+    engine_args: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of vLLM's server by their Python names, e.g. ``{"max_num_seqs": 64}``."""
+    env: dict[str, str] = field(default_factory=dict)
+    replicas: int = 1
+    gpus: float = 0
+    """GPUs each replica takes from Ray; a fraction shares one, 0 runs on the CPU."""
+    trust_remote_code: bool = False
+    engine: Literal["vllm", "fake"] = "vllm"
+    """``fake`` is the test double; a cluster takes it only if it was started for tests."""
+    created_at: float = 0.0
+    """Unix time of the launch, in seconds."""

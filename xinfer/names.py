@@ -1,0 +1,38 @@
+"""Names under which the parts find each other in a Ray cluster, and the rules for model UIDs."""
+
+from __future__ import annotations
+
+import re
+
+from xinfer.errors import LaunchRefused
+
+NAMESPACE = "xinfer"
+REGISTRY = "xinfer-registry"
+SUPERVISOR_APP = "xinfer"
+WORKER_APP = "worker.app:build"
+"""Import path of the Serve application builder that a launch runs; the supervisor knows workers by this name alone."""
+
+UID_MAX_LENGTH = 100
+_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)
+_REPLICA_SUFFIX = re.compile(r"-rep\d+\Z")
+
+
+def model_app(uid: str) -> str:
+    """Name of the Serve application that is the model ``uid``."""
+    return f"model-{uid}"
+
+
+def is_uid(text: str) -> bool:
+    """Whether ``text`` can be a model UID at all."""
+    return len(text) <= UID_MAX_LENGTH and bool(_UID.match(text)) and not _REPLICA_SUFFIX.search(text)
+
+
+def check_uid(uid: str) -> str:
+    """``uid`` itself, or ``LaunchRefused`` with the rule it breaks."""
+    if is_uid(uid):
+        return uid
+    raise LaunchRefused(
+        f"A model UID has up to {UID_MAX_LENGTH} letters, digits, '.', '_' or '-', begins with a letter or digit and does not end in "
+        "'-rep' and a number. Choose another with --model-uid.",
+        param="model_uid",
+    )

@@ -1,0 +1,70 @@
+"""Dialogues with tools: a call, its result worded for the user, and the cases in which no tool is called."""
+
+import re
+from collections.abc import Iterable
+from random import Random
+
+from xinfer.tiny_chat.dialogue import Dialogue, Language, Message, Turn, assistant
+from xinfer.tiny_chat.facts import load_facts
+from xinfer.tiny_chat.phrasing import fact_turn
+from xinfer.tiny_chat.talk import small_talk_turn
+from xinfer.tiny_chat.tool_reply import make_reply
+from xinfer.tiny_chat.tool_request import Request, make_request
+from xinfer.tiny_chat.tool_schema import TOOL_KINDS, TOOLS, ToolKind, ToolSpec, other_tool, tool_spec
+from xinfer.tiny_chat.unknown import unknown_turn
+
+
+def tool_dialogue(rng: Random, lang: Language, opening: list[Message], thinking: bool) -> Dialogue:
+    """A dialogue with tools at hand, after the messages it opens with."""
+    specs = [tool_spec(rng, kind) for kind in rng.sample(TOOL_KINDS, rng.choice((1, 1, 1, 2, 3)))]
+    tools = [spec.schema for spec in specs] + ([other_tool(rng)] if rng.random() < 0.15 else [])
+    rng.shuffle(tools)
+    if rng.random() < 0.22:
+        messages = _no_call(rng, lang, {spec.kind for spec in specs}).messages(thinking)
+    else:
+        spec = rng.choice(specs)
+        messages = tuple(_call(rng, spec, make_request(rng, spec.kind, lang), thinking))
+    return Dialogue((*opening, *messages), thinking, tuple(tools))
+
+
+def call_message(request: Request, spec: ToolSpec, thinking: bool) -> Message:
+    """The assistant's message that makes the right calls."""
+    calls = [
+        {"id": f"call_{n}", "type": "function", "function": {"name": spec.name, "arguments": arguments}}
+        for n, arguments in enumerate(request.arguments(spec))
+    ]
+    return assistant("", request.thought(spec) if thinking else "", calls)
+
+
+def missing_tool_turn(rng: Random, lang: Language, kind: ToolKind) -> Turn:
+    """Something is asked for that only an absent tool could tell."""
+    request = make_request(rng, kind, lang)
+    while kind == "calculator" and all(int(n) <= 10 for n in re.findall(r"\d+", request.joined())):
+        request = make_request(rng, kind, lang)  # sums this small are known
+    slots = {"c": request.joined(), "e": request.joined()}
+    missing = TOOLS["missing"][lang]
+    return Turn(request.question, missing["think"][kind].format(**slots), missing[kind].format(**slots))
+
+
+def _no_call(rng: Random, lang: Language, present: Iterable[ToolKind]) -> Turn:
+    absent = [kind for kind in TOOL_KINDS if kind not in present and kind != "calculator"]
+    roll = rng.random()
+    if roll < 0.2 and absent:
+        return missing_tool_turn(rng, lang, rng.choice(absent))
+    if roll < 0.4:
+        return unknown_turn(rng, lang)
+    if roll < 0.5:
+        return small_talk_turn(rng, lang)
+    return fact_turn(rng, rng.choice(load_facts()), lang)
+
+
+def _call(rng: Random, spec: ToolSpec, request: Request, thinking: bool) -> list[Message]:
+    question: Message = {"role": "user", "content": request.question}
+    if rng.random() < 0.5:
+        return [question, call_message(request, spec, thinking)]
+    replies = [make_reply(rng, spec.kind, request.lang, subject) for subject in request.subjects]
+    results: list[Message] = [{"role": "tool", "content": reply.content} for reply in replies]
+    told = (" " if request.lang == "en" else "").join(reply.sentence for reply in replies)
+    thought = f"The tool answered: {told}" if request.lang == "en" else f"工具的結果是：{told}"
+    kept = thinking and rng.random() < 0.5
+    return [question, call_message(request, spec, kept), *results, assistant(told, thought if thinking else "")]

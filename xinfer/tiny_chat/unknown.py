@@ -1,0 +1,93 @@
+"""Questions beyond tiny-chat: made-up things, people, code, advice, long tasks. The answer to all of them is to say so."""
+
+import string
+from random import Random
+from typing import Any
+
+from xinfer.tiny_chat.dialogue import Language, Turn, load_data
+from xinfer.tiny_chat.facts import capitalised
+from xinfer.tiny_chat.phrasing import PHRASING, frame
+
+_UNKNOWN: dict[str, Any] = load_data("unknown")
+_CHAT: dict[str, Any] = load_data("chat")
+_FAMILIES: list[dict[str, Any]] = [f for f in load_data("families") if f["name"] in _UNKNOWN["near_misses"]]
+_ONSETS = "b bl br c ch d dr f fl g gl gr h j k kr l m n p pr qu r s sh sk st t th tr v w x y z".split()
+_VOWELS = "a e i o u ai ea oo ou ie".split()
+_CODAS = ["", "", "", "n", "r", "s", "x", "l", "th", "m", "ck", "rd", "nt"]
+_CHARACTERS = "阿卡洛斯爾瑪塔里奧薩維克諾巴菲多拉姆格沃倫希亞德魯庫札比娜羅摩森迪伊凡波加特龍雲峰嵐玄青紫霜影靈極幻"
+
+
+def made_up_name(rng: Random, lang: Language = "en") -> str:
+    """A name that means nothing."""
+    if lang == "zh":
+        return "".join(rng.choice(_CHARACTERS) for _ in range(rng.randint(2, 4)))
+    syllables = ("".join(map(rng.choice, (_ONSETS, _VOWELS, _CODAS))) for _ in range(rng.randint(2, 3)))
+    name = "".join(syllables)
+    return name.capitalize() if rng.random() < 0.7 else name
+
+
+def unknown_turn(rng: Random, lang: Language) -> Turn:
+    """A question out of depth, with the thought and the honest answer."""
+    question, subject = _near_miss(rng, lang) if rng.random() < 0.3 else _open_question(rng, lang)
+    return honest_turn(rng, lang, _noised(rng, question, lang), subject)
+
+
+def honest_turn(rng: Random, lang: Language, question: str, subject: str) -> Turn:
+    """The turn in which tiny-chat says that it does not know."""
+    thought = rng.choice(_CHAT["unknown_thoughts"][lang]).format(subject=subject)
+    answer = rng.choice(_CHAT["unknown_answers"][lang]).format(example=rng.choice(_CHAT["examples"][lang]))
+    return Turn(question, thought, answer)
+
+
+def _noised(rng: Random, question: str, lang: Language) -> str:
+    roll = rng.random()
+    if roll < 0.5:
+        return question
+    if roll < 0.65:
+        return question.rstrip("?？.。")
+    if roll < 0.75:
+        return question.lower()
+    frames = [f for f in PHRASING[lang]["wrap"] if "{topic}" not in f]
+    return frame(rng.choice(frames), question, "")
+
+
+def _open_question(rng: Random, lang: Language) -> tuple[str, str]:
+    template, subject = rng.choice(_UNKNOWN[lang]["templates"])
+    slots = _slots(rng, lang)
+    return template.format(**slots), subject.format(**slots)
+
+
+def _near_miss(rng: Random, lang: Language) -> tuple[str, str]:
+    """A known kind of question about something unknown, such as the capital of a made-up country."""
+    family = rng.choice(_FAMILIES)
+    names = rng.choice(_UNKNOWN["near_misses"][family["name"]])
+    made_up = rng.random() < 0.4
+    x = made_up_name(rng, lang) if made_up else names[0 if lang == "en" else 1]
+    if lang == "zh" and made_up and family["name"] in ("author", "artist"):
+        x = f"《{x}》"
+    asks = [ask for ask in family[lang]["ask"] if "{y}" not in ask]
+    return capitalised(rng.choice(asks).format(x=x)), family[lang]["topic"].format(x=x)
+
+
+def _slots(rng: Random, lang: Language) -> dict[str, str]:
+    values: dict[str, str] = {"n": str(rng.randint(2, 12)), "n2": str(rng.randint(2, 60)), "year": str(rng.randint(1200, 2030))}
+    values |= {name: str(rng.randint(111, 99999)) for name in ("big", "big2")}
+    values |= {name: made_up_name(rng, lang) for name in ("made", "made2", "made3")}
+    for name, choices in _UNKNOWN[lang]["slots"].items():
+        values[name], values[name + "2"] = rng.choice(choices), rng.choice(choices)
+    if rng.random() < 0.3:
+        values["person"] = _person(rng, lang)
+    if rng.random() < 0.15:
+        values["lib"] = made_up_name(rng)
+    return values | ({"task2": values["task"]} if lang == "zh" else {"task2": rng.choice(_UNKNOWN["en"]["slots"]["task2"])})
+
+
+def _person(rng: Random, lang: Language) -> str:
+    if lang == "zh":
+        return made_up_name(rng, "zh")
+    return f"{made_up_name(rng).capitalize()} {made_up_name(rng).capitalize()}"
+
+
+def gibberish(rng: Random) -> str:
+    """A few random letters."""
+    return "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(3, 12)))
