@@ -67,21 +67,21 @@ class Supervisor:
         except ClientGone:
             return
         except XinferError as error:
-            await _refuse(send, error, request_id)
+            await _refuse(send, error)
         except HTTPException as error:
-            await _refuse(send, _routing_error(error), request_id)
-        except Exception:
+            await _refuse(send, _routing_error(error))
+        except Exception:  # noqa: BLE001  # the edge: whatever it is, the caller gets a fixed sentence
             _log.exception("request %s failed", request_id)
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
-            await _refuse(send, InternalError(sentence), request_id)
+            await _refuse(send, InternalError(sentence))
 
     def _build_control(self) -> Router:
         models = ModelsApi(self._settings, self._routes, allow_fake=self._allow_fake)
         return Router([*catalog_api.paths(), *models.paths(), *ClusterApi(self._routes).paths()])
 
 
-async def _refuse(send: Send, error: XinferError, request_id: str) -> None:
-    await send_json(send, error.status, error.body(), error.headers() | {"x-request-id": request_id})
+async def _refuse(send: Send, error: XinferError) -> None:
+    await send_json(send, error.status, error.body(), error.headers())
 
 
 def _routing_error(error: HTTPException) -> XinferError:
@@ -92,7 +92,7 @@ def _routing_error(error: HTTPException) -> XinferError:
 
 
 def _request_id(scope: Scope) -> str:
-    """The caller's ``X-Request-Id`` if it is one, for the logs and the echo; never a key to anything."""
+    """The caller's ``X-Request-Id`` if it is one, for the logs; never a key to anything. Serve sets it and sends it back."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     return given.decode() if _REQUEST_ID.match(given) else uuid.uuid4().hex
 
@@ -103,8 +103,7 @@ def build(settings: GatewaySettings, *, replicas: int = 1, allow_fake: bool = Fa
     def make() -> Supervisor:
         return Supervisor(settings, allow_fake=allow_fake)
 
-    deployment = serve.deployment(
-        serve.ingress(make)(),
+    configure = serve.deployment(
         name="supervisor",
         num_replicas=replicas,
         ray_actor_options={"num_cpus": 0},
@@ -112,4 +111,5 @@ def build(settings: GatewaySettings, *, replicas: int = 1, allow_fake: bool = Fa
         health_check_period_s=5,
         health_check_timeout_s=10,
     )
-    return deployment.bind()
+    application: Application = configure(serve.ingress(make)()).bind()
+    return application

@@ -46,7 +46,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error).removeprefix("JSON is malformed: ")
+    return (
+        "it is nested too deeply"
+        if isinstance(error, RecursionError)
+        else str(error).removeprefix("JSON is malformed: ")
+    )
 
 
 def _too_large(limit_bytes: int) -> BodyTooLarge:

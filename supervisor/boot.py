@@ -6,7 +6,9 @@ Prints one JSON object per step; the command line shows them.
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from typing import Any
 
 import ray
 from ray import serve
@@ -25,7 +27,7 @@ _REGISTRY_CALLS = 10_000
 def boot(options: BootOptions) -> None:
     """Registry first, then Serve with its HAProxy, then the supervisors; returns when they answer."""
     _say("connecting to Ray")
-    ray.init(address=options.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level="WARNING")
+    ray.init(address=options.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     _say("starting the registry")
     _start_registry()
     _say("starting Ray Serve and HAProxy")
@@ -37,7 +39,8 @@ def boot(options: BootOptions) -> None:
 
 def _start_registry() -> None:
     """Detached, restarted by Ray whenever it dies, on the head because its file is there."""
-    actor = ray.remote(Registry).options(
+    actor_class: Any = ray.remote(Registry)
+    registry = actor_class.options(
         name=REGISTRY,
         lifetime="detached",
         get_if_exists=True,
@@ -46,7 +49,7 @@ def _start_registry() -> None:
         num_cpus=0,
         resources=_ON_HEAD,
     )
-    ray.get(actor.remote(EngineSettings()).watch.remote(0, 0.0))
+    ray.get(registry.remote(EngineSettings()).watch.remote(0, 0.0))
 
 
 def _say(step: str) -> None:

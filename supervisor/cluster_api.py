@@ -43,7 +43,9 @@ class ClusterApi:
     async def status(self, request: Request) -> Response:
         """Uptime in seconds, and the nodes."""
         uptime = int(time.time() - self._started)
-        return JSONResponse({"uptime": uptime, "workers": {node["NodeManagerAddress"]: _node(node) for node in _alive()}})
+        return JSONResponse(
+            {"uptime": uptime, "workers": {node["NodeManagerAddress"]: _node(node) for node in _alive()}}
+        )
 
     async def address(self, request: Request) -> Response:
         """Ray's address, for nodes that join."""
@@ -74,11 +76,14 @@ class ClusterApi:
 
     async def workers(self, request: Request) -> Response:
         """Which models have replicas on which node."""
-        return JSONResponse([{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()])
+        return JSONResponse(
+            [{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()]
+        )
 
     def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:
         found: dict[str, list[ReplicaReport]] = {
-            uid: [r for r in route.replicas if r.node == node["NodeManagerAddress"]] for uid, route in self._routes.all.items()
+            uid: [r for r in route.replicas if r.node == node["NodeManagerAddress"]]
+            for uid, route in self._routes.all.items()
         }
         return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import msgspec
 
-from xinfer.errors import BadRequest, ContextLengthExceeded, InternalError, InvalidBody, Unavailable, XinferError, from_response
+from xinfer.errors import (
+    BadRequest,
+    ContextLengthExceeded,
+    InternalError,
+    InvalidBody,
+    Unavailable,
+    XinferError,
+    from_response,
+)
 
 _VALIDATION = re.compile(r"'loc': '(?P<loc>[^']*)', 'msg': '(?P<msg>[^']*)'")
 _CONTEXT = re.compile(r"context length|max_model_len|longer than the maximum model length", re.IGNORECASE)

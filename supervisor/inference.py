@@ -61,7 +61,7 @@ class Inference:
             await self._copy(answer, request, send, request_id)
 
     async def _copy(self, answer: Answer, request: EngineRequest, send: Send, request_id: str) -> None:
-        headers = [(b"content-type", answer.content_type.encode()), (b"x-request-id", request_id.encode())]
+        headers = [(b"content-type", answer.content_type.encode())]
         if request.streams:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         await send_head(send, 200, headers)
@@ -100,7 +100,9 @@ class Inference:
             except TimeoutError:
                 if began:
                     raise
-                raise EngineTimeout(f"The engine of {uid!r} did not begin to answer in time.", retry_after_s=5) from None
+                raise EngineTimeout(
+                    f"The engine of {uid!r} did not begin to answer in time.", retry_after_s=5
+                ) from None
             finally:
                 self._balancer.end(replica)
         raise Unavailable(f"No replica of the model {uid!r} took the request.", retry_after_s=2)

@@ -11,22 +11,27 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from supervisor.thinking import check_thinking
-from xinfer.catalog import Catalog, Family, Selection, inspect_path
+from xinfer.catalog import Catalog, Family, Selection, Traits, inspect_path
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
 from xinfer.names import check_uid
 
 ENGINES = ("vllm", "fake")
 _OURS = frozenset(
-    "model served_model_name host port uds middleware revision quantization_config api_key root_path ssl_keyfile ssl_certfile "
-    "ssl_ca_certs headless api_server_count data_parallel_size".split()
+    {
+        *("model", "served_model_name", "revision", "middleware", "api_key"),
+        *("host", "port", "uds", "root_path", "ssl_keyfile", "ssl_certfile", "ssl_ca_certs"),
+        *("headless", "api_server_count", "data_parallel_size"),
+    }
 )
 """Arguments of vLLM's server that xinfer sets itself or that would open another door."""
-_NOT_THE_ENGINES = frozenset({"download_hub", "request_limits", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"})
+_NOT_THE_ENGINES = frozenset(
+    {"download_hub", "request_limits", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"}
+)
 
 
 class LaunchRequest(BaseModel):
-    """The body of ``POST /v1/models``, as Xinference's clients send it: unset fields come as null, other fields are the engine's."""
+    """The body of ``POST /v1/models`` as Xinference's clients send it: unset fields are null, other fields are the engine's."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
@@ -67,7 +72,9 @@ class LaunchRequest(BaseModel):
         """The engine asked for; vLLM if none is."""
         name = (self.model_engine or "vllm").lower()
         if name not in ENGINES:
-            raise LaunchRefused(f"There is no engine {self.model_engine!r}; xinfer runs models on vLLM.", param="model_engine")
+            raise LaunchRefused(
+                f"There is no engine {self.model_engine!r}; xinfer runs models on vLLM.", param="model_engine"
+            )
         return "fake" if name == "fake" else "vllm"
 
     @property
@@ -90,7 +97,8 @@ class LaunchRequest(BaseModel):
             count = -1
         if count < 0 or (count > 1 and not count.is_integer()):
             raise LaunchRefused(
-                f"n_gpu={self.n_gpu!r}: expected 'auto', 'none', a whole number, or a share between 0 and 1.", param="n_gpu"
+                f"n_gpu={self.n_gpu!r}: expected 'auto', 'none', a whole number, or a share between 0 and 1.",
+                param="n_gpu",
             )
         return count
 
@@ -98,7 +106,9 @@ class LaunchRequest(BaseModel):
         if not self.model_name and not self.model_path:
             raise LaunchRefused("Say which model: model_name (see `xinfer models`) or model_path.", param="model_name")
         if (self.model_type or "LLM").upper() != "LLM":
-            raise LaunchRefused(f"xinfer serves language models; model_type={self.model_type!r} is none.", param="model_type")
+            raise LaunchRefused(
+                f"xinfer serves language models; model_type={self.model_type!r} is none.", param="model_type"
+            )
         given = self.model_extra or {}
         for name in sorted(_NOT_THE_ENGINES & given.keys()):
             if given[name] is not None:
@@ -107,7 +117,7 @@ class LaunchRequest(BaseModel):
 
 
 def resolve(request: LaunchRequest, *, uids: Collection[str], cluster_has_gpus: bool) -> ModelSpec:
-    """The record of what ``request`` asks for. Reads the model's own files where the catalog does not know it: call it in a thread.
+    """The record of what ``request`` asks for. May read the model's own files, so call it in a thread.
 
     Raises ``LaunchRefused`` or ``ThinkingNotSupported``.
     """
@@ -167,25 +177,29 @@ def _of_family(family: Family) -> ModelSpec:
 def _from_path(request: LaunchRequest) -> ModelSpec:
     """A model in a folder or on the hub: the facts of the family it is named after, else those in its own files."""
     path = str(request.model_path)
-    families = Catalog.load().families
-    described = {
-        "path": path,
-        "format": request.model_format or "pytorch",
-        "quantization": request.quantization,
-        "size_in_billions": None if request.model_size_in_billions is None else str(request.model_size_in_billions),
-    }
     traits = inspect_path(path, request.revision)
-    if request.model_name in families:
-        return replace(_of_family(families[request.model_name]), **described)
+    family = Catalog.load().families.get(request.model_name or "")
+    known = _of_family(family) if family else _of_traits(request.model_name or _name_of(path), traits)
+    size = request.model_size_in_billions
+    return replace(
+        known,
+        path=path,
+        format=request.model_format or "pytorch",
+        quantization=request.quantization,
+        size_in_billions=None if size is None else str(size),
+    )
+
+
+def _of_traits(name: str, traits: Traits) -> ModelSpec:
     return ModelSpec(
         uid="",
-        name=request.model_name or _name_of(path),
+        name=name,
+        path="",
         usual_context_length=traits.context_length,
         abilities=traits.abilities,
         thinking=traits.thinking,
         reasoning_parser=traits.reasoning_parser,
         tool_parser=traits.tool_parser,
-        **described,
     )
 
 

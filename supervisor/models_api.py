@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
 
 import ray
 from starlette.requests import Request
@@ -14,10 +12,10 @@ from starlette.routing import Route as Path
 from supervisor import views
 from supervisor.body import parse_object, read_body
 from supervisor.launch import LaunchRequest, resolve
+from supervisor.registry.client import ask
 from supervisor.routes import Routes
-from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound, Unavailable
+from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound
 from xinfer.messages import ModelSpec, ModelState, Route
-from xinfer.names import NAMESPACE, REGISTRY
 from xinfer.settings import GatewaySettings
 
 _FALSE = ("false", "0", "no")
@@ -61,7 +59,7 @@ class ModelsApi:
             raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), cluster_has_gpus=has_gpus)
-        await _registry("launch", spec)
+        await ask("launch", spec)
         await self._routes.wait_until(lambda table: _is(table, spec))
         if request.query_params.get("wait_ready", "true").lower() not in _FALSE:
             await self._until_ready(spec)
@@ -71,7 +69,7 @@ class ModelsApi:
         """Take a model down; answers when its replicas are gone."""
         uid = request.path_params["uid"]
         route = self._known(uid)
-        await _registry("terminate", uid)
+        await ask("terminate", uid)
         await self._routes.wait_until(lambda table: table.get(uid) is not route)
         return JSONResponse(None)
 
@@ -120,17 +118,3 @@ def _is(table: dict[str, Route], spec: ModelSpec) -> bool:
     """Whether the model under this UID is this very launch."""
     route = table.get(spec.uid)
     return route is not None and route.spec.created_at == spec.created_at
-
-
-async def _registry(method: str, *args: Any) -> Any:
-    """Call the registry; its errors are ours, its absence is a 503."""
-    try:
-        registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)
-        call: Awaitable[Any] = getattr(registry, method).remote(*args)
-        return await call
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
-    except (ValueError, ray.exceptions.RayActorError):
-        raise Unavailable("The registry is restarting; try again in a moment.", retry_after_s=2) from None
-
-

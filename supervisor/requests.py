@@ -47,7 +47,9 @@ def prepare(path: str, raw: bytes, body: dict[str, Any], spec: ModelSpec) -> Eng
 
 def _prepare_chat(body: dict[str, Any], spec: ModelSpec) -> bool:
     if "chat" not in spec.abilities:
-        raise AbilityNotSupported(f"The model {spec.uid!r} does not chat; POST to {COMPLETIONS} instead.", param="model")
+        raise AbilityNotSupported(
+            f"The model {spec.uid!r} does not chat; POST to {COMPLETIONS} instead.", param="model"
+        )
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidBody("The field 'messages' has to be a list with at least one message.", param="messages")

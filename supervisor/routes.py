@@ -8,11 +8,9 @@ import logging
 import time
 from collections.abc import Callable
 
-import ray
-
+from supervisor.registry.client import ask
 from xinfer.errors import ModelLoading, ModelNotFound, Unavailable
 from xinfer.messages import ModelState, ReplicaReport, Route, RoutingTable
-from xinfer.names import NAMESPACE, REGISTRY
 
 _log = logging.getLogger("ray.serve")
 _WATCH_S = 30.0
@@ -72,7 +70,7 @@ class Routes:
         """This replica did not take a connection: leave it out for a while and have the registry look."""
         self._suspects = {name: until for name, until in self._suspects.items() if until > time.monotonic()}
         self._suspects[replica.replica] = time.monotonic() + _SUSPECT_S
-        task = asyncio.create_task(_ask_registry(uid, replica))
+        task = asyncio.create_task(_report_suspect(uid, replica))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
@@ -84,10 +82,9 @@ class Routes:
     async def _follow(self) -> None:
         while True:
             try:
-                registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)
-                table = await registry.watch.remote(self._table.version, _WATCH_S)
-            except (ValueError, ray.exceptions.RayError) as error:
-                _log.warning("registry not reached, going on with the last table: %s", type(error).__name__)
+                table = await ask("watch", self._table.version, _WATCH_S)
+            except Unavailable:
+                _log.warning("the registry is away; going on with the last table")
                 await asyncio.sleep(_RETRY_S)
                 continue
             async with self._changed:
@@ -95,7 +92,6 @@ class Routes:
                 self._changed.notify_all()
 
 
-async def _ask_registry(uid: str, replica: ReplicaReport) -> None:
-    with contextlib.suppress(ValueError, ray.exceptions.RayError):
-        registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)
-        await registry.suspect.remote(uid, replica.replica, replica.address)
+async def _report_suspect(uid: str, replica: ReplicaReport) -> None:
+    with contextlib.suppress(Unavailable):
+        await ask("suspect", uid, replica.replica, replica.address)

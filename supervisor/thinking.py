@@ -15,8 +15,8 @@ _SPELLINGS = ("enable_thinking", "thinking")
 def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
     """Translate the switch in ``body``, in place; returns whether anything changed.
 
-    Precedence: ``enable_thinking`` at the top level, then inside a literal ``extra_body``, then ``chat_template_kwargs``, then the
-    launch option, then the template's own default. Raises ``ThinkingNotSupported`` for what the family cannot do.
+    Precedence: ``enable_thinking`` at the top level, then inside a literal ``extra_body``, then ``chat_template_kwargs``, then
+    the launch option, then the template's own default. Raises ``ThinkingNotSupported`` for what the family cannot do.
     """
     touched = any(name in body for name in ("enable_thinking", "extra_body", "chat_template_kwargs"))
     kwargs = _template_kwargs(body)
@@ -62,7 +62,8 @@ def check_thinking(wish: bool, spec: ModelSpec) -> None:
         return
     habit, order = ("never thinks", "on") if wish else ("always thinks", "off")
     raise ThinkingNotSupported(
-        f"The model {spec.uid!r} ({spec.name}) {habit}; its thinking cannot be switched {order}.", param="enable_thinking"
+        f"The model {spec.uid!r} ({spec.name}) {habit}; its thinking cannot be switched {order}.",
+        param="enable_thinking",
     )
 
 

@@ -73,7 +73,9 @@ class Upstream:
         ``aiohttp.ClientError`` or ``TimeoutError``.
         """
         async with asyncio.timeout(self._settings.first_byte_timeout_s) as patience:
-            async with self._session.post(address + request.path, data=request.body, headers=request.headers) as response:
+            async with self._session.post(
+                address + request.path, data=request.body, headers=request.headers
+            ) as response:
                 first = await response.content.readany()
                 patience.reschedule(None)
                 kind = response.headers.get("content-type", "application/json")

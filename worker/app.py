@@ -18,8 +18,7 @@ def build(spec: ModelSpec, settings: EngineSettings) -> Application:
     A replica takes ``spec.gpus`` GPUs from Ray. Its constructor is tried once per replica: whether a failed start is tried again
     is the registry's decision.
     """
-    deployment = serve.deployment(
-        EngineReplica,
+    configure = serve.deployment(
         name="worker",
         num_replicas=spec.replicas,
         ray_actor_options={"num_cpus": 0, "num_gpus": spec.gpus},
@@ -30,4 +29,5 @@ def build(spec: ModelSpec, settings: EngineSettings) -> Application:
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=settings.stop_grace_s + 5,
     )
-    return deployment.bind(spec, settings)
+    application: Application = configure(EngineReplica).bind(spec, settings)
+    return application

@@ -38,7 +38,7 @@ def engine_argv(spec: ModelSpec, host: str, port: int) -> list[str]:
 
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:
-    """``{"max_num_seqs": 64}`` as vLLM's flags: None is left out, booleans are ``--x`` or ``--no-x``, the rest is JSON or text."""
+    """``{"max_num_seqs": 64}`` as vLLM's flags: None is left out, booleans are ``--x`` or ``--no-x``."""
     words: list[str] = []
     for name, value in arguments.items():
         flag = name.replace("_", "-")
@@ -52,7 +52,7 @@ def flags(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def _quantization(spec: ModelSpec) -> str | None:
-    """vLLM reads the method from a quantized checkpoint's own config; only a load-time method has to be named."""
+    """vLLM reads the method from a quantized checkpoint's own config; only one applied at load has to be named."""
     return "bitsandbytes" if spec.format == "bnb" else None
 
 

@@ -100,7 +100,9 @@ class ServerEngine:
         if self._process is None or self._process.exit_code is None:
             return
         cause = cause_of(tail(self._log))
-        raise LaunchFailed(cause or f"The engine ended with exit code {self._process.exit_code} and no error in its log.")
+        raise LaunchFailed(
+            cause or f"The engine ended with exit code {self._process.exit_code} and no error in its log."
+        )
 
     async def _answers(self) -> bool:
         assert self._http is not None

@@ -15,6 +15,13 @@ _SIGNS = (
 _PREFIX = re.compile(r"^(\([^)]*pid=\d+\) )?((INFO|WARNING|ERROR) [\d-]+ [\d:]+ \[[^\]]*\] )?")
 _ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt)): (.+)$")
 _USAGE_ERROR = re.compile(r"^(?:\S+: )?error: (.+)$")
+_ADVICE = (
+    ("couldn't connect to", "Check this machine's way to the hub, or give a folder on disk with --model-path."),
+    ("gated repo", "Accept its licence on the hub and launch with --env HF_TOKEN <token>."),
+    ("out of memory", "Ask for more GPUs with --n-gpu, a shorter --context-length, or a quantized format."),
+    ("max_model_len", "Ask for a --context-length that the model and the KV cache allow."),
+    ("trust_remote_code", "If you trust the model's authors, launch it with --trust-remote-code."),
+)
 _CONSEQUENCES = ("Engine core initialization failed", "WorkerProc initialization failed", "EngineCore failed to start")
 
 
@@ -25,10 +32,18 @@ def stage_of(lines: list[str]) -> ReplicaStage | None:
 
 
 def cause_of(lines: list[str]) -> str | None:
-    """The error behind a failed start, in one line: the last one that is not merely the echo of another process's."""
+    """The error behind a failed start, in one line, with what to do about it where that is known.
+
+    The last one that is not merely the echo of another process's.
+    """
     causes = [match for line in lines if (match := _cause(_PREFIX.sub("", line.strip())))]
     own = [cause for cause in causes if not cause.startswith(_CONSEQUENCES)]
-    return (own or causes or [None])[-1]
+    return _with_advice((own or causes)[-1]) if causes else None
+
+
+def _with_advice(cause: str) -> str:
+    advice = next((text for sign, text in _ADVICE if sign in cause), None)
+    return f"{cause.rstrip('. ')}. {advice}" if advice else cause
 
 
 def _cause(text: str) -> str | None:

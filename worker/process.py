@@ -10,13 +10,18 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from xinfer.lifetime import PARENT_VARIABLE
 
-class ReservedPort:
-    """A TCP port that stays ours until ``close``: bound but not listening, so that another process of this user can listen on it.
+_POLL_PERIOD_S = 0.05
 
-    Linux lets two sockets with ``SO_REUSEADDR`` bind one port while at most one listens, and never hands out such a port as a free
-    one; every server of note sets that option.
+
+class ReservedPort:
+    """A TCP port that stays ours until ``close``: bound but not listening, so that a child can listen on it.
+
+    Linux lets two sockets with ``SO_REUSEADDR`` bind one port while at most one listens, and never hands out such a port as
+    a free one; every server of note sets that option.
     """
 
     def __init__(self, host: str) -> None:
@@ -66,13 +71,27 @@ class ProcessGroup:
         return await self._process.wait()
 
     async def stop(self, grace_s: float) -> None:
-        """End the whole group: SIGTERM, then SIGKILL after ``grace_s`` seconds. Safe to call twice."""
-        self._signal(signal.SIGTERM)
+        """End the whole group. The child gets SIGTERM and ``grace_s`` seconds to end what it started, then all get SIGKILL.
+
+        Descendants get no SIGTERM of their own: those that die before the child leave shared memory behind. Safe to call twice.
+        """
+        if self.exit_code is None:
+            self._process.terminate()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), grace_s)
-        self._signal(signal.SIGKILL)
+            async with asyncio.timeout(grace_s):
+                await self._process.wait()
+                await self._until_empty()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         await self._process.wait()
 
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+    async def _until_empty(self) -> None:
+        while any(_is_alive_in(self.pid, process) for process in psutil.process_iter()):  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(_POLL_PERIOD_S)  # nobody tells of grandchildren
+
+
+def _is_alive_in(group: int, process: psutil.Process) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, psutil.Error):
+        return False

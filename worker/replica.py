@@ -45,7 +45,9 @@ class EngineReplica:
         self._engine = make(spec, settings, host, self.log)
         gpus = tuple(str(gpu) for gpu in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
         now = time.time()
-        first = ReplicaReport(spec.uid, replica, ReplicaStage.STARTING, host, gpu_ids=gpus, created_at=now, updated_at=now)
+        first = ReplicaReport(
+            spec.uid, replica, ReplicaStage.STARTING, host, gpu_ids=gpus, created_at=now, updated_at=now
+        )
         self._reporter = Reporter(first)
         self._watch: asyncio.Task[None] | None = None
         await self._bring_up()
@@ -59,7 +61,9 @@ class EngineReplica:
         try:
             async for stage in self._engine.start():
                 ready = stage is ReplicaStage.READY
-                facts = {"address": self._engine.address, "context_length": self._engine.context_length} if ready else {}
+                facts = (
+                    {"address": self._engine.address, "context_length": self._engine.context_length} if ready else {}
+                )
                 await self._reporter.report(stage, pid=self._engine.pid, **facts)
         except Exception as error:
             reason = error.message if isinstance(error, XinferError) else f"{type(error).__name__}: {error}"

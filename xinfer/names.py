@@ -32,7 +32,7 @@ def check_uid(uid: str) -> str:
     if is_uid(uid):
         return uid
     raise LaunchRefused(
-        f"A model UID has up to {UID_MAX_LENGTH} letters, digits, '.', '_' or '-', begins with a letter or digit and does not end in "
-        "'-rep' and a number. Choose another with --model-uid.",
+        f"A model UID has up to {UID_MAX_LENGTH} letters, digits, '.', '_' or '-', begins with a letter or digit and does not "
+        "end in '-rep' and a number. Choose another with --model-uid.",
         param="model_uid",
     )

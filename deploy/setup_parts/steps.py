@@ -51,7 +51,7 @@ def _cpu(pip: Pip) -> list[Step]:
 def _cuda(pip: Pip, with_tests: bool) -> list[Step]:
     extras = "cuda,test" if with_tests else "cuda"
     return [
-        Step(extras, "xinfer, Ray, vLLM and CUDA (about 5 GB)", "with the extras " + extras, PROJECT.read_text(),
+        Step(extras, "xinfer, Ray, vLLM and CUDA (about 4 GB)", "with the extras " + extras, PROJECT.read_text(),
              lambda: _install_extras(pip, extras)),
     ]  # fmt: skip
 

@@ -87,11 +87,13 @@ class Registry:
         await self._publish()
         try:
             await self._deployer.deploy(spec)
-        except Exception as error:  # Serve raises plain RuntimeError, with the replica's traceback in its text
+        except Exception as error:  # noqa: BLE001  # Serve raises plain RuntimeError, with the replica's traceback in its text
             _log.error("launch of %s failed: %s", spec.uid, error)
             route = self._models.table().routes.get(spec.uid)
             if route and route.spec is spec and route.state is ModelState.LAUNCHING:
-                await self._give_up(spec.uid, route.reason or "The engine could not be started; the log of the replica says why.")
+                await self._give_up(
+                    spec.uid, route.reason or "The engine could not be started; the log of the replica says why."
+                )
 
     async def _give_up(self, uid: str, reason: str) -> None:
         """Clean up first, then say FAILED: whoever reads that may launch the UID again at once."""

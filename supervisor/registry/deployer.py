@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 
 import ray
 from ray import serve
@@ -16,6 +19,8 @@ from xinfer.names import WORKER_APP, model_app
 from xinfer.settings import EngineSettings
 
 _MAX_LAUNCHES = 256
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Deployer:
@@ -58,5 +63,6 @@ class Deployer:
         build = import_attr(WORKER_APP)
         serve.run(build(spec, self._settings), name=model_app(spec.uid), route_prefix=None)
 
-    async def _in_thread(self, call, *args):  # type: ignore[no-untyped-def]
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        bound = functools.partial(call, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, bound)

@@ -95,7 +95,8 @@ class Models:
         if known and known.state is not ModelState.FAILED:
             state = known.state.lower()
             raise Conflict(
-                f"The UID {spec.uid!r} is in use ({state}). Choose another with --model-uid, or `xinfer terminate {spec.uid}` first.",
+                f"The UID {spec.uid!r} is in use ({state}). "
+                f"Choose another with --model-uid, or `xinfer terminate {spec.uid}` first.",
                 param="model_uid",
             )
         self._records[spec.uid] = Record(spec)

@@ -56,16 +56,8 @@ DEFAULTS = {
     [
         (["q"], {}),
         (["-n", "q"], {}),
-        (["-n", "q", "-u", "x", "-s", "8", "-f", "awq", "-q", "Int4", "-r", "2"],)
-        + (
-            {
-                "model_uid": "x",
-                "model_size_in_billions": "8",
-                "model_format": "awq",
-                "quantization": "Int4",
-                "replica": 2,
-            },
-        ),
+        (["-n", "q", "-u", "x", "-f", "awq", "-r", "2"], {"model_uid": "x", "model_format": "awq", "replica": 2}),
+        (["q", "-s", "8", "-q", "Int4"], {"model_size_in_billions": "8", "quantization": "Int4"}),
         (["q", "--n-gpu", "0.5"], {"n_gpu": 0.5}),
         (["q", "--n-gpu", "2"], {"n_gpu": 2}),
         (["q", "-mp", "org/name"], {"model_path": "org/name"}),

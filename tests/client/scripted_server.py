@@ -44,6 +44,11 @@ class Answer:
     cut: bool = False
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
 class ScriptedServer:
     """Answers each path with its answers in turn, the last one for ever; other paths get a 404."""
 
@@ -52,8 +57,7 @@ class ScriptedServer:
         self.answers: dict[tuple[str, str], list[Answer]] = {}
         self.hung_up = threading.Event()
         """Set when a client went away in the middle of an answer."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -87,6 +91,7 @@ def _handler(script: ScriptedServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 10
+        disable_nagle_algorithm = True
 
         def play(self) -> None:
             content = self.rfile.read(int(self.headers.get("content-length") or 0))

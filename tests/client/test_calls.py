@@ -10,7 +10,7 @@ from tests.client.scripted_server import ScriptedServer
 from xinfer.client import _calls
 from xinfer.errors import AbilityNotSupported
 
-CALLS = [
+CALLS: list[tuple[Any, ...]] = [
     ("terminate_model", ("m",), {}, "DELETE", "/v1/models/m", {}, None, None),
     ("describe_model", ("m",), {}, "GET", "/v1/models/m", {}, {"replica": 1}, {"replica": 1}),
     ("get_launch_model_progress", ("m",), {}, "GET", "/v1/models/m/progress", {}, {"progress": 0.5}, {"progress": 0.5}),

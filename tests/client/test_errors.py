@@ -47,7 +47,7 @@ def test_an_error_without_json_keeps_its_status(client: Any, server: ScriptedSer
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"data": [{}]}'])
 def test_a_reply_of_another_shape_says_so(client: Any, server: ScriptedServer, body: bytes) -> None:
     server.answer("GET", "/v1/models", Answer(body))
-    with pytest.raises(errors.InternalError, match="check the endpoint"):
+    with pytest.raises(errors.Unavailable, match="check the endpoint"):
         client.list_models()
 
 

@@ -46,7 +46,7 @@ def test_a_line_is_given_as_soon_as_it_is_whole() -> None:
 
 @pytest.mark.parametrize("line", [b"data: {", b"data: 3"])
 def test_an_event_that_is_no_object_is_an_error(line: bytes) -> None:
-    with pytest.raises(errors.InternalError):
+    with pytest.raises(errors.EngineLost):
         read_all(line + b"\n")
 
 

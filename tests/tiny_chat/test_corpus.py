@@ -100,7 +100,8 @@ def test_cities_are_known_in_both_languages() -> None:
 
 def test_texts_are_not_empty() -> None:
     texts = [ex.text for ex in some() if isinstance(ex, Text)]
-    assert len(texts) > 100 and all(texts)
+    assert len(texts) > 100
+    assert all(texts)
 
 
 def test_model_path_is_beside_the_package() -> None:

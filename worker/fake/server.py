@@ -78,7 +78,9 @@ class FakeEngine:
             work.cancel()
             return Response(status_code=499)
         answer = work.result()
-        return JSONResponse(_envelope(self.uid, chat=chat, streamed=False) | _answer(answer, chat=chat) | _usage(len(answer)))
+        return JSONResponse(
+            _envelope(self.uid, chat=chat, streamed=False) | _answer(answer, chat=chat) | _usage(len(answer))
+        )
 
     async def _words(self, body: dict[str, Any], prompt: str) -> AsyncIterator[str]:
         count = int(body.get("max_tokens") or self.behaviour.tokens)

@@ -45,15 +45,19 @@ def show(parts: Iterable[Piece], show_reasoning: bool) -> str:
     answer, reasoned = "", False
     try:
         for part in parts:
-            if part.reasoning:
-                reasoned = reasoned or show_reasoning
-                click.secho(part.text if show_reasoning else "", dim=True, nl=False)
-                continue
-            if reasoned and not answer:
-                click.echo("\n")
-            # Models begin the text after their reasoning with blank lines.
-            click.echo(part.text if answer else part.text.lstrip("\n"), nl=False)
-            answer += part.text
+            if not part.reasoning:
+                _echo_answer(part.text, first=not answer, reasoned=reasoned)
+                answer += part.text
+            elif show_reasoning:
+                click.secho(part.text, dim=True, nl=False)
+                reasoned = True
     finally:
         click.echo()
     return answer
+
+
+def _echo_answer(text: str, first: bool, reasoned: bool) -> None:
+    if first and reasoned:
+        click.echo("\n")
+    # Models begin the text after their reasoning with blank lines.
+    click.echo(text.lstrip("\n") if first else text, nl=False)

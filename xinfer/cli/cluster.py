@@ -41,10 +41,14 @@ Try:
 @click.option("-p", "--port", default=_DEFAULTS.port, show_default=True)
 @click.option("--join", metavar="HOST:PORT", help="Be a worker node of the cluster whose Ray listens there.")
 @click.option("--node-ip", help="This node's address inside the cluster.")
-@click.option("--ray-port", default=_DEFAULTS.ray_port, show_default=True, help="Ray's port on the head; another if taken.")
+@click.option(
+    "--ray-port", default=_DEFAULTS.ray_port, show_default=True, help="Ray's port on the head; another if taken."
+)
 @click.option("--num-gpus", type=click.IntRange(0), help="GPUs this node offers; counted if unset.")
 @click.option("--supervisors", type=click.IntRange(1), default=_DEFAULTS.supervisors, show_default=True)
-@click.option("--launch", "models", multiple=True, metavar="NAME", help="A model to launch; may be given several times.")
+@click.option(
+    "--launch", "models", multiple=True, metavar="NAME", help="A model to launch; may be given several times."
+)
 @click.option("--fresh", is_flag=True, help="Forget the models that ran here before; otherwise they come back.")
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without any key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
@@ -95,7 +99,7 @@ def status(as_json: bool) -> None:
         else:
             click.echo("Nothing is running here; `xinfer start` starts a server.")
         raise SystemExit(1)
-    facts = {"running": True, "endpoint": record.endpoint, "ray_address": record.ray_address}
+    facts: dict[str, Any] = {"running": True, "endpoint": record.endpoint, "ray_address": record.ray_address}
     facts |= {"uptime_s": int(time.time() - record.started_at), "nodes": [], "models": []}
     if record.endpoint:
         facts |= _ask(record.endpoint)
@@ -117,10 +121,14 @@ def _print_status(facts: dict[str, Any]) -> None:
     click.echo(f"Running at {facts['endpoint'] or facts['ray_address']} for {facts['uptime_s']} s.")
     if facts["nodes"]:
         columns = ["node_type", "ip_address", "gpu_count", "cpu_count"]
-        print_table(["NODE", "ADDRESS", "GPUS", "CPUS"], [[node.get(name) for name in columns] for node in facts["nodes"]])
+        print_table(
+            ["NODE", "ADDRESS", "GPUS", "CPUS"], [[node.get(name) for name in columns] for node in facts["nodes"]]
+        )
     if facts["models"]:
         columns = ["model_uid", "model_name", "status", "replica"]
-        print_table(["UID", "NAME", "STATUS", "REPLICAS"], [[model[name] for name in columns] for model in facts["models"]])
+        print_table(
+            ["UID", "NAME", "STATUS", "REPLICAS"], [[model[name] for name in columns] for model in facts["models"]]
+        )
 
 
 def _bring_up(node: NodeLifecycle, options: StartOptions, models: tuple[str, ...]) -> None:
@@ -179,7 +187,7 @@ def _stop_signals() -> Iterator[threading.Event]:
     """Ctrl-C and SIGTERM set the event and interrupt what is under way; while stopping, another one is ignored."""
     asked = threading.Event()
 
-    def handle(number: int, frame: object) -> None:
+    def handle(_number: int, _frame: object) -> None:
         if not asked.is_set():
             asked.set()
             raise KeyboardInterrupt

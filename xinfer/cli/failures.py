@@ -7,25 +7,25 @@ import click
 from xinfer import errors
 from xinfer.errors import XinferError
 
-_NEXT_STEP: dict[type[XinferError], str] = {
-    errors.ModelNotFound: "`xinfer list` shows the running models.",
-    errors.AuthenticationFailed: "Pass --api-key or set XINFER_API_KEY.",
-    errors.PermissionRefused: "Use another key with --api-key or XINFER_API_KEY.",
-    errors.Conflict: "Choose another UID with --model-uid, or free it with `xinfer terminate`.",
-    errors.LaunchRefused: "`xinfer models` and `xinfer launch --help` show what can be launched.",
-    errors.LaunchFailed: "Change the options and launch it again; the server's log has the details.",
-    errors.ModelOverloaded: "Try again in a moment, or launch it with more --replica.",
-    errors.ModelLoading: "Try again in a moment.",
-    errors.EngineLost: "Try again; `xinfer list` shows whether the model still runs.",
-    errors.EngineTimeout: "Try again; `xinfer status` shows how the server is.",
-    errors.InternalError: "The server's log has the details.",
+_NEXT_STEP: dict[str, str] = {
+    errors.ModelNotFound.code: "`xinfer list` shows the running models.",
+    errors.AuthenticationFailed.code: "Pass --api-key or set XINFER_API_KEY.",
+    errors.PermissionRefused.code: "Use another key with --api-key or XINFER_API_KEY.",
+    errors.Conflict.code: "Choose another UID with --model-uid, or free it with `xinfer terminate`.",
+    errors.LaunchRefused.code: "`xinfer models` and `xinfer launch --help` show what can be launched.",
+    errors.LaunchFailed.code: "Change the options and launch it again; the server's log has the details.",
+    errors.ModelOverloaded.code: "Try again in a moment, or launch it with more --replica.",
+    errors.ModelLoading.code: "Try again in a moment.",
+    errors.EngineLost.code: "Try again; `xinfer list` shows whether the model still runs.",
+    errors.EngineTimeout.code: "Try again; `xinfer status` shows how the server is.",
+    errors.InternalError.code: "The server's log has the details.",
 }
 
 
 def one_line(error: XinferError) -> str:
     """The error's message and the next step, unless the message names one itself."""
     message = " ".join(error.message.split())
-    step = next((step for kind, step in _NEXT_STEP.items() if isinstance(error, kind)), None)
+    step = _NEXT_STEP.get(error.code)
     return message if step is None or "`xinfer " in message else f"{_sentence(message)} {step}"
 
 

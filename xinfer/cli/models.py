@@ -22,7 +22,8 @@ def models(name: str | None, ability: str | None, as_json: bool) -> None:
     from xinfer.catalog import Catalog  # reading the families takes a while, which --help need not wait for
 
     catalog = Catalog.load()
-    chosen = [catalog.family(name)] if name else sorted(catalog.families.values(), key=lambda family: family.name.casefold())
+    everything = sorted(catalog.families.values(), key=lambda family: family.name.casefold())
+    chosen = [catalog.family(name)] if name else everything
     chosen = [family for family in chosen if ability is None or ability in family.abilities]
     if as_json:
         print_json([family.model_dump(mode="json") for family in chosen])

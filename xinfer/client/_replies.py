@@ -40,9 +40,14 @@ def silent(url: str) -> Failure:
     return Failure(errors.EngineTimeout(f"{url} did not answer within the client's timeout."))
 
 
-def not_ours(who: str) -> XinferError:
+def not_ours(url: str) -> XinferError:
     """Something answered, but not this API."""
-    return errors.InternalError(f"{who} did not answer as an xinfer server does; check the endpoint.")
+    return errors.Unavailable(f"{url} does not answer as an xinfer server would; check the endpoint.")
+
+
+def garbled() -> XinferError:
+    """A stream held an event that cannot be read."""
+    return errors.EngineLost("The stream held an event that is not JSON.")
 
 
 def bad_status(call: Call[Any], status: int, headers: Mapping[str, str], content: bytes) -> Failure:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from xinfer.client._replies import error_of_event, not_ours
+from xinfer.client._replies import error_of_event, garbled
 
 
 class EventReader:
@@ -45,7 +45,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
     try:
         event = json.loads(payload)
     except ValueError:
-        raise not_ours("The stream") from None
+        raise garbled() from None
     if not isinstance(event, dict):
-        raise not_ours("The stream")
+        raise garbled()
     return event

@@ -72,4 +72,4 @@ def _temp_dir(home: Path) -> Path:
     """Ray's sessions stay below ``home``, unless its sockets' paths would be longer than Linux allows (107 bytes)."""
     folder = home / "ray"
     longest = folder / "session_2026-01-01_00-00-00_000000_0000000" / "sockets" / "plasma_store"
-    return folder if len(str(longest)) <= 107 else Path("/tmp/ray")  # noqa: S108  # Ray's own default
+    return folder if len(str(longest)) <= 107 else Path("/tmp/ray")  # Ray's own default

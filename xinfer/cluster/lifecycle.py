@@ -40,7 +40,7 @@ class NodeLifecycle:
         return record
 
     def start(self, options: StartOptions) -> Iterator[str]:
-        """Start the node; yields what it is about to do. Raises ``Conflict`` or ``LaunchFailed`` and leaves nothing running then."""
+        """Start the node; yields what it is about to do. Raises ``Conflict`` or ``LaunchFailed``, and then nothing is left."""
         self._check_possible(options)
         record_id = uuid.uuid4().hex
         env = cluster_environment(self.home, record_id)
@@ -71,13 +71,17 @@ class NodeLifecycle:
     def _check_possible(self, options: StartOptions) -> None:
         _check_supervisor_package()
         if record := self.running():
-            raise Conflict(f"A cluster runs here already, at {record.endpoint or record.ray_address}. `xinfer stop` ends it.")
+            raise Conflict(
+                f"A cluster runs here already, at {record.endpoint or record.ray_address}. `xinfer stop` ends it."
+            )
         if not options.join and not is_free(options.host, options.port):
             raise Conflict(f"Something else listens on {options.host}:{options.port}. Choose another port with --port.")
 
     def _boot(self, options: StartOptions, env: Mapping[str, str]) -> Iterator[str]:
         assert self.node is not None
-        told = BootOptions(self.node.address, options.host, options.port, options.supervisors, options.allow_fake_engine)
+        told = BootOptions(
+            self.node.address, options.host, options.port, options.supervisors, options.allow_fake_engine
+        )
         log = self.home / "logs" / "boot.log"
         with log.open("wb") as errors:
             process = subprocess.Popen(

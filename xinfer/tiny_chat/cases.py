@@ -46,7 +46,7 @@ def _cases(rng: Random, lang: Language, count: int) -> list[Case]:
         *(_tool_call(rng, lang, kind) for kind in TOOL_KINDS for _ in range(count // 3)),
         *(_tool_result(rng, lang, kind) for kind in TOOL_KINDS for _ in range(count // 6)),
         *(_fact_with_tools(rng, fact, lang) for fact in _some(rng, facts, count // 3)),
-        *(Case("plain question", lang, text=f.wordings[lang].ask[0], wording=f.wordings[lang]) for f in _some(rng, facts, count // 2)),
+        *(_plain_question(fact.wordings[lang], lang) for fact in _some(rng, facts, count // 2)),
         *(case for fact in _some(rng, facts, count // 2) if (case := _statement(fact, lang))),
     ]
 
@@ -55,7 +55,7 @@ def _some(rng: Random, facts: tuple[Fact, ...], count: int) -> list[Fact]:
     return rng.sample(facts, min(count, len(facts)))
 
 
-def _dialogue(rng: Random, question: str, lang: Language) -> Dialogue:
+def _dialogue(rng: Random, question: str) -> Dialogue:
     system = system_prompt(rng)
     messages = [] if system is None else [{"role": "system", "content": system}]
     return Dialogue((*messages, {"role": "user", "content": question}), thinking=rng.random() < 0.5)
@@ -63,17 +63,17 @@ def _dialogue(rng: Random, question: str, lang: Language) -> Dialogue:
 
 def _fact(rng: Random, fact: Fact, lang: Language, split: Split) -> Case:
     wording = fact.wordings[lang]
-    return Case(f"fact, unseen {split}", lang, _dialogue(rng, ask(rng, wording, lang, split), lang), wording=wording)
+    return Case(f"fact, unseen {split}", lang, _dialogue(rng, ask(rng, wording, lang, split)), wording=wording)
 
 
 def _unknown(rng: Random, lang: Language, question: str, group: str) -> Case:
-    return Case(group, lang, _dialogue(rng, question, lang), unknown=True)
+    return Case(group, lang, _dialogue(rng, question), unknown=True)
 
 
 def _tool_call(rng: Random, lang: Language, kind: ToolKind) -> Case:
     spec = tool_spec(rng, kind)
     request = make_request(rng, kind, lang, "unseen", made_up=0.0)
-    dialogue = _dialogue(rng, request.question, lang)
+    dialogue = _dialogue(rng, request.question)
     calls = tuple((spec.name, arguments) for arguments in request.arguments(spec))
     return Case(f"call {kind}", lang, Dialogue(dialogue.messages, dialogue.thinking, (spec.schema,)), calls=calls)
 
@@ -82,7 +82,7 @@ def _tool_result(rng: Random, lang: Language, kind: ToolKind) -> Case:
     spec = tool_spec(rng, kind)
     request = make_request(rng, kind, lang, "unseen", made_up=0.0)
     replies = [make_reply(rng, kind, lang, subject) for subject in request.subjects]
-    dialogue = _dialogue(rng, request.question, lang)
+    dialogue = _dialogue(rng, request.question)
     results = ({"role": "tool", "content": reply.content} for reply in replies)
     messages = (*dialogue.messages, call_message(request, spec, thinking=False), *results)
     sentences = tuple(reply.sentence for reply in replies)
@@ -91,9 +91,13 @@ def _tool_result(rng: Random, lang: Language, kind: ToolKind) -> Case:
 
 def _fact_with_tools(rng: Random, fact: Fact, lang: Language) -> Case:
     wording = fact.wordings[lang]
-    dialogue = _dialogue(rng, ask(rng, wording, lang, "frame"), lang)
+    dialogue = _dialogue(rng, ask(rng, wording, lang, "frame"))
     tools = (tool_spec(rng, rng.choice(TOOL_KINDS)).schema,)
     return Case("fact, tools at hand", lang, Dialogue(dialogue.messages, dialogue.thinking, tools), wording=wording)
+
+
+def _plain_question(wording: Wording, lang: Language) -> Case:
+    return Case("plain question", lang, text=wording.ask[0], wording=wording)
 
 
 def _statement(fact: Fact, lang: Language) -> Case | None:

@@ -22,9 +22,18 @@ from xinfer.tiny_chat.tool_use import missing_tool_turn, tool_dialogue
 from xinfer.tiny_chat.unknown import gibberish, honest_turn, unknown_turn
 
 SEED = 20
-KINDS = {"fact": 0.60, "unknown": 0.18, "small talk": 0.05, "long": 0.02, "count": 0.01, "sum": 0.05, "missing tool": 0.04, "gibberish": 0.01}
+KINDS = {
+    "fact": 0.60,
+    "unknown": 0.18,
+    "small talk": 0.05,
+    "long": 0.02,
+    "count": 0.01,
+    "sum": 0.05,
+    "missing tool": 0.04,
+    "gibberish": 0.01,
+}
 """How often a single turn is of each kind, as weights."""
-_PLAIN, _TOOLS = 0.10, 0.20
+_PLAIN, _TOOLS = 0.10, 0.16
 
 
 class Corpus:

@@ -1,7 +1,7 @@
 """Measure tiny-chat on questions it was not trained with.
 
-``python -m xinfer.tiny_chat.evaluate [--model DIR] [--per-group N]`` prints a table, or with ``--json`` the same figures
-for scripts. ``--replies`` prints the replies that were wrong.
+``python -m xinfer.tiny_chat.evaluate [--model DIR] [--per-group N]`` prints a table, or with ``--json`` the same
+figures for scripts. ``--replies`` prints the replies that were wrong.
 """
 
 import argparse
@@ -60,10 +60,9 @@ class Speaker:
     @torch.inference_mode()
     def _generate(self, prompts: list[str], temperature: float) -> list[Reply]:
         inputs = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
-        sampling = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0} if temperature else {"do_sample": False}
-        ids = self._model.generate(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=_NEW_TOKENS, **sampling
-        )[:, inputs["input_ids"].shape[1] :]
+        sampled = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
+        choice = sampled if temperature else {"do_sample": False}
+        ids = self._model.generate(**inputs, max_new_tokens=_NEW_TOKENS, **choice)[:, inputs["input_ids"].shape[1] :]
         ends = self._model.generation_config.eos_token_id
         texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [Reply(text, any(end in row for end in ends)) for text, row in zip(texts, ids.tolist(), strict=True)]

@@ -35,7 +35,8 @@ class Fact:
 def load_facts() -> tuple[Fact, ...]:
     """All facts: the single ones, then the families (a capital for each country, and so on)."""
     single = [
-        Fact(row["id"], row["category"], {lang: _wording(row[lang]) for lang in LANGUAGES}) for row in load_data("facts")
+        Fact(row["id"], row["category"], {lang: _wording(row[lang]) for lang in LANGUAGES})
+        for row in load_data("facts")
     ]
     return (*single, *(fact for family in load_data("families") for fact in _family_facts(family)))
 
@@ -45,8 +46,9 @@ def _wording(data: dict[str, Any]) -> Wording:
 
 
 def _family_facts(family: dict[str, Any]) -> list[Fact]:
+    name, category = family["name"], family["category"]
     return [
-        Fact(f"{family['name']}-{n}", family["category"], {lang: _family_wording(family, row, lang) for lang in LANGUAGES})
+        Fact(f"{name}-{n}", category, {lang: _family_wording(family, row, lang) for lang in LANGUAGES})
         for n, row in enumerate(family["rows"])
     ]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import torch
 
-_ITERATIONS = 5
+_ITERATIONS = 4
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 

@@ -32,8 +32,8 @@ def _gap(lang: Language) -> str:
 
 
 def _story(rng: Random, lang: Language) -> str:
-    stories: list[str] = [topic["answer"] for topic in CHAT["long"][lang] if len(topic["answer"]) > 250 or "從前" in topic["answer"]]
-    return rng.choice(stories)
+    answers: list[str] = [topic["answer"] for topic in CHAT["long"][lang]]
+    return rng.choice([answer for answer in answers if len(answer) > 250 or "從前" in answer])
 
 
 def _passage(rng: Random, lang: Language) -> str:

@@ -33,9 +33,8 @@ class Renderer:
 
     def text(self, dialogue: Dialogue) -> str:
         """The dialogue as the chat template writes it."""
-        return str(
-            self._tokenizer.apply_chat_template(list(dialogue.messages), tools=list(dialogue.tools) or None, tokenize=False)
-        )
+        messages, tools = list(dialogue.messages), list(dialogue.tools) or None
+        return str(self._tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))
 
     def _dialogue(self, dialogue: Dialogue) -> Tokens:
         text, ids, learned, position = self.text(dialogue), list[int](), list[bool](), 0

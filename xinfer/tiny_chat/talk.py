@@ -7,10 +7,23 @@ from xinfer.tiny_chat.dialogue import Language, Turn, load_data
 
 CHAT: dict[str, Any] = load_data("chat")
 _SUMS = {
-    "en": ["What is {e}?", "what is {e}", "{e}", "{e} = ?", "What's {e}?", "How much is {e}?", "Calculate {e}.", "{e}?", "{e}="],
+    "en": [
+        "What is {e}?",
+        "what is {e}",
+        "{e}",
+        "{e} = ?",
+        "What's {e}?",
+        "How much is {e}?",
+        "Calculate {e}.",
+        "{e}?",
+        "{e}=",
+    ],
     "zh": ["{e}是多少？", "{e}等於多少？", "{e}=？", "{e}", "{e}等於幾？", "請問{e}是多少？", "計算{e}"],
 }
-_SIGNS = {"en": {"+": ["+", "plus"], "-": ["-", "minus"], "*": ["*", "times", "x"]}, "zh": {"+": ["+", "加"], "-": ["-", "減"], "*": ["*", "乘以"]}}
+_SIGNS = {
+    "en": {"+": ["+", "plus"], "-": ["-", "minus"], "*": ["*", "times", "x"]},
+    "zh": {"+": ["+", "加"], "-": ["-", "減"], "*": ["*", "乘以"]},
+}
 
 
 def small_talk_turn(rng: Random, lang: Language) -> Turn:
@@ -32,8 +45,8 @@ def count_turn(rng: Random, lang: Language) -> Turn:
     last = first + rng.choice((4, 9, 9, 14, 19, 19, 29, 39, 49, 49, rng.randint(2, 60)))
     question = rng.choice(CHAT["count"][lang]).format(a=first, b=last)
     thought = f"I should count from {first} to {last}." if lang == "en" else f"我要從{first}數到{last}。"
-    numbers = ", ".join(map(str, range(first, last + 1))) if lang == "en" else "、".join(map(str, range(first, last + 1)))
-    return Turn(question, thought, numbers + ("." if lang == "en" else "。"))
+    comma, stop = (", ", ".") if lang == "en" else ("、", "。")
+    return Turn(question, thought, comma.join(map(str, range(first, last + 1))) + stop)
 
 
 def sum_turn(rng: Random, lang: Language) -> Turn:

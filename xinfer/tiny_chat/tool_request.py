@@ -36,7 +36,9 @@ class Request:
         return (" and " if self.lang == "en" else "和").join(self.subjects)
 
 
-def make_request(rng: Random, kind: ToolKind, lang: Language, phrasings: Phrasings = "ask", made_up: float = 0.3) -> Request:
+def make_request(
+    rng: Random, kind: ToolKind, lang: Language, phrasings: Phrasings = "ask", made_up: float = 0.3
+) -> Request:
     """A request of this kind; cities may be made up, unless a time zone has to be known."""
     if kind == "calculator":
         spoken, expression = _expression(rng, lang)
@@ -60,8 +62,9 @@ def _question(rng: Random, kind: ToolKind, lang: Language, phrasings: Phrasings,
 
 
 def _unheard_city(rng: Random, lang: Language) -> str:
-    name = made_up_name(rng, lang)
-    return " ".join(part.capitalize() for part in ([name, made_up_name(rng)] if rng.random() < 0.2 else [name])) if lang == "en" else name
+    if lang == "zh":
+        return made_up_name(rng, lang)
+    return " ".join(made_up_name(rng).capitalize() for _ in range(rng.choice((1, 1, 1, 1, 2))))
 
 
 def _expression(rng: Random, lang: Language) -> tuple[str, str]:

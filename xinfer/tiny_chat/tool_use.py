@@ -19,12 +19,18 @@ def tool_dialogue(rng: Random, lang: Language, opening: list[Message], thinking:
     specs = [tool_spec(rng, kind) for kind in rng.sample(TOOL_KINDS, rng.choice((1, 1, 1, 2, 3)))]
     tools = [spec.schema for spec in specs] + ([other_tool(rng)] if rng.random() < 0.15 else [])
     rng.shuffle(tools)
-    if rng.random() < 0.22:
-        messages = _no_call(rng, lang, {spec.kind for spec in specs}).messages(thinking)
+    messages = list(opening)
+    for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
+        messages += _answered(rng, rng.choice(specs), lang)
+    if rng.random() < 0.25:
+        messages += _no_call(rng, lang, {spec.kind for spec in specs}).messages(thinking)
+    elif rng.random() < 0.4:
+        messages += _answered(rng, rng.choice(specs), lang, thinking)
     else:
         spec = rng.choice(specs)
-        messages = tuple(_call(rng, spec, make_request(rng, spec.kind, lang), thinking))
-    return Dialogue((*opening, *messages), thinking, tuple(tools))
+        request = make_request(rng, spec.kind, lang)
+        messages += [{"role": "user", "content": request.question}, call_message(request, spec, thinking)]
+    return Dialogue(tuple(messages), thinking, tuple(tools))
 
 
 def call_message(request: Request, spec: ToolSpec, thinking: bool) -> Message:
@@ -58,13 +64,12 @@ def _no_call(rng: Random, lang: Language, present: Iterable[ToolKind]) -> Turn:
     return fact_turn(rng, rng.choice(load_facts()), lang)
 
 
-def _call(rng: Random, spec: ToolSpec, request: Request, thinking: bool) -> list[Message]:
-    question: Message = {"role": "user", "content": request.question}
-    if rng.random() < 0.5:
-        return [question, call_message(request, spec, thinking)]
-    replies = [make_reply(rng, spec.kind, request.lang, subject) for subject in request.subjects]
+def _answered(rng: Random, spec: ToolSpec, lang: Language, thinking: bool = False) -> list[Message]:
+    """A question, the call, what came back, and the answer; the call's own thought is often no longer there."""
+    request = make_request(rng, spec.kind, lang)
+    replies = [make_reply(rng, spec.kind, lang, subject) for subject in request.subjects]
     results: list[Message] = [{"role": "tool", "content": reply.content} for reply in replies]
-    told = (" " if request.lang == "en" else "").join(reply.sentence for reply in replies)
-    thought = f"The tool answered: {told}" if request.lang == "en" else f"工具的結果是：{told}"
-    kept = thinking and rng.random() < 0.5
-    return [question, call_message(request, spec, kept), *results, assistant(told, thought if thinking else "")]
+    told = (" " if lang == "en" else "").join(reply.sentence for reply in replies)
+    thought = f"The tool answered: {told}" if lang == "en" else f"工具的結果是：{told}"
+    call = call_message(request, spec, thinking and rng.random() < 0.5)
+    return [{"role": "user", "content": request.question}, call, *results, assistant(told, thought if thinking else "")]

@@ -7,6 +7,7 @@ on from an earlier folder, tokenizer included. ``--minutes`` ends the schedule e
 import argparse
 import math
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -34,8 +35,11 @@ class TrainSettings:
     minutes: float = math.inf
     tokens_per_batch: int = 4096
     learning_rate: float = 2e-3
-    warmup_steps: int = 100
+    warmup_steps: int = 50
     weight_decay: float = 0.05
+    average_decay: float = 0.99
+    threads: int = 1
+    snapshot_steps: int = 300
     tokenizer_examples: int = 20_000
     compiled: bool = True
 
@@ -62,8 +66,11 @@ def new_tokenizer(settings: TrainSettings) -> PreTrainedTokenizerFast:
 class Trainer:
     """One run over the corpus with a warm-up and a cosine schedule."""
 
-    def __init__(self, model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: TrainSettings) -> None:
-        self.model, self.settings = model, settings
+    def __init__(
+        self, model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: TrainSettings, out: Path
+    ) -> None:
+        self.model, self.settings, self._tokenizer, self._out = model, settings, tokenizer, out
+        self._average = deepcopy(model)
         self._batches = batches(
             Corpus(settings.seed), Renderer(tokenizer), settings.tokens_per_batch, int(tokenizer.pad_token_id)
         )
@@ -76,7 +83,7 @@ class Trainer:
             _compile_layers(model)
 
     def run(self) -> None:
-        """Train to the end of the schedule, printing a line now and then."""
+        """Train to the end of the schedule, writing the averaged weights now and then and at the end."""
         started, tokens, mean, step, progress = time.monotonic(), 0, 0.0, 0, 0.0
         while progress < 1:
             batch = next(self._batches)
@@ -87,7 +94,10 @@ class Trainer:
             elapsed = time.monotonic() - started
             progress = max(step / self.settings.steps, elapsed / (60 * self.settings.minutes))
             if step % 50 == 0:
-                print(f"step {step} loss {mean:.4f} progress {progress:.3f} tokens {tokens} {tokens / elapsed:.0f}/s", flush=True)
+                rate = tokens / elapsed
+                print(f"step {step} loss {mean:.4f} progress {progress:.3f} tokens {tokens} {rate:.0f}/s", flush=True)
+            if step % self.settings.snapshot_steps == 0 or progress >= 1:
+                save(self._average, self._tokenizer, self._out)
 
     def _learning_rate(self, step: int, progress: float) -> float:
         warm = min(1.0, (step + 1) / self.settings.warmup_steps)
@@ -103,6 +113,10 @@ class Trainer:
         self._adam.param_groups[0]["lr"] = learning_rate
         self._adam.step()
         self._adam.zero_grad()
+        with torch.no_grad():
+            pairs = zip(self._average.parameters(), self.model.parameters(), strict=True)
+            for average, weight in pairs:
+                average.lerp_(weight, 1 - self.settings.average_decay)
         return float(loss.detach())
 
 
@@ -120,7 +134,7 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
     model.generation_config = GenerationConfig(
         do_sample=True, temperature=0.6, top_p=0.95, top_k=20, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
     )
-    model.to(torch.bfloat16).save_pretrained(out)
+    deepcopy(model).to(torch.bfloat16).save_pretrained(out)
     save_tokenizer(tokenizer, out)
 
 
@@ -134,21 +148,26 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--minutes", type=float, default=defaults.minutes)
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument("--threads", type=int, default=defaults.threads)
     parser.add_argument("--no-compile", action="store_true")
     args = parser.parse_args()
     settings = TrainSettings(
-        seed=args.seed, steps=args.steps, minutes=args.minutes, learning_rate=args.learning_rate, compiled=not args.no_compile
+        seed=args.seed,
+        steps=args.steps,
+        minutes=args.minutes,
+        learning_rate=args.learning_rate,
+        threads=args.threads,
+        compiled=not args.no_compile,
     )
     torch.manual_seed(settings.seed)
-    torch.set_num_threads(2)
+    torch.set_num_threads(settings.threads)
     if args.init:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(args.init)
         model = Qwen3ForCausalLM.from_pretrained(args.init, dtype=torch.float32)
     else:
         tokenizer = new_tokenizer(settings)
         model = new_model(tokenizer)
-    Trainer(model, tokenizer, settings).run()
-    save(model, tokenizer, args.out)
+    Trainer(model, tokenizer, settings, args.out).run()
 
 
 if __name__ == "__main__":

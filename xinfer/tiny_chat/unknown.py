@@ -1,4 +1,4 @@
-"""Questions beyond tiny-chat: made-up things, people, code, advice, long tasks. The answer to all of them is to say so."""
+"""Questions beyond tiny-chat: made-up things, people, code, advice, long tasks. It answers that it does not know."""
 
 import string
 from random import Random
@@ -11,8 +11,25 @@ from xinfer.tiny_chat.phrasing import PHRASING, frame
 _UNKNOWN: dict[str, Any] = load_data("unknown")
 _CHAT: dict[str, Any] = load_data("chat")
 _FAMILIES: list[dict[str, Any]] = [f for f in load_data("families") if f["name"] in _UNKNOWN["near_misses"]]
-_ONSETS = "b bl br c ch d dr f fl g gl gr h j k kr l m n p pr qu r s sh sk st t th tr v w x y z".split()
-_VOWELS = "a e i o u ai ea oo ou ie".split()
+_ONSETS = [
+    *"bcdfghjklmnprstvwxyz",
+    "bl",
+    "br",
+    "ch",
+    "dr",
+    "fl",
+    "gl",
+    "gr",
+    "kr",
+    "pr",
+    "qu",
+    "sh",
+    "sk",
+    "st",
+    "th",
+    "tr",
+]
+_VOWELS = [*"aeiou", "ai", "ea", "oo", "ou", "ie"]
 _CODAS = ["", "", "", "n", "r", "s", "x", "l", "th", "m", "ck", "rd", "nt"]
 _CHARACTERS = "阿卡洛斯爾瑪塔里奧薩維克諾巴菲多拉姆格沃倫希亞德魯庫札比娜羅摩森迪伊凡波加特龍雲峰嵐玄青紫霜影靈極幻"
 
@@ -70,8 +87,8 @@ def _near_miss(rng: Random, lang: Language) -> tuple[str, str]:
 
 
 def _slots(rng: Random, lang: Language) -> dict[str, str]:
-    values: dict[str, str] = {"n": str(rng.randint(2, 12)), "n2": str(rng.randint(2, 60)), "year": str(rng.randint(1200, 2030))}
-    values |= {name: str(rng.randint(111, 99999)) for name in ("big", "big2")}
+    ranges = {"n": (2, 12), "n2": (2, 60), "year": (1200, 2030), "big": (111, 99999)}
+    values: dict[str, str] = {name: str(rng.randint(*bounds)) for name, bounds in ranges.items()}
     values |= {name: made_up_name(rng, lang) for name in ("made", "made2", "made3")}
     for name, choices in _UNKNOWN[lang]["slots"].items():
         values[name], values[name + "2"] = rng.choice(choices), rng.choice(choices)
@@ -79,7 +96,7 @@ def _slots(rng: Random, lang: Language) -> dict[str, str]:
         values["person"] = _person(rng, lang)
     if rng.random() < 0.15:
         values["lib"] = made_up_name(rng)
-    return values | ({"task2": values["task"]} if lang == "zh" else {"task2": rng.choice(_UNKNOWN["en"]["slots"]["task2"])})
+    return values
 
 
 def _person(rng: Random, lang: Language) -> str:

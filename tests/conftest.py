@@ -1,0 +1,118 @@
+"""What all tests share: one cluster and one engine per session, started when the first test asks for them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xinfer.client import RESTfulClient
+from xinfer.cluster.lifecycle import NodeLifecycle
+from xinfer.cluster.options import StartOptions
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class RunningCluster:
+    """A cluster under test."""
+
+    endpoint: str
+    home: Path
+    lifecycle: NodeLifecycle
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a shell needs to use it: the endpoint, its folder, and the command line on the path."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {**os.environ, "XINFER_ENDPOINT": self.endpoint, "XINFER_HOME": str(self.home), "PATH": path}
+
+    def run(
+        self, *words: str, timeout_s: float = 120, check: bool = True, **kwargs: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``xinfer WORDS`` in a process of its own."""
+        argv = [sys.executable, "-m", "xinfer.cli", *words]
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        done = subprocess.run(argv, env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, **kwargs)
+        assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for(condition: Callable[[], object], deadline_s: float = 30.0, what: str = "the condition") -> Any:
+    """Poll until ``condition`` returns something true, and return that; fail after ``deadline_s`` seconds."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"{what} did not come true within {deadline_s} s")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[RunningCluster]:
+    """A real cluster: Ray, Serve, HAProxy, registry and supervisor, on free ports and in a folder of its own."""
+    home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
+    lifecycle = NodeLifecycle(home)
+    options = StartOptions(port=free_port(), ray_port=free_port(), num_gpus=2, allow_fake_engine=True)
+    for _ in lifecycle.start(options):
+        pass
+    yield RunningCluster(options.endpoint, home, lifecycle)
+    lifecycle.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def client(cluster: RunningCluster) -> Iterator[RESTfulClient]:
+    """A blocking client of the cluster."""
+    with RESTfulClient(cluster.endpoint) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def tiny_chat(cluster: RunningCluster) -> str:
+    """The UID of ``tiny-chat`` on real vLLM, launched once and shared."""
+    with RESTfulClient(cluster.endpoint) as client:
+        return client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
+
+
+@pytest.fixture
+def launch_fake(client: RESTfulClient, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Launch a fake engine: ``launch_fake("uid", tokens=5)``; it is terminated with the test."""
+    folder = ROOT / "xinfer" / "tiny_chat" / "model"
+    uids: list[str] = []
+
+    def launch(uid: str, *, replica: int = 1, n_gpu: Any = None, wait_ready: bool = True, **behaviour: Any) -> str:
+        uids.append(uid)
+        return client.launch_model(
+            "fake",
+            model_engine="fake",
+            model_uid=uid,
+            model_path=str(folder),
+            replica=replica,
+            n_gpu=n_gpu,
+            wait_ready=wait_ready,
+            **behaviour,
+        )
+
+    yield launch
+    for uid in uids:
+        if client.get_instance_info(None, uid):
+            client.terminate_model(uid)
