@@ -23,7 +23,7 @@ from setup_parts.pip import Pip
 from setup_parts.steps import ROOT, Step, steps
 
 FIRST_TIME = {
-    "cpu": "No NVIDIA GPU: vLLM's CPU build. About 800 MB to fetch and 4 GB on disk, 2 to 5 minutes.",
+    "cpu": "No NVIDIA GPU: vLLM's CPU build. About 1 GB to fetch and 4 GB on disk, 2 to 5 minutes.",
     "cuda": "NVIDIA GPU: vLLM's CUDA build. About 4 GB to fetch and 12 GB on disk, 5 to 15 minutes.",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from typing import Any
 
 import msgspec
@@ -17,7 +18,8 @@ from xinfer.errors import (
     from_response,
 )
 
-_VALIDATION = re.compile(r"'loc': '(?P<loc>[^']*)', 'msg': '(?P<msg>[^']*)'")
+_TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # a string as Python's repr writes it
+_VALIDATION = re.compile(rf"'loc': (?P<loc>{_TEXT}), 'msg': (?P<msg>{_TEXT})")
 _CONTEXT = re.compile(r"context length|max_model_len|longer than the maximum model length", re.IGNORECASE)
 
 
@@ -31,8 +33,8 @@ def translate(status: int, body: bytes, request_id: str) -> XinferError:
     if not isinstance(error, BadRequest):
         return error
     if found := _VALIDATION.search(error.message):
-        field = found["loc"].removeprefix("body.")
-        return InvalidBody(f"{field}: {found['msg']}", param=field)
+        field, reason = literal_eval(found["loc"]).removeprefix("body."), literal_eval(found["msg"])
+        return InvalidBody(f"{field}: {reason}", param=field)
     kind = ContextLengthExceeded if _CONTEXT.search(error.message) else BadRequest
     return kind(error.message, param=error.param)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Collection
@@ -17,11 +18,12 @@ from xinfer.messages import ModelSpec
 from xinfer.names import check_uid
 
 ENGINES = ("vllm", "fake")
+_ARGUMENT = re.compile(r"[A-Za-z][A-Za-z0-9_.]*\Z", re.ASCII)
 _OURS = frozenset(
     {
         *("model", "served_model_name", "revision", "middleware", "api_key"),
         *("host", "port", "uds", "root_path", "ssl_keyfile", "ssl_certfile", "ssl_ca_certs"),
-        *("headless", "api_server_count", "data_parallel_size"),
+        *("headless", "api_server_count", "data_parallel_size", "config"),
     }
 )
 """Arguments of vLLM's server that xinfer sets itself or that would open another door."""
@@ -81,8 +83,12 @@ class LaunchRequest(BaseModel):
     def engine_args(self) -> dict[str, Any]:
         """The fields that are the engine's; ``LaunchRefused`` for those that are xinfer's to set."""
         given = {k.replace("-", "_"): v for k, v in (self.model_extra or {}).items() if v is not None}
-        if taken := sorted(_OURS & given.keys()):
-            raise LaunchRefused(f"xinfer sets {', '.join(taken)} itself; leave it out.", param=taken[0])
+        for name in sorted(given):
+            if not _ARGUMENT.match(name):
+                raise LaunchRefused(f"{name[:100]!r} is no argument of the engine.", param=name[:100])
+            taken = [ours for ours in sorted(_OURS) if ours.startswith(name.partition(".")[0])]  # vLLM takes beginnings, too
+            if taken:
+                raise LaunchRefused(f"xinfer sets {taken[0]} itself; leave {name} out.", param=name)
         return given
 
     def gpus(self, cluster_has_gpus: bool) -> float:
@@ -95,7 +101,7 @@ class LaunchRequest(BaseModel):
             count = float(self.n_gpu or 0)
         except ValueError:
             count = -1
-        if count < 0 or (count > 1 and not count.is_integer()):
+        if not (0 <= count <= 1 or (count > 1 and count.is_integer())):
             raise LaunchRefused(
                 f"n_gpu={self.n_gpu!r}: expected 'auto', 'none', a whole number, or a share between 0 and 1.",
                 param="n_gpu",

@@ -24,7 +24,7 @@ def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
     if wish is not None:
         check_thinking(wish, spec)
         kwargs.update(_switch(wish, spec))
-    elif spec.enable_thinking is not None:
+    elif spec.enable_thinking is not None and not kwargs.keys() & set(spec.thinking.keywords):
         kwargs = {**_switch(spec.enable_thinking, spec), **kwargs}
     if kwargs:
         body["chat_template_kwargs"] = kwargs
@@ -37,7 +37,7 @@ def _template_kwargs(body: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given, str):
         try:
             given = msgspec.json.decode(given)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             given = str(given)
     if given is None or isinstance(given, dict):
         return given or {}

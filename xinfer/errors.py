@@ -205,9 +205,9 @@ def from_response(status: int, body: Any, retry_after_s: float | None = None) ->
     detail = body.get("detail") if isinstance(body, Mapping) else None
     text = error if isinstance(error, str) else None
     message = str(fields.get("message") or detail or text or f"The server answered {status}.")
-    kinds = list(_tree(XinferError))
+    kinds = [kind for kind in _tree(XinferError) if kind is not XinferError]
     by_code = [kind for kind in kinds if kind.code == fields.get("code") and kind.status == status]
-    by_status = [kind for kind in kinds if kind.status == status]
+    by_status = [InternalError] if status == InternalError.status else [kind for kind in kinds if kind.status == status]
     family = BadRequest if 400 <= status < 500 else InternalError
     kind = (by_code or by_status or [family])[0]
     param = fields.get("param")

@@ -39,7 +39,7 @@ def _cpu(pip: Pip) -> list[Step]:
     return [
         Step("torch", "PyTorch for the CPU (190 MB)", "the engine computes with it", torch.read_text(),
              lambda: pip.install_torch(torch)),
-        Step("engine", "Ray, vLLM and what they need (610 MB)", "the cluster and the engine", engine.read_text(),
+        Step("engine", "Ray, vLLM and what they need (790 MB)", "the cluster and the engine", engine.read_text(),
              lambda: _install_lock(pip, engine)),
         Step("xinfer", "xinfer from this folder", "changes to its code work at once", PROJECT.read_text(),
              lambda: pip.install("--no-deps", "--no-build-isolation", "-e", str(ROOT))),

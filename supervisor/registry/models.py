@@ -41,6 +41,7 @@ class Record:
     replicas: dict[str, ReplicaReport] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     failures: int = 0
+    given_up: bool = False
 
     @property
     def state(self) -> ModelState:
@@ -108,6 +109,7 @@ class Models:
         record.move(target, reason)
         if target is ModelState.FAILED:
             record.replicas.clear()
+        self._settle(record)  # after a restart of the registry a replica may have reported before this move
         self._version += 1
 
     def remove(self, uid: str) -> None:
@@ -155,9 +157,10 @@ class Models:
         record.reason = report.info
         ever_ready = ModelState.READY in record.history
         self._settle(record)
-        if record.failures >= (self._failures_allowed if ever_ready else 1):
-            return [GiveUp(record.spec.uid, report.info)]
-        return []
+        if record.given_up or record.failures < (self._failures_allowed if ever_ready else 1):
+            return []
+        record.given_up = True  # said once: a second order could hit the next launch of the same UID
+        return [GiveUp(record.spec.uid, report.info)]
 
     def _settle(self, record: Record) -> None:
         """READY while some replica takes requests, LAUNCHING while none does."""

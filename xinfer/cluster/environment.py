@@ -15,7 +15,6 @@ MARK = "XINFER_CLUSTER_ID"
 
 def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
     """This process's environment with what Ray and Serve read at import."""
-    run = home / "run"
     return {
         **os.environ,
         MARK: cluster_id,
@@ -29,7 +28,7 @@ def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
-        **_haproxy(run),
+        **_haproxy(home, cluster_id),
     }
 
 
@@ -44,13 +43,18 @@ def token_file(home: Path) -> Path:
     return path
 
 
-def _haproxy(run: Path) -> dict[str, str]:
-    """HAProxy's files in our folder, its binary behind our wrapper, its ports where nobody else's are."""
-    folder = run / "haproxy"
-    folder.mkdir(parents=True, exist_ok=True)
+def socket_folder(cluster_id: str) -> Path:
+    """Where a cluster's sockets are. Linux and HAProxy allow a socket's path about 100 bytes, too few for most homes."""
+    return Path("/tmp") / f"xinfer-{cluster_id[:8]}"
+
+
+def _haproxy(home: Path, cluster_id: str) -> dict[str, str]:
+    """HAProxy's files in a folder that others cannot enter, its binary behind our wrapper, its ports where nobody else's are."""
+    folder = socket_folder(cluster_id)
+    folder.mkdir(mode=0o700)
     prefix = "RAY_SERVE_HAPROXY_"
     return {
-        prefix + "BINARY_PATH": str(_wrapper(run)),
+        prefix + "BINARY_PATH": str(_wrapper(home / "run")),
         prefix + "CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         prefix + "SOCKET_PATH": str(folder / "admin.sock"),
         prefix + "METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
@@ -62,6 +66,7 @@ def _haproxy(run: Path) -> dict[str, str]:
 
 
 def _wrapper(run: Path) -> Path:
+    run.mkdir(parents=True, exist_ok=True)
     path = run / "haproxy-on-loopback"
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m xinfer.cluster.haproxy "$@"\n')
     path.chmod(0o700)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from xinfer.cluster.environment import MARK, socket_folder
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchFailed
@@ -21,6 +22,7 @@ class RayNode:
     """A node that is starting or running. ``address`` is the cluster's."""
 
     def __init__(self, options: StartOptions, env: Mapping[str, str], home: Path) -> None:
+        self._sockets = socket_folder(env[MARK])
         self._log = home / "logs" / "ray.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         host = options.node_address or "127.0.0.1"
@@ -40,6 +42,10 @@ class RayNode:
     def alive(self) -> bool:
         """Whether it still runs."""
         return self._process.poll() is None
+
+    def reap(self) -> None:
+        """Collect the process's exit, once it has been told to end."""
+        self._process.wait()
 
     def wait_started(self, timeout_s: float) -> None:
         """Return when the node is up; ``LaunchFailed`` with the end of its log if it does not come up in time."""
@@ -64,12 +70,12 @@ class RayNode:
             *("--dashboard-host", "127.0.0.1"),
             *("--dashboard-port", str(free_port("127.0.0.1", _DASHBOARD_PORT))),
             *("--ray-client-server-port", str(free_port("127.0.0.1"))),
-            *("--temp-dir", str(_temp_dir(home))),
+            *("--temp-dir", str(_temp_dir(home, self._sockets))),
         ]
 
 
-def _temp_dir(home: Path) -> Path:
+def _temp_dir(home: Path, sockets: Path) -> Path:
     """Ray's sessions stay below ``home``, unless its sockets' paths would be longer than Linux allows (107 bytes)."""
     folder = home / "ray"
     longest = folder / "session_2026-01-01_00-00-00_000000_0000000" / "sockets" / "plasma_store"
-    return folder if len(str(longest)) <= 107 else Path("/tmp/ray")  # Ray's own default
+    return folder if len(str(longest)) <= 107 else sockets / "ray"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from xinfer.cluster.environment import cluster_environment
+from xinfer.cluster.environment import cluster_environment, socket_folder
 from xinfer.cluster.head import RayNode
 from xinfer.cluster.options import BootOptions, StartOptions
 from xinfer.cluster.ports import is_free
@@ -45,7 +46,8 @@ class NodeLifecycle:
         record_id = uuid.uuid4().hex
         env = cluster_environment(self.home, record_id)
         if options.fresh:
-            (self.home / "registry.sqlite").unlink(missing_ok=True)
+            for file in self.home.glob("registry.sqlite*"):
+                file.unlink()
         try:
             yield "starting Ray"
             self.node = RayNode(options, env, self.home)
@@ -65,6 +67,9 @@ class NodeLifecycle:
             return False
         while left := of_cluster(record.id):
             end(left, _STOP_GRACE_S)
+        if self.node:
+            self.node.reap()
+        shutil.rmtree(socket_folder(record.id), ignore_errors=True)
         ClusterRecord.forget(self.home)
         return True
 

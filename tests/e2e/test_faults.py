@@ -1,0 +1,160 @@
+"""Losing parts: worker, engine, registry, supervisor. The fake engine dies, stalls and errs on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.conftest import RunningCluster, wait_for
+from xinfer.client import RESTfulClient
+from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.record import ClusterRecord
+
+
+def actor(cluster: RunningCluster, title: str) -> list[psutil.Process]:
+    """Ray's processes of this cluster whose title begins so."""
+    record = ClusterRecord.load(cluster.home)
+    assert record is not None
+    return [p for p in of_cluster(record.id) if " ".join(p.cmdline()).startswith(f"ray::{title}")]
+
+
+def replicas(client: RESTfulClient, uid: str) -> list[dict[str, Any]]:
+    (instance,) = client.get_instance_info(None, uid)
+    return [r for r in instance["replica_statuses"] if r["status"] == "READY"]
+
+
+def stream(cluster: RunningCluster, uid: str, prompt: str = "Hi", **fields: Any) -> str:
+    body = {"model": uid, "messages": [{"role": "user", "content": prompt}], "stream": True, **fields}
+    with requests.post(f"{cluster.endpoint}/v1/chat/completions", json=body, stream=True, timeout=30) as answer:
+        assert answer.status_code == 200
+        return "".join(part.decode() for part in answer.iter_content(chunk_size=None))
+
+
+def ends_in_one_way(text: str) -> str:
+    """``done`` or ``error``, never both, never neither."""
+    payloads = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    errors = [p for p in payloads if p != "[DONE]" and "error" in json.loads(p)]
+    assert len(errors) + payloads.count("[DONE]") == 1, text[-500:]
+    assert payloads[-1] in ("[DONE]", *errors)
+    return "error" if errors else "done"
+
+
+def test_worker_killed(cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
+    """Its streams end with an error at once, the other's finish, new requests go on, a new replica comes, no orphan."""
+    launch_fake("killed", replica=2, gap_s=0.05, tokens=100)
+    engines_before = {engine_pid(r) for r in replicas(client, "killed")}
+    with ThreadPoolExecutor(4) as pool:
+        streams = [pool.submit(stream, cluster, "killed") for _ in range(4)]
+        time.sleep(1)
+        victim = actor(cluster, "ServeReplica:model-killed")[0]
+        began = time.monotonic()
+        victim.send_signal(signal.SIGKILL)
+        after = [stream(cluster, "killed", max_tokens=2) for _ in range(10)]
+        ends = sorted(ends_in_one_way(s.result()) for s in streams)
+    assert ends == ["done", "done", "error", "error"]
+    assert [ends_in_one_way(text) for text in after] == ["done"] * 10
+    wait_for(lambda: len(replicas(client, "killed")) == 2 and len(alive(engines_before)) == 1, 20, "a new replica")
+    assert time.monotonic() - began < 20
+
+
+def test_engine_killed(cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
+    """An engine that dies takes its worker along; Serve makes a new one."""
+    launch_fake("engine-killed", tokens=3)
+    (before,) = replicas(client, "engine-killed")
+    os.kill(engine_pid(before), signal.SIGKILL)
+    wait_for(lambda: not replicas(client, "engine-killed"), 3, "the loss showing")
+    answer = requests.post(f"{cluster.endpoint}/v1/completions", json={"model": "engine-killed", "prompt": "x"}, timeout=5)
+    assert answer.status_code == 503
+    assert "retry-after" in answer.headers
+    (after,) = wait_for(lambda: replicas(client, "engine-killed"), 20, "a new replica")
+    assert after["replica_uid"] != before["replica_uid"]
+    assert ends_in_one_way(stream(cluster, "engine-killed")) == "done"
+
+
+@pytest.mark.parametrize("fault", ["exit", "error"])
+def test_fault_in_the_middle(cluster: RunningCluster, launch_fake: Callable[..., str], fault: str) -> None:
+    launch_fake(f"fault-{fault}", fault_after=3)
+    text = stream(cluster, f"fault-{fault}", prompt=f"!{fault}")
+    assert ends_in_one_way(text) == "error"
+    assert "0 " in text
+    body = {"model": f"fault-{fault}", "prompt": f"!{fault}"}
+    answer = requests.post(f"{cluster.endpoint}/v1/completions", json=body, timeout=10)
+    assert answer.status_code in (500, 503)
+    assert answer.json()["detail"] == answer.json()["error"]["message"]
+
+
+def test_crash_loop_ends(cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
+    """A model whose engine dies again and again is given up, with the reason."""
+    launch_fake("looping")
+
+    def kill_and_look() -> bool:
+        for replica in replicas(client, "looping"):
+            os.kill(engine_pid(replica), signal.SIGKILL)
+        return bool(client.get_launch_model_progress("looping")["stage"] == "failed")
+
+    # It comes up fine each time, so this is no loop of failed starts: it must not be given up.
+    for _ in range(2):
+        wait_for(lambda: replicas(client, "looping"), 20, "a replica")
+        assert not kill_and_look()
+    wait_for(lambda: replicas(client, "looping"), 20, "a replica after two deaths")
+
+
+def test_registry_killed(cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
+    """Requests go on from the last table; the registry comes back with the same content and launches again."""
+    launch_fake("steady", tokens=2)
+    before = set(client.list_models())
+    (registry,) = actor(cluster, "Registry")
+    registry.kill()
+    for _ in range(20):
+        assert ends_in_one_way(stream(cluster, "steady")) == "done"
+    wait_for(lambda: actor(cluster, "Registry"), 10, "the registry")
+    wait_for(lambda: set(client.list_models()) == before, 15, "the same models")
+    launch_fake("after-registry")
+    assert ends_in_one_way(stream(cluster, "after-registry")) == "done"
+
+
+def test_supervisor_killed(cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
+    """The only supervisor comes back by itself and knows every model."""
+    launch_fake("lasting", tokens=2)
+    (supervisor,) = actor(cluster, "ServeReplica:xinfer")
+    supervisor.kill()
+
+    def answers() -> bool:
+        try:
+            return ends_in_one_way(stream(cluster, "lasting")) == "done"
+        except (requests.RequestException, AssertionError):
+            return False
+
+    wait_for(answers, 30, "an answer")
+
+
+def engine_pid(replica: dict[str, Any]) -> int:
+    state = requests.get(f"{replica['model_address']}/fake/state", timeout=5).json()
+    pid: int = state["pid"]
+    return pid
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE}
+
+
+def test_another_ray_is_left_alone(cluster: RunningCluster, tmp_path: Any) -> None:
+    """``stop`` in a folder where nothing runs ends nothing."""
+    record = ClusterRecord.load(cluster.home)
+    assert record is not None
+    before = {p.pid for p in of_cluster(record.id)}
+    env = {**cluster.env, "XINFER_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-m", "xinfer.cli", "stop"], env=env, capture_output=True, text=True, check=True)
+    assert "Nothing was running" in done.stdout
+    assert before <= {p.pid for p in of_cluster(record.id)}

@@ -1,0 +1,202 @@
+"""The OpenAI API on real vLLM: shapes, counts, streams, thinking, through curl and the ``openai`` package."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+import requests
+
+from tests.conftest import RunningCluster, wait_for
+
+pytestmark = pytest.mark.engine
+
+QUESTION = "What is the largest animal?"
+MESSAGES: list[Any] = [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": QUESTION},
+]
+CHAT = {"messages": MESSAGES, "max_tokens": 512, "temperature": 0.7}
+
+
+@pytest.fixture
+def api(cluster: RunningCluster) -> Iterator[openai.Client]:
+    with openai.Client(api_key="cannot be empty", base_url=f"{cluster.endpoint}/v1", max_retries=0) as api:
+        yield api
+
+
+def curl(url: str, body: dict[str, Any]) -> str:
+    headers = ["-H", "accept: application/json", "-H", "Content-Type: application/json"]
+    command = ["curl", "-sSN", "--max-time", "60", "-X", "POST", url, *headers, "-d", json.dumps(body)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """The JSON of a stream's events; ``[DONE]`` must be the last one of a chat."""
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+@pytest.mark.parametrize("thinking", [None, False, True])
+def test_curl_chat(cluster: RunningCluster, tiny_chat: str, thinking: bool | None) -> None:
+    switch = {} if thinking is None else {"enable_thinking": thinking}
+    answer = json.loads(curl(f"{cluster.endpoint}/v1/chat/completions", {"model": tiny_chat, **CHAT, **switch}))
+    assert answer["object"] == "chat.completion"
+    assert answer["model"] == tiny_chat
+    (choice,) = answer["choices"]
+    assert choice["finish_reason"] == "stop"
+    message = choice["message"]
+    assert message["role"] == "assistant"
+    assert "blue whale" in message["content"].lower()
+    assert "<think>" not in message["content"]
+    assert bool(message.get("reasoning_content")) == (thinking is not False)
+    usage = answer["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert usage["prompt_tokens"] > 10
+    assert usage["completion_tokens"] > 3
+
+
+@pytest.mark.parametrize("thinking", [None, False, True])
+def test_curl_chat_stream(cluster: RunningCluster, tiny_chat: str, thinking: bool | None) -> None:
+    switch = {} if thinking is None else {"enable_thinking": thinking}
+    body = {"model": tiny_chat, **CHAT, **switch, "stream": True}
+    text = curl(f"{cluster.endpoint}/v1/chat/completions", body)
+    assert text.rstrip().endswith("data: [DONE]")
+    chunks = events(text)
+    assert all(chunk["object"] == "chat.completion.chunk" and len(chunk["choices"]) == 1 for chunk in chunks)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert all(isinstance(delta["content"], str) for delta in deltas)
+    assert deltas[0]["role"] == "assistant"
+    assert "blue whale" in "".join(delta["content"] for delta in deltas).lower()
+    reasoning = "".join(delta.get("reasoning_content") or "" for delta in deltas)
+    assert bool(reasoning.strip()) == (thinking is not False)
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks][-1] == "stop"
+    assert chunks[-1]["usage"]["completion_tokens"] > 3
+    assert not any(chunk.get("usage") for chunk in chunks[:-1])
+
+
+def test_curl_completions(cluster: RunningCluster, tiny_chat: str) -> None:
+    body = {"model": tiny_chat, "prompt": QUESTION, "max_tokens": 64, "temperature": 0}
+    url = f"{cluster.endpoint}/v1/completions"
+    answer = json.loads(curl(url, body))
+    assert answer["object"] == "text_completion"
+    assert "blue whale" in answer["choices"][0]["text"].lower()
+    text = curl(url, {**body, "stream": True})
+    assert "[DONE]" not in text
+    chunks = events(text)
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == answer["choices"][0]["text"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == answer["choices"][0]["finish_reason"]
+    assert chunks[-1]["usage"] == {k: v for k, v in answer["usage"].items() if k in chunks[-1]["usage"]}
+
+
+def test_usage_counts_are_the_tokenizers(api: openai.Client, tiny_chat: str) -> None:
+    from transformers import AutoTokenizer
+
+    from xinfer.tiny_chat import model_path
+
+    tokenizer = AutoTokenizer.from_pretrained(model_path())
+    answer = api.completions.create(model=tiny_chat, prompt=QUESTION, max_tokens=7, temperature=0)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == len(tokenizer(QUESTION)["input_ids"])
+    assert answer.usage.completion_tokens <= 7
+    cut = api.completions.create(model=tiny_chat, prompt="Once upon a time", max_tokens=3, temperature=0)
+    assert cut.choices[0].finish_reason == "length"
+    assert cut.usage is not None
+    assert cut.usage.completion_tokens == 3
+
+
+def test_openai_chat(api: openai.Client, tiny_chat: str) -> None:
+    answer = api.chat.completions.create(model=tiny_chat, messages=MESSAGES, temperature=0)
+    assert "blue whale" in (answer.choices[0].message.content or "").lower()
+    quick = api.chat.completions.create(
+        model=tiny_chat, messages=MESSAGES, temperature=0, extra_body={"enable_thinking": False}
+    )
+    assert getattr(quick.choices[0].message, "reasoning_content", None) in (None, "")
+    assert "blue whale" in (quick.choices[0].message.content or "").lower()
+    chinese: list[Any] = [{"role": "user", "content": "最大的動物是什麼？"}]
+    answer = api.chat.completions.create(model=tiny_chat, messages=chinese, temperature=0)
+    assert "藍鯨" in (answer.choices[0].message.content or "")
+
+
+def test_openai_streams(api: openai.Client, tiny_chat: str) -> None:
+    chat = api.chat.completions.create(model=tiny_chat, messages=MESSAGES, temperature=0, stream=True)
+    assert "blue whale" in "".join(chunk.choices[0].delta.content or "" for chunk in chat).lower()
+    text = api.completions.create(model=tiny_chat, prompt=QUESTION, temperature=0, max_tokens=64, stream=True)
+    assert "blue whale" in "".join(chunk.choices[0].text for chunk in text).lower()
+    options: Any = {"include_usage": True}
+    asked = api.chat.completions.create(
+        model=tiny_chat, messages=MESSAGES, temperature=0, stream=True, stream_options=options
+    )
+    *_, last = list(asked)
+    assert last.choices == []
+    assert last.usage is not None
+    assert last.usage.total_tokens > 10
+
+
+def test_models_list(api: openai.Client, tiny_chat: str) -> None:
+    assert tiny_chat in [model.id for model in api.models.list()]
+
+
+def test_tool_call(api: openai.Client, tiny_chat: str) -> None:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    function = {"name": "get_weather", "description": "Get the current weather of a city.", "parameters": parameters}
+    tools: Any = [{"type": "function", "function": function}]
+    question: list[Any] = [{"role": "user", "content": "What is the weather in Taipei?"}]
+    answer = api.chat.completions.create(
+        model=tiny_chat, messages=question, tools=tools, temperature=0, extra_body={"enable_thinking": False}
+    )
+    assert answer.choices[0].finish_reason == "tool_calls"
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    assert call.function.name == "get_weather"
+    assert json.loads(call.function.arguments) == {"city": "Taipei"}
+
+
+def test_streams_share_the_engine(cluster: RunningCluster, tiny_chat: str) -> None:
+    """Continuous batching: two streams advance in turns, and the engine says that it runs more than one request."""
+    order: list[int] = []
+    address = requests.get(f"{cluster.endpoint}/v1/models/{tiny_chat}", timeout=10).json()["address"]
+
+    def stream(number: int) -> None:
+        body = {"model": tiny_chat, "prompt": "Once upon a time", "max_tokens": 600, "stream": True, "ignore_eos": True}
+        with requests.post(f"{cluster.endpoint}/v1/completions", json=body, stream=True, timeout=60) as answer:
+            assert answer.status_code == 200
+            order.extend(number for line in answer.iter_lines(chunk_size=1) if line.startswith(b"data: "))
+
+    threads = [threading.Thread(target=stream, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    running = wait_for(lambda: (n := requests_running(address)) > 1 and n, 20, "two requests running in the engine")
+    for thread in threads:
+        thread.join()
+    assert running == 2
+    turns = sum(a != b for a, b in itertools.pairwise(order))
+    assert len(order) > 1000
+    assert turns > 50, f"the streams took turns {turns} times in {len(order)} chunks"
+
+
+def requests_running(address: str) -> float:
+    text = requests.get(f"{address}/metrics", timeout=10).text
+    lines = [line for line in text.splitlines() if line.startswith("vllm:num_requests_running")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_leaving_aborts(cluster: RunningCluster, tiny_chat: str, stream: bool) -> None:
+    address = requests.get(f"{cluster.endpoint}/v1/models/{tiny_chat}", timeout=10).json()["address"]
+    body = {"model": tiny_chat, "prompt": "Once", "max_tokens": 3000, "stream": stream, "ignore_eos": True}
+    command = ["curl", "-sN", f"{cluster.endpoint}/v1/completions", "-d", json.dumps(body)]
+    leaver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    wait_for(lambda: requests_running(address) == 1, 10, "the request running in the engine")
+    leaver.kill()
+    leaver.wait()
+    left = time.monotonic()
+    wait_for(lambda: requests_running(address) == 0, 5, "the engine's abort")
+    assert time.monotonic() - left < 1.5

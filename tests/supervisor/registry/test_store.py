@@ -1,0 +1,84 @@
+"""Launches on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.registry.store import Store
+from xinfer.messages import ModelSpec, ThinkingMode, ThinkingSwitch
+
+FULL = ModelSpec(
+    uid="m",
+    name="family",
+    path="/models/鯨",
+    revision="abc",
+    format="awq",
+    quantization="Int4",
+    size_in_billions="0.6",
+    context_length=4096,
+    usual_context_length=40960,
+    abilities=("chat", "tools", "reasoning", "hybrid"),
+    languages=("en", "zh"),
+    description="it's \"quoted\"; DROP TABLE models",
+    thinking=ThinkingSwitch(ThinkingMode.SWITCH, ("thinking_mode", "thinking"), "on", 0, False),
+    enable_thinking=False,
+    reasoning_parser="qwen3",
+    tool_parser="hermes",
+    engine_args={"max_num_seqs": 64, "speculative_config": {"model": "x", "n": [1, 2.5, None]}, "enforce_eager": True},
+    env={"HF_TOKEN": "secret", "EMPTY": ""},
+    replicas=3,
+    gpus=0.5,
+    trust_remote_code=True,
+    engine="fake",
+    created_at=1234.5,
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "registry.sqlite"
+
+
+@pytest.fixture
+def store(file: Path) -> Iterator[Store]:
+    store = Store(file)
+    yield store
+    store.close()
+
+
+def test_full_record_survives_a_restart(file: Path) -> None:
+    first = Store(file)
+    first.save(FULL)
+    first.close()
+    second = Store(file)
+    assert second.load() == [FULL]
+    second.close()
+
+
+def test_what_is_saved_is_there_for_another_process_at_once(store: Store, file: Path) -> None:
+    store.save(FULL)
+    other = Store(file)
+    assert other.load() == [FULL]
+    other.close()
+
+
+def test_oldest_launch_first(store: Store) -> None:
+    for uid, at in (("b", 3.0), ("c", 1.0), ("a", 2.0)):
+        store.save(ModelSpec(uid, "f", "p", created_at=at))
+    assert [spec.uid for spec in store.load()] == ["c", "a", "b"]
+
+
+def test_second_launch_of_a_uid_replaces_the_first(store: Store) -> None:
+    store.save(ModelSpec("m", "one", "p"))
+    store.save(ModelSpec("m", "two", "p"))
+    assert [spec.name for spec in store.load()] == ["two"]
+
+
+def test_forget(store: Store) -> None:
+    store.save(FULL)
+    store.forget("m")
+    store.forget("m")
+    assert store.load() == []

@@ -1,0 +1,45 @@
+"""Records that tests of the supervisor are made of; each takes what a test cares about and fills in the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xinfer.messages import (
+    ModelSpec,
+    ModelState,
+    ReplicaReport,
+    ReplicaStage,
+    Route,
+    RoutingTable,
+    ThinkingMode,
+    ThinkingSwitch,
+)
+
+SWITCH = ThinkingSwitch(ThinkingMode.SWITCH, ("enable_thinking",), True, False, True)
+ALWAYS = ThinkingSwitch(ThinkingMode.ALWAYS)
+NEVER = ThinkingSwitch(ThinkingMode.NEVER)
+ON_OFF = ThinkingSwitch(ThinkingMode.SWITCH, ("thinking_mode",), "on", "off", None)
+
+
+def spec(uid: str = "m", **facts: Any) -> ModelSpec:
+    """A chat model whose template has a switch."""
+    return ModelSpec(
+        **{"uid": uid, "name": "family", "path": "/models/m", "abilities": ("chat",), "thinking": SWITCH, **facts}
+    )
+
+
+def report(replica: str = "r1", stage: ReplicaStage = ReplicaStage.READY, uid: str = "m", **facts: Any) -> ReplicaReport:
+    """What a replica says; a ready one has an address."""
+    if stage is ReplicaStage.READY:
+        facts.setdefault("address", f"http://127.0.0.1:1/{replica}")
+    return ReplicaReport(uid, replica, stage, **facts)
+
+
+def route(*replicas: ReplicaReport, state: ModelState = ModelState.READY, reason: str = "", **facts: Any) -> Route:
+    """A model as the supervisor sees it."""
+    return Route(spec(**facts), state, reason, replicas)
+
+
+def table(*routes: Route, version: int = 1) -> RoutingTable:
+    """All models."""
+    return RoutingTable(version, {each.spec.uid: each for each in routes})

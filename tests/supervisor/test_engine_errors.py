@@ -1,0 +1,94 @@
+"""vLLM's errors in our words. The bodies are those that vLLM 0.32 sends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from supervisor.engine_errors import translate
+from xinfer.errors import BadRequest, ContextLengthExceeded, InternalError, InvalidBody, NotFound, Unavailable, XinferError
+
+
+def vllm(message: str, kind: str = "BadRequestError", param: str | None = None, status: int = 400) -> XinferError:
+    body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
+    return translate(status, json.dumps(body).encode(), "req-1")
+
+
+def validation(*errors: dict[str, Any]) -> str:
+    """As vLLM writes it: one ``repr`` per line."""
+    return f"{len(errors)} validation error{'s' * (len(errors) > 1)}:\n" + "\n".join(f"  {error!r}" for error in errors)
+
+
+def test_missing_field() -> None:
+    missing = {"type": "missing", "loc": "body.messages", "msg": "Field required", "input": "<dict of 1 items>"}
+    error = vllm(validation(missing), "Bad Request", "body.messages")
+    assert type(error) is InvalidBody
+    assert (error.message, error.param, error.status) == ("messages: Field required", "messages", 400)
+
+
+@pytest.mark.parametrize(
+    "msg",
+    [
+        "Input should be a valid number, unable to parse string as a number",
+        "Input should be 'none', 'auto' or 'required'",
+        "Value error, it's \"quoted\" both ways",
+    ],
+)
+def test_message_with_quotes_of_its_own(msg: str) -> None:
+    """Python writes such a text in double quotes, or with backslashes; the caller's input behind it is not repeated."""
+    wrong = {"type": "x", "loc": "body.temperature", "msg": msg, "input": "a secret prompt"}
+    error = vllm(validation(wrong, {"type": "y", "loc": "body.n", "msg": "other", "input": "z"}), "Bad Request")
+    assert type(error) is InvalidBody
+    assert error.message == f"temperature: {msg}"
+    assert error.param == "temperature"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens=99999 cannot be greater than max_model_len=4096. Please request fewer output tokens. "
+        "(parameter=max_tokens, value=99999)",
+        "This model's maximum context length is 4096 tokens. However, you requested 16 output tokens and your prompt "
+        "contains at least 4081 input tokens, for a total of at least 4097 tokens.",
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+    ],
+)
+def test_too_long_names_both_numbers(message: str) -> None:
+    error = vllm(message, param="max_tokens")
+    assert type(error) is ContextLengthExceeded
+    assert (error.message, error.param, error.code) == (message, "max_tokens", "context_length_exceeded")
+
+
+def test_other_refusal_keeps_its_words() -> None:
+    error = vllm("temperature must be non-negative, got -1.0. (parameter=temperature, value=-1.0)", param="temperature")
+    assert type(error) is BadRequest
+    assert error.message.startswith("temperature must be non-negative")
+    assert error.param == "temperature"
+
+
+def test_engine_that_does_not_know_the_model() -> None:
+    assert type(vllm("The model `x` does not exist.", "NotFoundError", "model", 404)) is NotFound
+
+
+@pytest.mark.parametrize("status", [400, 418, 422])
+@pytest.mark.parametrize("body", [b"", b"plain text", b"[]", b"\xff", b"null", b'{"error": null}', b'{"error": [1]}'])
+def test_body_that_is_no_error_of_anybody_s(status: int, body: bytes) -> None:
+    error = translate(status, body, "req-1")
+    assert type(error) is BadRequest
+    assert error.message == f"The server answered {status}."
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 504])
+def test_failure_of_the_engine_shows_nothing_of_its_inside(status: int) -> None:
+    error = vllm("Traceback: /home/secret/path and the prompt", "InternalServerError", status=status)
+    assert type(error) is InternalError
+    assert error.message == "The engine failed on this request. The log has details under request id req-1."
+
+
+def test_engine_that_is_busy_or_paused() -> None:
+    error = vllm("The server is paused at /secret", status=503)
+    assert type(error) is Unavailable
+    assert "secret" not in error.message
+    assert error.headers()["retry-after"] == "1"
