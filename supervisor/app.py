@@ -60,10 +60,12 @@ class Supervisor:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
         try:
-            if scope["path"] in (CHAT, COMPLETIONS) and scope["method"] == "POST":
+            if scope["path"] not in (CHAT, COMPLETIONS):
+                await self._control({**scope, "app": self}, receive, send)
+            elif scope["method"] == "POST":
                 await self._inference.serve(scope, receive, send, request_id)
             else:
-                await self._control({**scope, "app": self}, receive, send)
+                raise HTTPException(405)
         except ClientGone:
             return
         except XinferError as error:
@@ -97,8 +99,8 @@ def _request_id(scope: Scope) -> str:
     return given.decode() if _REQUEST_ID.match(given) else uuid.uuid4().hex
 
 
-def build(settings: GatewaySettings, *, replicas: int = 1, allow_fake: bool = False) -> Application:
-    """The Serve application of ``replicas`` supervisors."""
+def build(settings: GatewaySettings, *, replicas: int, resources: dict[str, float], allow_fake: bool) -> Application:
+    """The Serve application of ``replicas`` supervisors, on nodes that have ``resources``."""
 
     def make() -> Supervisor:
         return Supervisor(settings, allow_fake=allow_fake)
@@ -106,7 +108,7 @@ def build(settings: GatewaySettings, *, replicas: int = 1, allow_fake: bool = Fa
     configure = serve.deployment(
         name="supervisor",
         num_replicas=replicas,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "resources": resources},
         max_ongoing_requests=_MAX_ONGOING,
         health_check_period_s=5,
         health_check_timeout_s=10,

@@ -33,7 +33,8 @@ def boot(options: BootOptions) -> None:
     _say("starting Ray Serve and HAProxy")
     serve.start(proxy_location="EveryNode", http_options=HTTPOptions(host=options.host, port=options.port))
     _say("starting the supervisor")
-    app = build(GatewaySettings(), replicas=options.supervisors, allow_fake=options.allow_fake)
+    near = _ON_HEAD if options.on_head else {}
+    app = build(GatewaySettings(), replicas=options.supervisors, resources=near, allow_fake=options.allow_fake)
     serve.run(app, name=SUPERVISOR_APP, route_prefix="/")
 
 

@@ -55,16 +55,23 @@ class Inference:
         self, uid: str, targets: list[ReplicaReport], request: EngineRequest, send: Send, request_id: str
     ) -> None:
         async with self._ask(uid, targets, request) as answer:
+            if answer.status == 200 and answer.is_stream:
+                await self._copy(answer, send, request_id)
+                return
+            try:
+                body = await answer.whole()
+            except (aiohttp.ClientError, TimeoutError) as failure:
+                raise _describe(failure) from failure
             if answer.status != 200:
                 _log.info("request %s: the engine of %s answered %d", request_id, uid, answer.status)
-                raise translate(answer.status, await answer.whole(), request_id)
-            await self._copy(answer, request, send, request_id)
+                raise translate(answer.status, body, request_id)
+            size = str(len(body)).encode()
+            await send_head(send, 200, [(b"content-type", answer.content_type.encode()), (b"content-length", size)])
+            await send_body(send, body, more=False)
 
-    async def _copy(self, answer: Answer, request: EngineRequest, send: Send, request_id: str) -> None:
-        headers = [(b"content-type", answer.content_type.encode())]
-        if request.streams:
-            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        await send_head(send, 200, headers)
+    async def _copy(self, answer: Answer, send: Send, request_id: str) -> None:
+        unbuffered = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        await send_head(send, 200, [(b"content-type", answer.content_type.encode()), *unbuffered])
         await send_body(send, answer.first, more=True)
         last = answer.first
         try:
@@ -91,7 +98,7 @@ class Inference:
                     began = True
                     yield answer
                     return
-            except aiohttp.ClientConnectionError as failure:
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as failure:
                 if began:
                     raise
                 avoid.add(replica.replica)

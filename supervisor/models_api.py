@@ -105,13 +105,16 @@ class ModelsApi:
         return {uid for uid, route in self._routes.all.items() if route.state is not ModelState.FAILED}
 
     async def _until_ready(self, spec: ModelSpec) -> None:
-        settled = (ModelState.READY, ModelState.FAILED)
-        await self._routes.wait_until(lambda table: not _is(table, spec) or table[spec.uid].state in settled)
+        await self._routes.wait_until(lambda table: not _is(table, spec) or _is_settled(table[spec.uid]))
         route = self._routes.all.get(spec.uid)
         if route is None or not _is(self._routes.all, spec) or route.state is ModelState.TERMINATING:
             raise LaunchCancelled(f"The launch of {spec.uid!r} was cancelled.")
         if route.state is ModelState.FAILED:
             raise LaunchFailed(f"The launch of {spec.uid!r} failed: {route.reason}")
+
+
+def _is_settled(route: Route) -> bool:
+    return route.is_complete or route.state in (ModelState.FAILED, ModelState.TERMINATING)
 
 
 def _is(table: dict[str, Route], spec: ModelSpec) -> bool:

@@ -26,6 +26,11 @@ class Answer:
     response: aiohttp.ClientResponse
     settings: GatewaySettings
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether it consists of server-sent events."""
+        return self.content_type.startswith("text/event-stream")
+
     async def rest(self) -> AsyncIterator[bytes]:
         """What follows ``first``, as it arrives. ``TimeoutError`` if the engine stands still, ``ClientError`` if it is gone."""
         loop = asyncio.get_running_loop()
@@ -40,11 +45,12 @@ class Answer:
                 yield data
 
     async def whole(self) -> bytes:
-        """All of it, for error answers; cut after a megabyte."""
-        parts = [self.first]
+        """All of it; the answer of an error is cut after a megabyte."""
+        parts, size = [self.first], len(self.first)
         async for data in self.rest():
             parts.append(data)
-            if sum(map(len, parts)) > _MAX_ERROR_BYTES:
+            size += len(data)
+            if self.status != 200 and size > _MAX_ERROR_BYTES:
                 break
         return b"".join(parts)
 

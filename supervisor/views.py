@@ -54,7 +54,7 @@ def list_item(route: Route) -> dict[str, Any]:
 def progress(route: Route) -> dict[str, Any]:
     """How far a launch has come; ``progress`` from 0 to 1 is the mean over the replicas asked for."""
     replicas = [_replica_progress(route, number, report) for number, report in enumerate(_padded(route))]
-    ready = route.state is ModelState.READY
+    ready = route.is_complete
     stage = "failed" if route.state is ModelState.FAILED else _slowest(route).value
     return {
         "progress": 1.0 if ready else round(sum(r["progress"] for r in replicas) / len(replicas), 3),

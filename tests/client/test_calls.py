@@ -28,7 +28,6 @@ CALLS: list[tuple[Any, ...]] = [
     ("get_supervisor_info", (), {}, "GET", "/v1/supervisor", {}, {}, {}),
     ("cluster_info", (), {"detailed": True}, "GET", "/v1/cluster/info", {"detailed": "true"}, [], []),
     ("status", (), {}, "GET", "/status", {}, {"uptime": 1}, {"uptime": 1}),
-    ("abort_cluster", (), {}, "DELETE", "/v1/clusters", {}, {"result": True}, {"result": True}),
     ("list_models", (), {}, "GET", "/v1/models", {}, {"data": [{"id": "a"}]}, {"a": {"id": "a"}}),
 ]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shlex
 import subprocess
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import click
@@ -67,6 +71,14 @@ def _check_launch(params: dict[str, Any]) -> None:
         assert resolve(request, uids=(), cluster_has_gpus=True).path
 
 
+@cache
 def _engine_options() -> set[str]:
-    """The arguments of vLLM's server that the documents use. Asking vLLM itself would mean importing it."""
-    return {"max_num_seqs", "enforce_eager"}
+    """The arguments of vLLM's engine, read from its source: importing it takes long."""
+    found = find_spec("vllm")
+    assert found, "vLLM is not installed"
+    assert found.origin
+    source = ast.parse((Path(found.origin).parent / "engine" / "arg_utils.py").read_text(encoding="utf-8"))
+    fields = next(node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "EngineArgs")
+    return {
+        node.target.id for node in fields.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }

@@ -78,7 +78,7 @@ def test_the_ready_message_of_make_serve_is_the_one_shown() -> None:
 def test_the_refusal_of_a_foreign_supervisor_package_is_the_one_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(Conflict) as refused:
         next(NodeLifecycle(tmp_path).start(StartOptions()))
     assert refused.value.message in (ROOT / "docs" / "operations.md").read_text()

@@ -187,10 +187,6 @@ def status() -> Call[Json]:
     return Call("GET", "/status", _whole)
 
 
-def abort_cluster() -> Call[Json]:
-    """Stop the whole cluster, every model included."""
-    return Call("DELETE", "/v1/clusters", _whole)
-
 
 def generate(model_uid: str, prompt: str, config: Mapping[str, Any] | None) -> Call[Json]:
     """A completion; ``config`` is merged into the body."""

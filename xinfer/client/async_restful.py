@@ -59,7 +59,6 @@ class AsyncRESTfulClient:
     get_supervisor_info = async_method(_calls.get_supervisor_info)
     cluster_info = async_method(_calls.cluster_info)
     status = async_method(_calls.status)
-    abort_cluster = async_method(_calls.abort_cluster)
 
     async def get_model(self, model_uid: str) -> AsyncRESTfulGenerateModelHandle | AsyncRESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""

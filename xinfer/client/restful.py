@@ -59,7 +59,6 @@ class RESTfulClient:
     get_supervisor_info = method(_calls.get_supervisor_info)
     cluster_info = method(_calls.cluster_info)
     status = method(_calls.status)
-    abort_cluster = method(_calls.abort_cluster)
 
     def get_model(self, model_uid: str) -> RESTfulGenerateModelHandle | RESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""

@@ -85,7 +85,12 @@ class NodeLifecycle:
     def _boot(self, options: StartOptions, env: Mapping[str, str]) -> Iterator[str]:
         assert self.node is not None
         told = BootOptions(
-            self.node.address, options.host, options.port, options.supervisors, options.allow_fake_engine
+            ray_address=self.node.address,
+            host=options.host,
+            port=options.port,
+            supervisors=options.supervisors,
+            on_head=options.is_loopback,
+            allow_fake=options.allow_fake_engine,
         )
         log = self.home / "logs" / "boot.log"
         with log.open("wb") as errors:

@@ -72,6 +72,8 @@ class BootOptions:
     host: str
     port: int
     supervisors: int
+    on_head: bool
+    """Keep the supervisors on the head: on loopback, no other node's HAProxy or supervisor could be reached."""
     allow_fake: bool
 
     def dump(self) -> str:

@@ -81,6 +81,11 @@ class Route:
         return tuple(r for r in self.replicas if r.stage is ReplicaStage.READY and r.address)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether as many replicas take requests as were asked for; one is enough for the model to answer."""
+        return self.state is ModelState.READY and len(self.targets) >= self.spec.replicas
+
+    @property
     def context_length(self) -> int | None:
         """The shortest context among the replicas, else the one asked for, else the family's."""
         known = [r.context_length for r in self.replicas if r.context_length]

@@ -1,0 +1,135 @@
+"""Real servers inside a test's event loop: engines, and a supervisor whose registry is played."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from tests.supervisor.samples import report, route, table
+from worker.fake.behaviour import Behaviour
+from worker.fake.server import FakeEngine
+from xinfer.errors import Unavailable
+from xinfer.messages import ReplicaReport, Route, RoutingTable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # they are pytest's
+        yield
+
+
+@asynccontextmanager
+async def serving(app: Any, lifespan: str = "off") -> AsyncIterator[str]:
+    """``app`` behind uvicorn, at the URL that this gives."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        config = uvicorn.Config(app, log_level="critical", lifespan=lifespan, ws="none", timeout_graceful_shutdown=1)
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:
+            assert not task.done(), "the server did not start"
+            await asyncio.sleep(0.002)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+@asynccontextmanager
+async def fake_engine(uid: str = "m", **behaviour: Any) -> AsyncIterator[ReplicaReport]:
+    """A fake engine in this process, as the replica that it would be."""
+    engine = FakeEngine(uid, 4096, Behaviour(**behaviour))
+    async with serving(engine.app()) as url:
+        yield report(f"replica-{url[-5:]}", uid=uid, address=url)
+
+
+@asynccontextmanager
+async def fake_engine_process(uid: str = "m", **behaviour: Any) -> AsyncIterator[ReplicaReport]:
+    """A fake engine in a process of its own, for faults that end it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    argv = [sys.executable, "-m", "worker.fake.server", "127.0.0.1", str(port), uid, "4096", json.dumps(behaviour)]
+    process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with httpx.AsyncClient() as http, asyncio.timeout(30):
+            while process.returncode is None:
+                with contextlib.suppress(httpx.TransportError):
+                    await http.get(f"{url}/health")
+                    break
+                await asyncio.sleep(0.02)
+        yield report(f"replica-{port}", uid=uid, address=url)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def dead_replica(uid: str = "m") -> ReplicaReport:
+    """A replica whose port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return report(f"dead-{port}", uid=uid, address=f"http://127.0.0.1:{port}")
+
+
+class RegistryDouble:
+    """Answers what a supervisor asks of the registry; ``tell`` it what there is."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.away = False
+        self._table = table(version=1)
+        self._changed = asyncio.Condition()
+
+    async def ask(self, method: str, *args: Any) -> RoutingTable | None:
+        """In place of ``supervisor.registry.client.ask``."""
+        if self.away:
+            raise Unavailable("The registry is restarting.", retry_after_s=2)
+        if method != "watch":
+            self.asked.append((method, *args))
+            return None
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.away or self._table.version != args[0])
+        return await self.ask(method, *args) if self.away else self._table
+
+    async def tell(self, *routes: Route) -> None:
+        """Let the table be made of these."""
+        async with self._changed:
+            self._table = table(*routes, version=self._table.version + 1)
+            self._changed.notify_all()
+        await asyncio.sleep(0.01)
+
+    async def tell_replicas(self, *replicas: ReplicaReport, **facts: Any) -> None:
+        """Let there be one model ``m`` with these replicas."""
+        await self.tell(route(*replicas, **facts))
+
+
+async def state_of(replica: ReplicaReport) -> dict[str, Any]:
+    """What a fake engine has done so far."""
+    async with httpx.AsyncClient() as http:
+        facts: dict[str, Any] = (await http.get(f"{replica.address}/fake/state")).json()
+    return facts
+
+
+async def until(replica: ReplicaReport, deadline_s: float = 1.0, **facts: Any) -> None:
+    """Wait until the engine's state has these facts; fail after ``deadline_s`` seconds."""
+    end = asyncio.get_running_loop().time() + deadline_s
+    while not facts.items() <= (state := await state_of(replica)).items():
+        assert asyncio.get_running_loop().time() < end, f"{facts} did not come true: {state}"
+        await asyncio.sleep(0.02)
