@@ -20,7 +20,7 @@ from supervisor.models_api import ModelsApi
 from supervisor.requests import CHAT, COMPLETIONS
 from supervisor.routes import Routes
 from supervisor.upstream import Upstream
-from xinfer.errors import InternalError, MethodNotAllowed, NotFound, XinferError
+from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
 from xinfer.settings import GatewaySettings
 
 _log = logging.getLogger("ray.serve")
@@ -61,6 +61,7 @@ class Supervisor:
         request_id = _request_id(scope)
         try:
             if scope["path"] not in (CHAT, COMPLETIONS):
+                _refuse_web_pages(scope)
                 await self._control({**scope, "app": self}, receive, send)
             elif scope["method"] == "POST":
                 await self._inference.serve(scope, receive, send, request_id)
@@ -80,6 +81,12 @@ class Supervisor:
     def _build_control(self) -> Router:
         models = ModelsApi(self._settings, self._routes, allow_fake=self._allow_fake)
         return Router([*catalog_api.paths(), *models.paths(), *ClusterApi(self._routes).paths()])
+
+
+def _refuse_web_pages(scope: Scope) -> None:
+    """A page in some browser must not launch models here: browsers name the page's origin in what they POST or DELETE."""
+    if scope["method"] not in ("GET", "HEAD") and any(name == b"origin" for name, _ in scope["headers"]):
+        raise PermissionRefused("Requests from web pages may not change the cluster.")
 
 
 async def _refuse(send: Send, error: XinferError) -> None:

@@ -12,33 +12,28 @@ from tests.supervisor.servers import RegistryDouble
 from xinfer.messages import ModelState, ReplicaStage
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/V1/models", "/v1/chat", "/v1/models/m/ghost"])
-async def test_no_such_route(http: httpx.AsyncClient, method: str, path: str) -> None:
-    answer = await http.request(method, path)
-    assert answer.status_code == 404
-    assert answer.json() == {
-        "error": {"message": answer.json()["detail"], "type": "not_found_error", "param": None, "code": "not_found"},
-        "detail": "There is no such route.",
-    }
+async def test_no_such_route(http: httpx.AsyncClient) -> None:
+    sentence = "There is no such route."
+    error = {"message": sentence, "type": "not_found_error", "param": None, "code": "not_found"}
+    for path in ("/nowhere", "/v1", "/V1/models", "/v1/chat", "/v1/models/m/ghost", "//v1/models"):
+        for method in ("GET", "POST", "DELETE", "PUT", "OPTIONS"):
+            answer = await http.request(method, f"{http.base_url}{path.removeprefix('/')}")
+            assert (answer.status_code, answer.json()) == (404, {"error": error, "detail": sentence}), (method, path)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
+async def test_route_that_does_not_take_the_method(http: httpx.AsyncClient) -> None:
+    for method, path in (
         ("GET", "/v1/chat/completions"),
         ("PUT", "/v1/completions"),
         ("DELETE", "/v1/models"),
         ("POST", "/v1/models/m"),
         ("POST", "/health"),
         ("GET", "/v1/models/m/cancel"),
-    ],
-)
-async def test_route_that_does_not_take_the_method(http: httpx.AsyncClient, method: str, path: str) -> None:
-    answer = await http.request(method, path)
-    assert answer.status_code == 405
-    assert answer.json()["error"]["code"] == "method_not_allowed"
-    assert answer.json()["detail"] == answer.json()["error"]["message"]
+    ):
+        answer = await http.request(method, path)
+        assert answer.status_code == 405, (method, path)
+        assert answer.json()["error"]["code"] == "method_not_allowed"
+        assert answer.json()["detail"] == answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("request_id", ["req-1.x_Y", None, "", "x" * 65, "a b", "../x", "é"])
@@ -98,15 +93,13 @@ async def test_one_model(http: httpx.AsyncClient, registry: RegistryDouble) -> N
     assert replica["error_message"] == "why"
 
 
-@pytest.mark.parametrize("uid", ["ghost", "..", "%2e%2e", "a%00b", "a%0ab", "x" * 5000])
-@pytest.mark.parametrize(
-    ("method", "rest"), [("GET", ""), ("DELETE", ""), ("GET", "/progress"), ("GET", "/replicas"), ("POST", "/cancel")]
-)
-async def test_unknown_uid_is_a_404_everywhere(http: httpx.AsyncClient, method: str, rest: str, uid: str) -> None:
-    answer = await http.request(method, f"/v1/models/{uid}{rest}")
-    assert answer.status_code in (404, 405) if uid == ".." else 404
-    assert len(answer.text) < 1000
-    assert "\n" not in answer.text
+@pytest.mark.parametrize("uid", ["ghost", "%2e%2e%2e", "%25", "a%00b", "a%0ab", "x" * 5000])
+async def test_unknown_uid_is_a_404_everywhere(http: httpx.AsyncClient, uid: str) -> None:
+    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/progress"), ("GET", "/replicas"), ("POST", "/cancel")):
+        answer = await http.request(method, f"/v1/models/{uid}{rest}")
+        assert answer.status_code == 404, (method, rest)
+        assert len(answer.text) < 1000
+        assert "\n" not in answer.text
 
 
 async def test_model_that_is_up_cannot_be_cancelled(http: httpx.AsyncClient, registry: RegistryDouble) -> None:

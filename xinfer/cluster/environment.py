@@ -60,9 +60,14 @@ def _haproxy(home: Path, cluster_id: str) -> dict[str, str]:
         prefix + "METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
         prefix + "SERVER_STATE_BASE": str(folder),
         prefix + "SERVER_STATE_FILE": str(folder / "server-state"),
-        prefix + "METRICS_PORT": str(free_port("127.0.0.1", 9101)),
-        prefix + "STATS_PORT": str(free_port("127.0.0.1", 8404)),
+        prefix + "METRICS_PORT": _port(prefix + "METRICS_PORT", 9101),
+        prefix + "STATS_PORT": _port(prefix + "STATS_PORT", 8404),
     }
+
+
+def _port(variable: str, usual: int) -> str:
+    """The operator's choice, else the usual port, else one that is free."""
+    return os.environ.get(variable) or str(free_port("127.0.0.1", usual))
 
 
 def _wrapper(run: Path) -> Path:

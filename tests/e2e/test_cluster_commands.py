@@ -1,0 +1,133 @@
+"""``xinfer start``, ``status`` and ``stop`` as a person uses them: refusals, restarts, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.conftest import ROOT, free_port, wait_for
+from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.record import ClusterRecord
+
+MODEL = str(ROOT / "xinfer" / "tiny_chat" / "model")
+
+
+@dataclass
+class Shell:
+    """A folder of its own to start clusters in."""
+
+    home: Path
+    port: int
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "xinfer.cli", *words]
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "XINFER_HOME": str(self.home), "XINFER_ENDPOINT": f"http://127.0.0.1:{self.port}"}
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv(*words), env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        )
+
+    @property
+    def record(self) -> ClusterRecord | None:
+        return ClusterRecord.load(self.home)
+
+
+@pytest.fixture
+def xinfer() -> Iterator[Shell]:
+    with tempfile.TemporaryDirectory(prefix="xinfer-test-") as folder:
+        shell = Shell(Path(folder) / "a home whose path is long and has blanks, as people's homes sometimes have", free_port())
+        yield shell
+        shell("stop")
+
+
+def test_from_start_to_stop(xinfer: Shell) -> None:
+    assert xinfer("status").returncode == 1
+    port = ("--port", str(xinfer.port))
+    started = xinfer("start", *port, "--allow-fake-engine")
+    assert started.returncode == 0, started.stderr
+    assert f"xinfer is ready at http://127.0.0.1:{xinfer.port}" in started.stdout
+    assert "starting Ray" in started.stderr
+    assert (xinfer.home / "ray.token").stat().st_mode & 0o777 == 0o600
+    assert json.loads(xinfer("status", "--json").stdout)["running"] is True
+
+    again = xinfer("start", *port)
+    assert again.returncode == 1
+    assert "xinfer stop" in again.stderr
+
+    launched = xinfer("launch", "-n", "kept", "-en", "fake", "-mp", MODEL, "--n-gpu", "none", "--tokens", "2", "--json")
+    assert launched.returncode == 0, launched.stderr
+    assert json.loads(launched.stdout) == {"model_uid": "kept", "ready": True}
+    assert "kept" in xinfer("list").stdout
+
+    first = xinfer.record
+    assert first is not None
+    stopped = xinfer("stop")
+    assert stopped.returncode == 0
+    assert not of_cluster(first.id)
+    assert not list(Path("/tmp").glob(f"xinfer-{first.id[:8]}*"))
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"http://127.0.0.1:{xinfer.port}/health", timeout=2)
+    assert "Nothing was running" in xinfer("stop").stdout
+
+    assert xinfer("start", *port, "--allow-fake-engine").returncode == 0
+    wait_for(lambda: "kept" in xinfer("list").stdout, 30, "the model coming back")
+    assert xinfer("generate", "kept", "Hi").stdout.strip() == "0 1"
+
+
+def test_interrupted_start_leaves_nothing(xinfer: Shell) -> None:
+    process = subprocess.Popen(
+        xinfer.argv("start", "--foreground", "--port", str(xinfer.port)),
+        env=xinfer.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        record = wait_for(lambda: xinfer.record, 20, "the cluster's record")
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert not of_cluster(record.id)
+    assert xinfer.record is None
+
+
+def test_port_in_use(xinfer: Shell) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", xinfer.port)):
+        refused = xinfer("start", "--port", str(xinfer.port))
+    assert refused.returncode == 1
+    assert "--port" in refused.stderr
+    assert xinfer.record is None
+
+
+def test_open_to_others_only_when_asked(xinfer: Shell) -> None:
+    refused = xinfer("start", "--host", "0.0.0.0", "--port", str(xinfer.port))
+    assert refused.returncode == 2
+    assert "--insecure" in refused.stderr
+
+
+def test_foreign_supervisor_package(xinfer: Shell, tmp_path: Path) -> None:
+    """The process manager of the same name in our place: a clear sentence, and no start."""
+    (tmp_path / "supervisor").mkdir()
+    (tmp_path / "supervisor" / "__init__.py").write_text("")
+    env = {**xinfer.env, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(xinfer.argv("start"), env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "pip uninstall -y supervisor" in done.stderr
