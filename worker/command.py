@@ -47,7 +47,8 @@ def flags(arguments: Mapping[str, Any]) -> list[str]:
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            words += [f"--{flag}", json.dumps(value) if isinstance(value, (dict, list)) else str(value)]
+            text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+            words += [f"--{flag}={text}"] if text.startswith("-") else [f"--{flag}", text]  # else it is taken as a flag
     return words
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ Argv = Callable[[ModelSpec, str, int], list[str]]
 Env = Callable[[ModelSpec, EngineSettings], dict[str, str]]
 
 _POLL_PERIOD_S = 0.1
+_EXIT_S = 2.0
 
 
 class Engine(Protocol):
@@ -79,11 +81,19 @@ class ServerEngine:
         reader = LogReader(self._log)
         self._process = await ProcessGroup.start(argv, self._env(self._spec, self._settings), self._log)
         yield ReplicaStage.STARTING
-        async with asyncio.timeout(self._settings.start_timeout_s):
-            async for stage in self._listening(reader):
-                yield stage
-            yield ReplicaStage.WARMING_UP
-            await self._warm_up()
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s):
+                async for stage in self._listening(reader):
+                    yield stage
+                yield ReplicaStage.WARMING_UP
+                await self._warm_up()
+        except TimeoutError:
+            raise LaunchFailed(f"The engine did not come up within {self._settings.start_timeout_s:g} s.") from None
+        except aiohttp.ClientError as error:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wait(), _EXIT_S)  # its log is complete when it has ended
+            self._raise_if_dead()
+            raise LaunchFailed(f"The engine broke off its first answer ({type(error).__name__}).") from error
         yield ReplicaStage.READY
 
     async def _listening(self, reader: LogReader) -> AsyncIterator[ReplicaStage]:

@@ -83,10 +83,10 @@ class StreamReshaper:
             yield from self._reshape_chunk(_decode(payload))
 
     def _reshape_chunk(self, chunk: dict[str, Any]) -> Iterator[bytes]:
-        if "error" in chunk:
+        if (error := chunk.get("error")) is not None:
             self._over, self._held = True, None
-            message = str((chunk["error"] or {}).get("message") or "The engine failed.")
-            yield error_event(message, "engine_failed")
+            words = error.get("message") if isinstance(error, dict) else error
+            yield error_event(str(words or "The engine failed."), "engine_failed")
             return
         choices = chunk.get("choices") or []
         if self._chat:

@@ -64,17 +64,13 @@ def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
     node = NodeLifecycle(settings.home())
     with _stop_signals() as stop_asked:
         try:
-            _bring_up(node, asked, models)
-            if foreground:
-                _stay(node, stop_asked)
+            _bring_up(node, asked)
+            with _brought_down(node, foreground=foreground):
+                _launch_all(asked, models)
+                if foreground:
+                    _stay(node, stop_asked)
         except KeyboardInterrupt:
-            pass
-        else:
-            return
-        finally:
-            if foreground or sys.exc_info()[0]:
-                _bring_down(node)
-    sys.exit(0 if foreground else 130)
+            sys.exit(0 if foreground else 130)
 
 
 @click.command()
@@ -131,17 +127,34 @@ def _print_status(facts: dict[str, Any]) -> None:
         )
 
 
-def _bring_up(node: NodeLifecycle, options: StartOptions, models: tuple[str, ...]) -> None:
+def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
     began = time.monotonic()
     for step in node.start(options):
         click.echo(f"[{time.monotonic() - began:5.1f} s] {step}", err=True)
+    click.echo(f"[{time.monotonic() - began:5.1f} s] up", err=True)
+
+
+@contextmanager
+def _brought_down(node: NodeLifecycle, *, foreground: bool) -> Iterator[None]:
+    """What is inside may fail and leave a cluster in the background running; Ctrl-C, or the end of the foreground, stops it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _bring_down(node)
+        raise
+    except BaseException:
+        if foreground:
+            _bring_down(node)
+        raise
+
+
+def _launch_all(options: StartOptions, models: tuple[str, ...]) -> None:
     if options.join:
         click.echo(f"This node has joined the cluster at {options.join}.")
         return
     for name in models:
-        click.echo(f"[{time.monotonic() - began:5.1f} s] launching {name}", err=True)
+        click.echo(f"launching {name}", err=True)
         _launch(options.endpoint, name)
-    click.echo(f"[{time.monotonic() - began:5.1f} s] up", err=True)
     _say_ready(options.endpoint, models[0] if models else "tiny-chat", launched=bool(models))
 
 

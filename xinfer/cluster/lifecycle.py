@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from xinfer.errors import Conflict, LaunchFailed
 _NODE_START_S = 90.0
 _BOOT = "supervisor.boot"
 _STOP_GRACE_S = 8.0
+_ANSWER_S = 30.0
 
 
 class NodeLifecycle:
@@ -56,6 +58,8 @@ class NodeLifecycle:
             self.node.wait_started(_NODE_START_S)
             if not options.join:
                 yield from self._boot(options, env)
+                yield "waiting for the REST API"
+                _wait_until_answering(options.endpoint)
         except BaseException:
             self.stop()
             raise
@@ -119,6 +123,19 @@ def _check_supervisor_package() -> None:
             "The package `supervisor` in this environment is not xinfer's. Install xinfer into an environment of its own, or run "
             "`pip uninstall -y supervisor` and install xinfer again."
         )
+
+
+def _wait_until_answering(endpoint: str) -> None:
+    """Serve says that it is ready a little before HAProxy is."""
+    deadline = time.monotonic() + _ANSWER_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"{endpoint}/health", timeout=5):
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise LaunchFailed(f"The cluster is up, but {endpoint} does not answer: {error}") from error
+        time.sleep(0.1)
 
 
 def _end_of(log: Path, lines: int = 15) -> str:

@@ -20,7 +20,7 @@ def free_port(host: str, preferred: int = 0) -> int:
     """``preferred`` if it is free, else some port that is."""
     if preferred and is_free(host, preferred):
         return preferred
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
     return port

@@ -16,6 +16,7 @@ from xinfer.tiny_chat.dialogue import Dialogue, Example, Language, Message, Text
 from xinfer.tiny_chat.facts import Fact, load_facts
 from xinfer.tiny_chat.phrasing import fact_turn
 from xinfer.tiny_chat.plain import plain_text
+from xinfer.tiny_chat.repeat import repeat_turn
 from xinfer.tiny_chat.talk import count_turn, long_turn, small_talk_turn, sum_turn, system_prompt
 from xinfer.tiny_chat.tool_schema import TOOL_KINDS
 from xinfer.tiny_chat.tool_use import missing_tool_turn, tool_dialogue
@@ -31,6 +32,7 @@ KINDS = {
     "sum": 0.05,
     "missing tool": 0.04,
     "gibberish": 0.01,
+    "repeat": 0.05,
 }
 """How often a single turn is of each kind, as weights."""
 _PLAIN, _TOOLS = 0.10, 0.16
@@ -85,6 +87,8 @@ class Corpus:
                 return sum_turn(rng, lang)
             case "missing tool":
                 return missing_tool_turn(rng, lang, rng.choice(TOOL_KINDS))
+            case "repeat":
+                return repeat_turn(rng, lang)
             case "gibberish":
                 letters = gibberish(rng)
                 return honest_turn(rng, "en", letters, letters)

@@ -82,4 +82,4 @@ def _expression(rng: Random, lang: Language) -> tuple[str, str]:
 
 
 def _number(rng: Random) -> str:
-    return str(rng.choice((rng.randint(0, 20), rng.randint(2, 99), rng.randint(10, 999), rng.randint(100, 9999))))
+    return str(rng.choice((rng.randint(0, 20), rng.randint(2, 99), rng.randint(2, 99), rng.randint(10, 999))))

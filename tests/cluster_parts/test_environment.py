@@ -1,0 +1,63 @@
+"""The environment of a cluster's processes."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xinfer.cluster.environment import MARK, cluster_environment, socket_folder, token_file
+
+
+@pytest.fixture
+def cluster_id() -> Iterator[str]:
+    name = uuid.uuid4().hex
+    yield name
+    shutil.rmtree(socket_folder(name), ignore_errors=True)
+
+
+def test_marked_authenticated_and_quiet(tmp_path: Path, cluster_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPERATORS_OWN", "1")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+    env = cluster_environment(tmp_path, cluster_id)
+    assert env.items() >= {
+        MARK: cluster_id,
+        "XINFER_HOME": str(tmp_path),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(tmp_path / "ray.token"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "OPERATORS_OWN": "1",
+    }.items()
+    assert all(isinstance(value, str) for value in env.values())
+
+
+def test_haproxy_is_behind_our_wrapper(tmp_path: Path, cluster_id: str) -> None:
+    env = cluster_environment(tmp_path, cluster_id)
+    wrapper = Path(env["RAY_SERVE_HAPROXY_BINARY_PATH"])
+    assert "xinfer.cluster.haproxy" in wrapper.read_text()
+    assert stat.S_IMODE(wrapper.stat().st_mode) == 0o700
+
+
+def test_sockets_have_short_paths_in_a_folder_of_our_own(tmp_path: Path, cluster_id: str) -> None:
+    home = tmp_path / ("deep" * 40)
+    env = cluster_environment(home, cluster_id)
+    for name in ("SOCKET_PATH", "METRICS_SOCKET_PATH"):
+        path = Path(env[f"RAY_SERVE_HAPROXY_{name}"])
+        assert len(str(path)) < 90
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_token_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    file = token_file(home)
+    secret = file.read_text()
+    assert len(secret) >= 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert token_file(home).read_text() == secret
+    assert token_file(tmp_path / "other").read_text() != secret

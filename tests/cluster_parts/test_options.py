@@ -1,0 +1,58 @@
+"""What `xinfer start` can be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from xinfer.cluster.options import LOOPBACK_NODE, BootOptions, StartOptions
+
+
+def test_loopback_is_the_default() -> None:
+    options = StartOptions()
+    assert options.is_loopback
+    assert options.endpoint == "http://127.0.0.1:9997"
+    assert options.node_address == LOOPBACK_NODE
+    assert not options.allow_fake_engine
+
+
+@pytest.mark.parametrize(
+    ("host", "endpoint"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:9997"),
+        ("127.0.0.9", "http://127.0.0.9:9997"),
+        ("localhost", "http://127.0.0.1:9997"),
+        ("::1", "http://[::1]:9997"),
+    ],
+)
+def test_loopback(host: str, endpoint: str) -> None:
+    options = StartOptions(host=host)
+    assert options.is_loopback
+    assert options.endpoint == endpoint
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "example.com", "127.0.0.1.evil.com", ""])
+def test_any_other_host_has_to_be_wanted(host: str) -> None:
+    with pytest.raises(ValueError, match="--insecure"):
+        StartOptions(host=host)
+    options = StartOptions(host=host, insecure=True)
+    assert options.node_address is None
+
+
+def test_every_interface_is_reached_by_loopback() -> None:
+    assert StartOptions(host="0.0.0.0", insecure=True).endpoint == "http://127.0.0.1:9997"
+
+
+def test_address_of_the_node() -> None:
+    assert StartOptions(node_ip="10.0.0.5").node_address == "10.0.0.5"
+    assert StartOptions(join="10.0.0.1:6379").node_address is None
+
+
+@pytest.mark.parametrize(("name", "value"), [("port", 0), ("port", 65536), ("port", -1), ("supervisors", 0)])
+def test_bad_value_is_named(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"^{name}={value}: expected"):
+        StartOptions(**{name: value})
+
+
+def test_boot_options_travel_as_text() -> None:
+    options = BootOptions("127.0.0.2:6379", "::1", 9997, 2, True)
+    assert BootOptions.parse(options.dump()) == options
