@@ -25,13 +25,16 @@ _REGISTRY_CALLS = 10_000
 
 
 def boot(options: BootOptions) -> None:
-    """Registry first, then Serve with its HAProxy, then the supervisors; returns when they answer."""
+    """Serve with its HAProxy, the registry, the supervisors; returns when they are up.
+
+    The registry comes after Serve because it brings up at once what ran before.
+    """
     _say("connecting to Ray")
     ray.init(address=options.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
-    _say("starting the registry")
-    _start_registry()
     _say("starting Ray Serve and HAProxy")
     serve.start(proxy_location="EveryNode", http_options=HTTPOptions(host=options.host, port=options.port))
+    _say("starting the registry")
+    _start_registry()
     _say("starting the supervisor")
     near = _ON_HEAD if options.on_head else {}
     app = build(GatewaySettings(), replicas=options.supervisors, resources=near, allow_fake=options.allow_fake)

@@ -25,15 +25,18 @@ def test_marked_authenticated_and_quiet(tmp_path: Path, cluster_id: str, monkeyp
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     env = cluster_environment(tmp_path, cluster_id)
-    assert env.items() >= {
-        MARK: cluster_id,
-        "XINFER_HOME": str(tmp_path),
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(tmp_path / "ray.token"),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "OPERATORS_OWN": "1",
-    }.items()
+    assert (
+        env.items()
+        >= {
+            MARK: cluster_id,
+            "XINFER_HOME": str(tmp_path),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(tmp_path / "ray.token"),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
+            "OPERATORS_OWN": "1",
+        }.items()
+    )
     assert all(isinstance(value, str) for value in env.values())
 
 

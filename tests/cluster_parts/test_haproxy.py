@@ -41,7 +41,9 @@ def test_configuration_that_serve_writes_today() -> None:
     assert texts
     for text in texts:
         filled = text.replace("{{ config.metrics_port }}", "9101").replace("{{ config.stats_port }}", "8404")
-        left = [line for line in haproxy.on_loopback(filled).splitlines() if line.strip().startswith(("bind :", "bind *:"))]
+        left = [
+            line for line in haproxy.on_loopback(filled).splitlines() if line.strip().startswith(("bind :", "bind *:"))
+        ]
         assert left == []
 
 

@@ -54,5 +54,5 @@ def test_bad_value_is_named(name: str, value: int) -> None:
 
 
 def test_boot_options_travel_as_text() -> None:
-    options = BootOptions("127.0.0.2:6379", "::1", 9997, 2, True)
+    options = BootOptions("127.0.0.2:6379", "::1", 9997, 2, on_head=True, allow_fake=False)
     assert BootOptions.parse(options.dump()) == options

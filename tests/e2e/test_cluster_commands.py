@@ -86,7 +86,7 @@ def test_from_start_to_stop(xinfer: Shell) -> None:
 
     assert xinfer("start", *port, "--allow-fake-engine").returncode == 0
     wait_for(lambda: "kept" in xinfer("list").stdout, 30, "the model coming back")
-    assert xinfer("generate", "kept", "Hi").stdout.strip() == "0 1"
+    assert xinfer("generate", "kept", "Hi", "--max-tokens", "2").stdout.strip() == "0 1"
 
 
 def test_interrupted_start_leaves_nothing(xinfer: Shell) -> None:

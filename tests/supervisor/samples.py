@@ -28,7 +28,9 @@ def spec(uid: str = "m", **facts: Any) -> ModelSpec:
     )
 
 
-def report(replica: str = "r1", stage: ReplicaStage = ReplicaStage.READY, uid: str = "m", **facts: Any) -> ReplicaReport:
+def report(
+    replica: str = "r1", stage: ReplicaStage = ReplicaStage.READY, uid: str = "m", **facts: Any
+) -> ReplicaReport:
     """What a replica says; a ready one has an address."""
     if stage is ReplicaStage.READY:
         facts.setdefault("address", f"http://127.0.0.1:1/{replica}")

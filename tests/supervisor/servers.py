@@ -53,6 +53,7 @@ async def serving(app: Any, lifespan: str = "off") -> AsyncIterator[str]:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
+            server.force_exit = lifespan == "off"  # an engine has nothing to say good-bye to
             server.leave.set()
             await task
 

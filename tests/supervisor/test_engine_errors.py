@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from supervisor.engine_errors import translate
-from xinfer.errors import BadRequest, ContextLengthExceeded, InternalError, InvalidBody, NotFound, Unavailable, XinferError
+from xinfer.errors import (
+    BadRequest,
+    ContextLengthExceeded,
+    InternalError,
+    InvalidBody,
+    NotFound,
+    Unavailable,
+    XinferError,
+)
 
 
 def vllm(message: str, kind: str = "BadRequestError", param: str | None = None, status: int = 400) -> XinferError:
@@ -33,7 +41,7 @@ def test_missing_field() -> None:
     [
         "Input should be a valid number, unable to parse string as a number",
         "Input should be 'none', 'auto' or 'required'",
-        "Value error, it's \"quoted\" both ways",
+        'Value error, it\'s "quoted" both ways',
     ],
 )
 def test_message_with_quotes_of_its_own(msg: str) -> None:

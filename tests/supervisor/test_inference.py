@@ -50,7 +50,9 @@ def words(stream: list[Any]) -> str:
 class Scripted:
     """An engine that plays pieces of one answer; ``None`` waits until ``go`` is set, an exception is raised."""
 
-    def __init__(self, *pieces: bytes | None, status: int = 200, kind: bytes = b"text/event-stream", size: int = 0) -> None:
+    def __init__(
+        self, *pieces: bytes | None, status: int = 200, kind: bytes = b"text/event-stream", size: int = 0
+    ) -> None:
         self.pieces, self.status = pieces, status
         self.headers = [(b"content-type", kind)] + ([(b"content-length", b"%d" % size)] if size else [])
         self.go = asyncio.Event()

@@ -176,7 +176,18 @@ def test_launch_that_cannot_work_names_the_field(body: dict[str, Any], param: st
 @pytest.mark.parametrize(
     "name",
     [
-        *("host", "port", "uds", "middleware", "api_key", "api-key", "served-model-name", "ssl_keyfile", "config", "headless"),
+        *(
+            "host",
+            "port",
+            "uds",
+            "middleware",
+            "api_key",
+            "api-key",
+            "served-model-name",
+            "ssl_keyfile",
+            "config",
+            "headless",
+        ),
         *("midd", "served", "api-k", "ho", "config.x", "middleware.x"),  # vLLM's parser takes beginnings
         *("ssl-keyfile=/etc/shadow", "seed=1", "", "--seed", "-O3", "se ed", "a\nb", "é"),
     ],

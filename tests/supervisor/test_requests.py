@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -120,9 +121,7 @@ VALUES = st.recursive(
 
 @given(st.sampled_from([CHAT, COMPLETIONS]), st.dictionaries(NAMES, VALUES))
 def test_any_object_is_prepared_or_refused(path: str, body: dict[str, Any]) -> None:
-    try:
+    request = None
+    with contextlib.suppress(BadRequest):
         request = prepared(path, body)
-    except BadRequest as error:
-        assert error.status == 400
-    else:
-        assert isinstance(json.loads(request.body), dict)
+    assert request is None or isinstance(json.loads(request.body), dict)

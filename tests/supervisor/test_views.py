@@ -138,7 +138,7 @@ def test_progress_is_the_mean_and_the_slowest(stages: list[Any], asked: int, pro
 
 
 def test_progress_of_a_ready_and_of_a_failed_model() -> None:
-    told = views.progress(route(report(), replicas=2))
+    told = views.progress(route(report("r1"), report("r2"), replicas=2))
     assert (told["progress"], told["stage"]) == (1.0, "ready")
     told = views.progress(route(state=ModelState.FAILED, reason="why"))
     assert (told["stage"], told["error"], told["replicas"][0]["stage"]) == ("failed", "why", "failed")

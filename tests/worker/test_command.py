@@ -34,13 +34,16 @@ def options(model: ModelSpec) -> dict[str, str | None]:
 
 def test_on_the_cpu() -> None:
     got = options(spec())
-    assert got.items() >= {
-        "--model": "/models/m",
-        "--served-model-name": "m",
-        "--host": "127.0.0.1",
-        "--port": "4711",
-        "--middleware": "worker.middleware.ContractMiddleware",
-    }.items()
+    assert (
+        got.items()
+        >= {
+            "--model": "/models/m",
+            "--served-model-name": "m",
+            "--host": "127.0.0.1",
+            "--port": "4711",
+            "--middleware": "worker.middleware.ContractMiddleware",
+        }.items()
+    )
     unset = {"--tensor-parallel-size", "--gpu-memory-utilization", "--trust-remote-code", "--no-trust-remote-code"}
     unset |= {"--revision", "--max-model-len", "--quantization", "--reasoning-parser", "--tool-call-parser"}
     assert not unset & got.keys()
@@ -79,7 +82,9 @@ def test_arguments_of_the_launch_win() -> None:
 
 
 def test_flags_say_each_value_in_vllm_s_way() -> None:
-    words = flags({"a_b": True, "c": False, "d": None, "e": {"x": [1, None]}, "f": [1, "y"], "g": 0, "h": "-1", "i": ""})
+    words = flags(
+        {"a_b": True, "c": False, "d": None, "e": {"x": [1, None]}, "f": [1, "y"], "g": 0, "h": "-1", "i": ""}
+    )
     text = " ".join(words).replace("=", " ").split(" --")
     assert text == ["--a-b", "no-c", 'e {"x": [1, null]}', 'f [1, "y"]', "g 0", "h -1", "i "]
 

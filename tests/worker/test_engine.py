@@ -47,12 +47,16 @@ async def make(tmp_path: Path) -> AsyncIterator[Callable[..., ServerEngine]]:
         assert engine.pid is None or not psutil.pid_exists(engine.pid)
 
 
-async def stages(engine: ServerEngine) -> list[ReplicaStage]:
-    return [stage async for stage in engine.start()]
+async def stages(engine: ServerEngine, seen: list[ReplicaStage] | None = None) -> list[ReplicaStage]:
+    """Start it to the end; the stages are in ``seen`` even if it fails."""
+    seen = [] if seen is None else seen
+    async for stage in engine.start():
+        seen.append(stage)
+    return seen
 
 
 def script(text: str) -> Argv:
-    return lambda spec, host, port: [sys.executable, "-c", text]
+    return lambda *_: [sys.executable, "-c", text]
 
 
 async def test_comes_up_answers_and_goes(make: Callable[..., ServerEngine]) -> None:
@@ -118,10 +122,9 @@ async def test_death_in_the_first_answer(make: Callable[..., ServerEngine]) -> N
 
 async def test_first_answer_that_never_comes(make: Callable[..., ServerEngine]) -> None:
     engine = make(start_timeout_s=2, fault="hang")
-    seen = []
+    seen: list[ReplicaStage] = []
     with pytest.raises(LaunchFailed, match="did not come up"):
-        async for stage in engine.start():
-            seen.append(stage)  # noqa: PERF401
+        await stages(engine, seen)
     assert seen == [STARTING, WARMING_UP]
 
 
@@ -133,10 +136,9 @@ async def test_engine_that_listens_but_does_not_generate(make: Callable[..., Ser
 async def test_stages_are_read_off_its_log(make: Callable[..., ServerEngine]) -> None:
     lines = ["Fetching 9 files: 0%", "Starting to load model", "Fetching 9 files: 100%", "ValueError: and then this"]
     text = f"import time\nfor line in {lines!r}:\n    print(line, flush=True)\n    time.sleep(0.3)"
-    seen = []
+    seen: list[ReplicaStage] = []
     with pytest.raises(LaunchFailed, match="and then this"):
-        async for stage in make(script(text)).start():
-            seen.append(stage)  # noqa: PERF401
+        await stages(make(script(text)), seen)
     assert seen == [STARTING, DOWNLOADING, LOADING]
 
 

@@ -68,7 +68,7 @@ def test_echo_is_better_than_nothing() -> None:
 def test_known_causes_come_with_advice(line: str, advice: str) -> None:
     cause = cause_of([f"{CORE}{ERROR}{line}", ECHO])
     assert cause is not None
-    assert cause.startswith(line.partition(": ")[2][:20]) or cause.startswith(line.partition(": ")[0].rpartition(".")[2])
+    assert line.partition(": ")[2][:20] in cause
     assert advice in cause
     assert ".." not in cause
 

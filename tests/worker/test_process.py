@@ -57,7 +57,9 @@ async def test_output_and_environment(tmp_path: Path) -> None:
     log = tmp_path / "deep" / "log"
     env = {"PATH": os.environ["PATH"], "A": "b"}
     for _ in range(2):
-        group = await ProcessGroup.start(["bash", "-c", f"echo $A ${PARENT_VARIABLE} $HOME; echo oops >&2; exit 3"], env, log)
+        group = await ProcessGroup.start(
+            ["bash", "-c", f"echo $A ${PARENT_VARIABLE} $HOME; echo oops >&2; exit 3"], env, log
+        )
         assert await group.wait() == 3
         assert group.exit_code == 3
         await group.stop(1)
@@ -76,8 +78,7 @@ async def test_child_that_goes_when_asked(tmp_path: Path) -> None:
 
 async def test_whole_group_goes_even_if_nobody_wants_to(tmp_path: Path) -> None:
     group = await start(STUBBORN, tmp_path / "log")
-    while len(group_of(group.pid)) < 3 or not (tmp_path / "log").read_text():
-        await asyncio.sleep(0.02)
+    wait_for(lambda: len(group_of(group.pid)) >= 3 and (tmp_path / "log").read_text(), 5)
     await group.stop(grace_s=0.2)
     assert group.exit_code == -signal.SIGKILL
     wait_for(lambda: not group_of(group.pid), 2)

@@ -43,7 +43,7 @@ def test_every_error_is_rebuilt_from_its_body(
 def test_every_error_survives_a_trip_between_actors(
     kind: type[XinferError], message: str, param: str | None, wait: float | None
 ) -> None:
-    got = pickle.loads(pickle.dumps(kind(message, param=param, retry_after_s=wait)))  # noqa: S301
+    got = pickle.loads(pickle.dumps(kind(message, param=param, retry_after_s=wait)))
     assert type(got) is kind
     assert (got.message, got.param, got.retry_after_s) == (message, param, wait)
 
@@ -75,7 +75,9 @@ def test_the_drawn_tree_is_the_tree() -> None:
         (599, InternalError),
     ],
 )
-@pytest.mark.parametrize("body", [None, "text", [], {}, {"error": None}, {"error": {"code": "unheard_of"}}, {"error": {"code": 500}}])
+@pytest.mark.parametrize(
+    "body", [None, "text", [], {}, {"error": None}, {"error": {"code": "unheard_of"}}, {"error": {"code": 500}}]
+)
 def test_body_that_is_none_of_ours_gives_the_nearest_class(status: int, kind: type[XinferError], body: Any) -> None:
     error = from_response(status, body)
     assert type(error) is kind

@@ -39,6 +39,6 @@ def test_stages_go_forward() -> None:
 
 def test_records_cannot_be_changed_and_survive_a_trip() -> None:
     whole = table(route(report(gpu_ids=("0",)), engine_args={"a": [1]}))
-    assert pickle.loads(pickle.dumps(whole)) == whole  # noqa: S301
+    assert pickle.loads(pickle.dumps(whole)) == whole
     with pytest.raises(AttributeError):
         spec().uid = "other"  # type: ignore[misc]

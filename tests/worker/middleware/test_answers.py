@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def run(data: bytes, *, chat: bool = True, merge: bool = True, cuts: tuple[int, 
     """Payloads that come out when ``data`` comes in, cut at ``cuts``."""
     reshaper = StreamReshaper(chat=chat, merge_usage=merge)
     ends = [0, *sorted(cuts), len(data)]
-    out = b"".join(reshaper.feed(data[a:b]) for a, b in zip(ends, ends[1:], strict=False)) + reshaper.finish()
+    out = b"".join(reshaper.feed(data[a:b]) for a, b in pairwise(ends)) + reshaper.finish()
     assert out.endswith(b"\n\n")
     texts = [each.decode() for each in out.split(b"\n\n")[:-1]]
     assert all(text.startswith("data: ") for text in texts)
@@ -137,7 +138,9 @@ def test_text_completion_with_usage_and_finish_in_one() -> None:
 @pytest.mark.parametrize("chat", [True, False])
 @pytest.mark.parametrize("finished", [True, False])
 def test_error_ends_the_stream(chat: bool, finished: bool) -> None:
-    first = (chunk("stop" if finished else None, content="a")) if chat else text_chunk("a", "stop" if finished else None)
+    first = (
+        (chunk("stop" if finished else None, content="a")) if chat else text_chunk("a", "stop" if finished else None)
+    )
     error = {"error": {"message": "out of blocks", "type": "InternalServerError", "code": 500}}
     *_, last = out = run(sse(first, error, "[DONE]"), chat=chat)
     assert last["error"] == {"message": "out of blocks", "type": "server_error", "param": None, "code": "engine_failed"}

@@ -17,7 +17,12 @@ DONE = b"data: [DONE]\n\n"
 
 
 async def play(
-    path: str, *parts: bytes, kind: bytes = b"application/json", status: int = 200, headers: Any = (), scope: str = "http"
+    path: str,
+    *parts: bytes,
+    kind: bytes = b"application/json",
+    status: int = 200,
+    headers: Any = (),
+    scope: str = "http",
 ) -> list[dict[str, Any]]:
     """What goes out when the engine answers with ``parts``."""
     out: list[Any] = []
@@ -55,7 +60,13 @@ async def test_whole_chat_is_reshaped_and_its_length_is_right(parts: list[bytes]
 
 @pytest.mark.parametrize(
     ("path", "status", "scope"),
-    [(CHAT, 400, "http"), (CHAT, 500, "http"), (COMPLETIONS, 200, "http"), ("/v1/models", 200, "http"), (CHAT, 200, "ws")],
+    [
+        (CHAT, 400, "http"),
+        (CHAT, 500, "http"),
+        (COMPLETIONS, 200, "http"),
+        ("/v1/models", 200, "http"),
+        (CHAT, 200, "ws"),
+    ],
 )
 async def test_the_rest_passes_untouched(path: str, status: int, scope: str) -> None:
     out = await play(path, ANSWER[:7], ANSWER[7:], status=status, scope=scope)
