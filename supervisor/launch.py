@@ -86,8 +86,8 @@ class LaunchRequest(BaseModel):
         for name in sorted(given):
             if not _ARGUMENT.match(name):
                 raise LaunchRefused(f"{name[:100]!r} is no argument of the engine.", param=name[:100])
-            taken = [ours for ours in sorted(_OURS) if ours.startswith(name.partition(".")[0])]  # vLLM takes beginnings, too
-            if taken:
+            stem = name.partition(".")[0]
+            if taken := [ours for ours in sorted(_OURS) if ours.startswith(stem)]:  # vLLM takes beginnings of names
                 raise LaunchRefused(f"xinfer sets {taken[0]} itself; leave {name} out.", param=name)
         return given
 

@@ -76,7 +76,7 @@ async def fake_engine_process(uid: str = "m", **behaviour: Any) -> AsyncIterator
     process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
     try:
-        async with httpx.AsyncClient() as http, asyncio.timeout(30):
+        async with httpx.AsyncClient(verify=False) as http, asyncio.timeout(30):
             while process.returncode is None:
                 with contextlib.suppress(httpx.TransportError):
                     await http.get(f"{url}/health")
@@ -131,7 +131,7 @@ class RegistryDouble:
 
 async def state_of(replica: ReplicaReport) -> dict[str, Any]:
     """What a fake engine has done so far."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         facts: dict[str, Any] = (await http.get(f"{replica.address}/fake/state")).json()
     return facts
 

@@ -20,7 +20,13 @@ from xinfer.lifetime import PARENT_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 STUBBORN = "trap '' TERM; (trap '' TERM; echo $BASHPID >&2; while :; do sleep 1; done) & while :; do sleep 1; done"
-DIES_WITH_PARENT = "import time; from xinfer.lifetime import die_with_parent; die_with_parent(); print('up', flush=True); time.sleep(60)"
+DIES_WITH_PARENT = """
+import time
+from xinfer.lifetime import die_with_parent
+die_with_parent()
+print("up", flush=True)
+time.sleep(60)
+"""
 PARENT = f"""
 import os, subprocess, sys, time
 env = {{**os.environ, {PARENT_VARIABLE!r}: str(os.getpid())}}

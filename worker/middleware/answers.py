@@ -15,12 +15,12 @@ import msgspec
 
 DONE = b"data: [DONE]\n\n"
 _decode = msgspec.json.decode
-_encode = msgspec.json.encode
+encode = msgspec.json.encode
 
 
 def event(payload: Any) -> bytes:
     """One server-sent event."""
-    return b"data: " + _encode(payload) + b"\n\n"
+    return b"data: " + encode(payload) + b"\n\n"
 
 
 def error_event(message: str, code: str) -> bytes:
@@ -43,7 +43,7 @@ def reshape_answer(body: bytes) -> bytes:
     answer = _decode(body)
     for choice in answer.get("choices", ()):
         reshape_message(choice["message"])
-    return _encode(answer)
+    return encode(answer)
 
 
 class StreamReshaper:
@@ -54,6 +54,9 @@ class StreamReshaper:
         self._rest = b""
         self._held: dict[str, Any] | None = None
         self._over = False
+        self._begun = False
+        self.failed_at_once: dict[str, Any] | None = None
+        """The engine's error, if its stream has begun with one."""
 
     def feed(self, data: bytes) -> bytes:
         """What may go out after ``data`` has come in; events that are cut in two wait for their other half."""
@@ -100,6 +103,12 @@ class StreamReshaper:
             self._held = chunk
         else:
             yield event(chunk)
+
+    def _fail(self, error: dict[str, Any]) -> bytes:
+        self._over, self._held = True, None
+        if not self._begun:
+            self.failed_at_once = error
+        return error_event(str(error.get("message") or "The engine failed."), "engine_failed")
 
     def _release(self, usage: Any = None) -> bytes:
         """The chunk that was kept back for the token counts, with them if they came."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from worker.middleware.answers import StreamReshaper, reshape_answer
+from worker.middleware.answers import StreamReshaper, encode, reshape_answer
 from xinfer.wire import USAGE_HEADER, USAGE_MERGED
 
 Scope = MutableMapping[str, Any]
@@ -34,48 +34,75 @@ class ContractMiddleware:
 
 
 class _Answer:
-    """One answer on its way out. Which kind it is shows in its head."""
+    """One answer on its way out. What becomes of its body is decided when its head is there."""
 
     def __init__(self, send: Send, *, chat: bool, merge_usage: bool) -> None:
-        self._send, self._chat = send, chat
-        self._stream = StreamReshaper(chat=chat, merge_usage=merge_usage)
-        self._head: Message | None = None
-        self._parts: list[bytes] = []
-        self._passes = self._streams = False
+        self._send, self._chat, self._merge_usage = send, chat, merge_usage
+        self._body: Send = send
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             await self._begin(message)
-        elif self._passes or message["type"] != "http.response.body":
-            await self._send(message)
-        elif self._streams:
-            await self._go_on(message)
+        elif message["type"] == "http.response.body":
+            await self._body(message)
         else:
-            await self._collect(message)
+            await self._send(message)
 
     async def _begin(self, head: Message) -> None:
         kind = dict(head["headers"]).get(b"content-type", b"")
-        self._streams = kind.startswith(b"text/event-stream")
-        self._passes = head["status"] != 200 or not (self._streams or self._chat)
-        if self._passes or self._streams:
-            await self._send(head)
+        if head["status"] == 200 and kind.startswith(b"text/event-stream"):
+            self._body = _Streamed(self._send, head, StreamReshaper(chat=self._chat, merge_usage=self._merge_usage))
+        elif head["status"] == 200 and self._chat:
+            self._body = _Whole(self._send, head)
         else:
-            self._head = head
+            await self._send(head)
 
-    async def _go_on(self, message: Message) -> None:
+
+class _Streamed:
+    """A stream. Its head waits for its first event: one that begins with an error is no stream but a plain error answer."""
+
+    def __init__(self, send: Send, head: Message, reshaper: StreamReshaper) -> None:
+        self._send, self._reshaper = send, reshaper
+        self._head: Message | None = head
+        self._refused = False
+
+    async def __call__(self, message: Message) -> None:
         more = message.get("more_body", False)
-        out = self._stream.feed(message.get("body", b""))
+        out = self._reshaper.feed(message.get("body", b""))
         if not more:
-            out += self._stream.finish()
-        if out or not more:
-            await self._send({"type": "http.response.body", "body": out, "more_body": more})
-
-    async def _collect(self, message: Message) -> None:
-        self._parts.append(message.get("body", b""))
-        if message.get("more_body", False) or self._head is None:
+            out += self._reshaper.finish()
+        if self._refused or (more and not out):
             return
-        body = reshape_answer(b"".join(self._parts))
-        headers = [(name, value) for name, value in self._head["headers"] if name != b"content-length"]
-        headers.append((b"content-length", str(len(body)).encode()))
-        await self._send({**self._head, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        if self._head is not None and self._reshaper.failed_at_once:
+            self._refused = True
+            await self._refuse(self._reshaper.failed_at_once)
+            return
+        if self._head is not None:
+            head, self._head = self._head, None
+            await self._send(head)
+        await self._send({"type": "http.response.body", "body": out, "more_body": more})
+
+    async def _refuse(self, error: dict[str, Any]) -> None:
+        code = error.get("code")
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
+        await _send_json(self._send, {"status": status, "headers": []}, encode({"error": error}))
+
+
+class _Whole:
+    """An answer in one piece: collected, reshaped, sent."""
+
+    def __init__(self, send: Send, head: Message) -> None:
+        self._send, self._head = send, head
+        self._parts: list[bytes] = []
+
+    async def __call__(self, message: Message) -> None:
+        self._parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            await _send_json(self._send, self._head, reshape_answer(b"".join(self._parts)))
+
+
+async def _send_json(send: Send, head: Message, body: bytes) -> None:
+    kept = [(name, value) for name, value in head["headers"] if name not in (b"content-length", b"content-type")]
+    own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": head["status"], "headers": kept + own})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
