@@ -136,7 +136,7 @@ async def state_of(replica: ReplicaReport) -> dict[str, Any]:
     return facts
 
 
-async def until(replica: ReplicaReport, deadline_s: float = 1.0, **facts: Any) -> None:
+async def until(replica: ReplicaReport, deadline_s: float = 2.0, **facts: Any) -> None:
     """Wait until the engine's state has these facts; fail after ``deadline_s`` seconds."""
     end = asyncio.get_running_loop().time() + deadline_s
     while not facts.items() <= (state := await state_of(replica)).items():

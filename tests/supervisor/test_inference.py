@@ -158,11 +158,11 @@ async def test_first_bytes_are_not_held_back(http: httpx.AsyncClient, registry: 
 
 
 async def test_streams_interleave(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
-    async with fake_engine(tokens=20, gap_s=0.01) as replica:
+    async with fake_engine(tokens=5, gap_s=0.01, first_token_s=1) as replica:
         await registry.tell_replicas(replica)
-        answers = [asyncio.create_task(http.post(CHAT, json=chat(stream=True))) for _ in range(20)]
-        await until(replica, running=20)
-        assert {words(events((await answer).text)) for answer in answers} == {"".join(f"{n} " for n in range(20))}
+        answers = [asyncio.create_task(http.post(CHAT, json=chat(stream=True))) for _ in range(10)]
+        await until(replica, running=10)
+        assert {words(events((await answer).text)) for answer in answers} == {"0 1 2 3 4 "}
         assert (await state_of(replica))["running"] == 0
 
 
@@ -184,7 +184,7 @@ async def test_client_that_leaves_while_it_waits_aborts_the_request(
     async with fake_engine(tokens=10, gap_s=5, first_token_s=5) as replica:
         await registry.tell_replicas(replica)
         with pytest.raises(httpx.ReadTimeout):
-            await http.post(path, json=body, timeout=0.3)
+            await http.post(path, json=body, timeout=0.6)
         await until(replica, running=0, aborted=1, served=0)
 
 
@@ -288,8 +288,8 @@ async def test_engine_that_never_begins(gateway: Gateway, registry: RegistryDoub
 
 async def test_pauses_below_the_limit_are_fine(gateway: Gateway, registry: RegistryDouble) -> None:
     """The limit is for each pause, not for the answer."""
-    http = await gateway(idle_timeout_s=0.2, first_byte_timeout_s=0.2)
-    async with fake_engine(tokens=8, gap_s=0.06) as replica:
+    http = await gateway(idle_timeout_s=0.5, first_byte_timeout_s=0.5)
+    async with fake_engine(tokens=8, gap_s=0.1) as replica:
         await registry.tell_replicas(replica)
         answer = await http.post(CHAT, json=chat(stream=True))
         assert events(answer.text)[-1] == "[DONE]"
@@ -344,17 +344,17 @@ async def test_slow_reader_slows_the_engine_down(http: httpx.AsyncClient, regist
         reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port, limit=1024)
         writer.write(b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % (CHAT.encode(), len(body)) + body)
         await reader.readline()
-        await asyncio.sleep(0.5)
-        before = sent
-        await asyncio.sleep(0.3)
-        assert sent == before
-        assert sent < 40_000_000
+        before = -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(0.3)
+        assert 0 < sent < 40_000_000
         writer.transport.abort()
 
 
 async def test_overload_is_refused_at_once(gateway: Gateway, registry: RegistryDouble) -> None:
     http = await gateway(max_connections_per_replica=2)
-    async with fake_engine(first_token_s=0.4, tokens=1) as one, fake_engine(first_token_s=0.4, tokens=1) as two:
+    async with fake_engine(first_token_s=1, tokens=1) as one, fake_engine(first_token_s=1, tokens=1) as two:
         await registry.tell_replicas(one, two)
         running = [asyncio.create_task(http.post(CHAT, json=chat())) for _ in range(4)]
         await until(one, running=2)
@@ -362,7 +362,7 @@ async def test_overload_is_refused_at_once(gateway: Gateway, registry: RegistryD
         loop = asyncio.get_running_loop()
         began = loop.time()
         refused = await http.post(CHAT, json=chat())
-        assert loop.time() - began < 0.3
+        assert loop.time() - began < 0.5
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "model_overloaded")
         assert int(refused.headers["retry-after"]) >= 1
         assert [(await each).status_code for each in running] == [200] * 4
@@ -371,7 +371,7 @@ async def test_overload_is_refused_at_once(gateway: Gateway, registry: RegistryD
 
 async def test_no_place_is_lost_however_a_request_ends(gateway: Gateway, registry: RegistryDouble) -> None:
     """With one place, each of these would leave none for the next."""
-    http = await gateway(max_connections_per_replica=1, idle_timeout_s=0.2, first_byte_timeout_s=0.2)
+    http = await gateway(max_connections_per_replica=1, idle_timeout_s=0.5, first_byte_timeout_s=0.5)
     async with fake_engine(tokens=3, gap_s=0.01) as replica:
         await registry.tell_replicas(replica)
         for content in ("hello", "!error", "!hang"):

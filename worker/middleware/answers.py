@@ -87,10 +87,9 @@ class StreamReshaper:
 
     def _reshape_chunk(self, chunk: dict[str, Any]) -> Iterator[bytes]:
         if (error := chunk.get("error")) is not None:
-            self._over, self._held = True, None
-            words = error.get("message") if isinstance(error, dict) else error
-            yield error_event(str(words or "The engine failed."), "engine_failed")
+            yield self._fail(error)
             return
+        self._begun = True
         choices = chunk.get("choices") or []
         if self._chat:
             for choice in choices:
@@ -104,11 +103,12 @@ class StreamReshaper:
         else:
             yield event(chunk)
 
-    def _fail(self, error: dict[str, Any]) -> bytes:
+    def _fail(self, error: Any) -> bytes:
         self._over, self._held = True, None
+        fields: dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
         if not self._begun:
-            self.failed_at_once = error
-        return error_event(str(error.get("message") or "The engine failed."), "engine_failed")
+            self.failed_at_once = fields
+        return error_event(str(fields.get("message") or "The engine failed."), "engine_failed")
 
     def _release(self, usage: Any = None) -> bytes:
         """The chunk that was kept back for the token counts, with them if they came."""
