@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Router
 
 from supervisor import catalog_api
-from supervisor.asgi import Receive, Scope, Send, send_json
+from supervisor.asgi import Message, Receive, Scope, Send, send_json
 from supervisor.body import ClientGone
 from supervisor.cluster_api import ClusterApi
 from supervisor.inference import Inference
@@ -59,6 +59,7 @@ class Supervisor:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
+        send = answer = _Answer(send)
         try:
             if scope["path"] not in (CHAT, COMPLETIONS):
                 _refuse_web_pages(scope)
@@ -73,14 +74,28 @@ class Supervisor:
             await _refuse(send, error)
         except HTTPException as error:
             await _refuse(send, _routing_error(error))
-        except Exception:  # noqa: BLE001  # the edge: whatever it is, the caller gets a fixed sentence
+        except Exception:  # the edge: whatever it is, the caller gets a fixed sentence
             _log.exception("request %s failed", request_id)
+            if answer.begun:
+                raise  # the server cuts the connection: a second head must not follow the first
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
             await _refuse(send, InternalError(sentence))
 
     def _build_control(self) -> Router:
         models = ModelsApi(self._settings, self._routes, allow_fake=self._allow_fake)
         return Router([*catalog_api.paths(), *models.paths(), *ClusterApi(self._routes).paths()])
+
+
+class _Answer:
+    """``send``, remembering whether an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
 
 
 def _refuse_web_pages(scope: Scope) -> None:

@@ -9,6 +9,8 @@ import msgspec
 from supervisor.asgi import Receive, Scope
 from xinfer.errors import BodyTooLarge, InvalidBody
 
+_LONGEST_NUMBER = 18  # digits
+
 
 class ClientGone(Exception):
     """The client left before its request was complete."""
@@ -17,7 +19,7 @@ class ClientGone(Exception):
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     """The whole body; ``BodyTooLarge`` as soon as it is known to exceed the limit, by its header or by what has come."""
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if declared.isdigit() and (len(declared) > _LONGEST_NUMBER or int(declared) > limit_bytes):
         raise _too_large(limit_bytes)
     parts: list[bytes] = []
     size = 0

@@ -60,10 +60,10 @@ class ClusterApi:
         return JSONResponse({"version": __version__, "full-revisionid": None, "ray": ray.__version__})
 
     async def info(self, request: Request) -> Response:
-        """Every node; the supervisors' first."""
+        """Every node as a worker; before them the head as the supervisors' host, its GPUs not counted twice."""
         head = ray.get_runtime_context().gcs_address.rpartition(":")[0]
         rows = [{"node_type": "Worker", "ip_address": n["NodeManagerAddress"], **_node(n)} for n in _alive()]
-        first = [{**row, "node_type": "Supervisor"} for row in rows if row["ip_address"] == head]
+        first = [{**row, "node_type": "Supervisor", "gpu_count": 0} for row in rows if row["ip_address"] == head]
         return JSONResponse(first + rows)
 
     async def devices(self, request: Request) -> Response:

@@ -48,8 +48,8 @@ class Inference:
             gone.cancel()
             if not work.done():
                 work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
 
     async def _carry(
         self, uid: str, targets: list[ReplicaReport], request: EngineRequest, send: Send, request_id: str
@@ -102,8 +102,11 @@ class Inference:
                 if began:
                     raise
                 avoid.add(replica.replica)
-                if isinstance(failure, aiohttp.ClientConnectorError):
+                if isinstance(failure, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
                     self._routes.suspect(uid, replica)
+                    targets = [target for target in targets if target is not replica]
+                if not targets:
+                    break
             except TimeoutError:
                 if began:
                     raise

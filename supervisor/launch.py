@@ -54,8 +54,6 @@ class LaunchRequest(BaseModel):
     trust_remote_code: bool | None = False
     envs: dict[str, str] | None = None
     enable_virtual_env: bool | None = None
-    virtual_env_packages: list[str] | None = None
-    virtual_env_find_links: list[str] | None = None
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> LaunchRequest:

@@ -70,7 +70,7 @@ def instance(route: Route) -> dict[str, Any]:
     return {
         "model_name": spec.name,
         "model_uid": spec.uid,
-        "model_version": f"{spec.name}--{spec.size_in_billions}B--{spec.format}--{spec.quantization or 'none'}",
+        "model_version": f"{spec.name}--{spec.size_in_billions or '?'}B--{spec.format}--{spec.quantization or 'none'}",
         "model_ability": list(spec.abilities),
         "replica": spec.replicas,
         "status": _STATUS[route.state],

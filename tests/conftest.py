@@ -97,10 +97,10 @@ def tiny_chat(cluster: RunningCluster) -> str:
 def launch_fake(client: RESTfulClient, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Launch a fake engine: ``launch_fake("uid", tokens=5)``; it is terminated with the test."""
     folder = ROOT / "xinfer" / "tiny_chat" / "model"
-    uids: list[str] = []
+    uids: set[str] = set()
 
     def launch(uid: str, *, replica: int = 1, n_gpu: Any = None, wait_ready: bool = True, **behaviour: Any) -> str:
-        uids.append(uid)
+        uids.add(uid)
         return client.launch_model(
             "fake",
             model_engine="fake",

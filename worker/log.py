@@ -13,7 +13,7 @@ _SIGNS = (
     (re.compile(r"Starting vLLM (API )?server|Application startup complete"), ReplicaStage.WARMING_UP),
 )
 _PREFIX = re.compile(r"^(\([^)]*pid=\d+\) )?((INFO|WARNING|ERROR) [\d-]+ [\d:]+ \[[^\]]*\] )?")
-_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt)): (.+)$")
+_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception))(?:: (.+))?$")
 _USAGE_ERROR = re.compile(r"^(?:\S+: )?error: (.+)$")
 _ADVICE = (
     ("couldn't connect to", "Check this machine's way to the hub, or give a folder on disk with --model-path."),
@@ -48,7 +48,10 @@ def _with_advice(cause: str) -> str:
 
 def _cause(text: str) -> str | None:
     if match := _ERROR.match(text):
-        return match[2] if match[1] in ("RuntimeError", "ValueError", "Exception") else f"{match[1]}: {match[2]}"
+        name, words = match.groups()
+        if words is None:
+            return name
+        return words if name in ("RuntimeError", "ValueError") else f"{name}: {words}"
     if match := _USAGE_ERROR.match(text):
         return match[1]
     return None

@@ -14,6 +14,13 @@ WORKER_APP = "worker.app:build"
 
 UID_MAX_LENGTH = 100
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)
+_ROUTES = frozenset(
+    {
+        *("families", "instance", "instances", "llm", "prompts"),
+        *("recommend", "update_spec", "update_type", "vllm-supported"),
+    }
+)
+"""Names under ``/v1/models/`` that are no models."""
 _REPLICA_SUFFIX = re.compile(r"-rep\d+\Z")
 
 
@@ -24,13 +31,22 @@ def model_app(uid: str) -> str:
 
 def is_uid(text: str) -> bool:
     """Whether ``text`` can be a model UID at all."""
-    return len(text) <= UID_MAX_LENGTH and bool(_UID.match(text)) and not _REPLICA_SUFFIX.search(text)
+    return (
+        len(text) <= UID_MAX_LENGTH
+        and bool(_UID.match(text))
+        and not _REPLICA_SUFFIX.search(text)
+        and text not in _ROUTES
+    )
 
 
 def check_uid(uid: str) -> str:
     """``uid`` itself, or ``LaunchRefused`` with the rule it breaks."""
     if is_uid(uid):
         return uid
+    if uid in _ROUTES:
+        raise LaunchRefused(
+            f"{uid!r} is the name of a route of the API. Choose another with --model-uid.", param="model_uid"
+        )
     raise LaunchRefused(
         f"A model UID has up to {UID_MAX_LENGTH} letters, digits, '.', '_' or '-', begins with a letter or digit and does not "
         "end in '-rep' and a number. Choose another with --model-uid.",

@@ -59,9 +59,11 @@ class Registry:
             self._store.forget(uid)
             self._models.move(uid, ModelState.TERMINATING)
             await self._publish()
-            await self._deployer.delete(uid)
-            self._models.remove(uid)
-            await self._publish()
+            try:
+                await self._deployer.delete(uid)
+            finally:
+                self._models.remove(uid)
+                await self._publish()
         await self._until_gone(uid)
 
     async def report(self, report: ReplicaReport) -> None:
@@ -69,7 +71,7 @@ class Registry:
         version = self._models.version
         for order in self._models.report(report):
             _log.warning("giving up on %s: %s", order.uid, order.reason)
-            self._keep(self._give_up(order.uid, order.reason))
+            self._keep(self._give_up(self._models.get(order.uid).spec, order.reason))
         if self._models.version != version:
             _log.info("%s %s: %s %s", report.model_uid, report.replica, report.stage, report.info)
             await self._publish()
@@ -90,19 +92,27 @@ class Registry:
         except Exception as error:  # noqa: BLE001  # Serve raises plain RuntimeError, with the replica's traceback in its text
             _log.error("launch of %s failed: %s", spec.uid, error)
             route = self._models.table().routes.get(spec.uid)
-            if route and route.spec is spec and route.state is ModelState.LAUNCHING:
-                await self._give_up(
-                    spec.uid, route.reason or "The engine could not be started; the log of the replica says why."
-                )
+            told = route.reason if route else ""
+            await self._give_up(spec, told or "The engine could not be started; the log of the replica says why.")
 
-    async def _give_up(self, uid: str, reason: str) -> None:
+    async def _give_up(self, spec: ModelSpec, reason: str) -> None:
         """Clean up first, then say FAILED: whoever reads that may launch the UID again at once."""
-        self._store.forget(uid)
-        await self._deployer.delete(uid)
-        route = self._models.table().routes.get(uid)
-        if route and route.state is not ModelState.TERMINATING:
-            self._models.move(uid, ModelState.FAILED, reason)
-            await self._publish()
+        if not self._is_up(spec):
+            return
+        self._store.forget(spec.uid)
+        try:
+            await self._deployer.delete(spec.uid)
+        finally:
+            if self._is_up(spec):
+                self._models.move(spec.uid, ModelState.FAILED, reason)
+                await self._publish()
+
+    def _is_up(self, spec: ModelSpec) -> bool:
+        """Whether this very launch is still wanted: not terminated, given up or followed by another of its UID."""
+        route = self._models.table().routes.get(spec.uid)
+        return (
+            route is not None and route.spec is spec and route.state not in (ModelState.TERMINATING, ModelState.FAILED)
+        )
 
     async def _reconcile(self) -> None:
         """After a start: bring up what should run and does not, take down what runs and should not."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from xinfer.messages import ModelSpec
 
+_log = logging.getLogger("xinfer.registry")
 _SPEC = TypeAdapter(ModelSpec)
 _SCHEMA = "CREATE TABLE IF NOT EXISTS models (uid TEXT PRIMARY KEY, spec TEXT NOT NULL)"
 
@@ -32,10 +34,19 @@ class Store:
         self._db.execute("DELETE FROM models WHERE uid = ?", (uid,))
 
     def load(self) -> list[ModelSpec]:
-        """Everything that should run, oldest launch first."""
-        specs = [_SPEC.validate_json(text) for (text,) in self._db.execute("SELECT spec FROM models")]
+        """Everything that should run, oldest launch first. A row of another version that cannot be read is left out."""
+        rows = self._db.execute("SELECT uid, spec FROM models")
+        specs = [spec for uid, text in rows if (spec := _read(uid, text))]
         return sorted(specs, key=lambda spec: spec.created_at)
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _read(uid: str, text: str) -> ModelSpec | None:
+    try:
+        return _SPEC.validate_json(text)
+    except ValidationError as error:
+        _log.error("the record of %s cannot be read, leaving it out: %s", uid, error)
+        return None

@@ -137,7 +137,9 @@ def test_sampling_values_out_of_range(post: Any, tiny_chat: str, values: dict[st
         assert answer.seconds < 1
 
 
-@pytest.mark.parametrize("values", [{"prompt": ""}, {"prompt": []}, {"prompt": None}, {}, {"prompt": 7}, {"prompt": {}}])
+@pytest.mark.parametrize(
+    "values", [{"prompt": ""}, {"prompt": []}, {"prompt": None}, {}, {"prompt": 7}, {"prompt": {}}]
+)
 def test_prompts(post: Any, tiny_chat: str, values: dict[str, Any]) -> None:
     check_error(post(TEXT, {"model": tiny_chat, "max_tokens": 2, **values}), 400)
 

@@ -50,7 +50,9 @@ class Shell:
 @pytest.fixture
 def xinfer() -> Iterator[Shell]:
     with tempfile.TemporaryDirectory(prefix="xinfer-test-") as folder:
-        shell = Shell(Path(folder) / "a home whose path is long and has blanks, as people's homes sometimes have", free_port())
+        shell = Shell(
+            Path(folder) / "a home whose path is long and has blanks, as people's homes sometimes have", free_port()
+        )
         yield shell
         shell("stop")
 

@@ -74,7 +74,9 @@ def test_engine_killed(cluster: RunningCluster, client: RESTfulClient, launch_fa
     (before,) = replicas(client, "engine-killed")
     os.kill(engine_pid(before), signal.SIGKILL)
     wait_for(lambda: not replicas(client, "engine-killed"), 5, "the loss showing")
-    answer = requests.post(f"{cluster.endpoint}/v1/completions", json={"model": "engine-killed", "prompt": "x"}, timeout=5)
+    answer = requests.post(
+        f"{cluster.endpoint}/v1/completions", json={"model": "engine-killed", "prompt": "x"}, timeout=5
+    )
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
     (after,) = wait_for(lambda: replicas(client, "engine-killed"), 30, "a new replica")
@@ -137,6 +139,8 @@ def test_another_ray_is_left_alone(cluster: RunningCluster, tmp_path: Any) -> No
     """``stop`` in a folder where nothing runs ends nothing."""
     (registry,) = actor(cluster, "Registry")
     env = {**cluster.env, "XINFER_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-m", "xinfer.cli", "stop"], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "xinfer.cli", "stop"], env=env, capture_output=True, text=True, check=True
+    )
     assert "Nothing was running" in done.stdout
     assert actor(cluster, "Registry") == [registry]

@@ -70,7 +70,9 @@ def serve(tmp_path: Path) -> Serve:
 
 def test_make_serve(serve: Serve, tmp_path: Path) -> None:
     try:
-        wait_for(lambda: "Ctrl-C stops it" in serve.text or serve.process.poll() is not None, DEADLINE_S, "the ready line")
+        wait_for(
+            lambda: "Ctrl-C stops it" in serve.text or serve.process.poll() is not None, DEADLINE_S, "the ready line"
+        )
         assert f"xinfer is ready at http://127.0.0.1:{PORT}" in serve.text, serve.text
         assert "starting Ray" in serve.text
         assert "tiny-chat-rep0: loading" in serve.text, "a launch shows its stages"
@@ -82,7 +84,7 @@ def test_make_serve(serve: Serve, tmp_path: Path) -> None:
     finally:
         if serve.process.poll() is None:
             serve.interrupt()
-    assert code == 0, serve.text
+    assert code in (0, -signal.SIGINT), serve.text  # make ends itself by the signal once xinfer has ended
     assert not marked(record.id)
     assert is_free("127.0.0.1", PORT)
     assert "Stopped." in serve.text
@@ -100,7 +102,9 @@ def check_what_it_says_to_try(text: str) -> None:
     assert "blue whale" in answer["choices"][0]["message"]["content"].lower()
     assert "blue whale" in shell(chat[1]).lower()
     code = "\n".join(line.strip() for line in python[1].split("\n\n")[0].splitlines())
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
     assert "blue whale" in done.stdout.lower()
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -165,17 +165,22 @@ def test_streams_share_the_engine(cluster: RunningCluster, tiny_chat: str) -> No
     address = requests.get(f"{cluster.endpoint}/v1/models/{tiny_chat}", timeout=10).json()["address"]
 
     def stream(number: int) -> None:
-        body = {"model": tiny_chat, "prompt": "Once upon a time", "max_tokens": 600, "stream": True, "ignore_eos": True}
+        body = {
+            "model": tiny_chat,
+            "prompt": "Once upon a time",
+            "max_tokens": 2000,
+            "stream": True,
+            "ignore_eos": True,
+        }
         with requests.post(f"{cluster.endpoint}/v1/completions", json=body, stream=True, timeout=60) as answer:
-            assert answer.status_code == 200
+            assert answer.status_code == 200, answer.text
             order.extend(number for line in answer.iter_lines(chunk_size=1) if line.startswith(b"data: "))
 
-    threads = [threading.Thread(target=stream, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    running = wait_for(lambda: (n := requests_running(address)) > 1 and n, 20, "two requests running in the engine")
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        streams = [pool.submit(stream, number) for number in range(2)]
+        running = wait_for(lambda: (n := requests_running(address)) > 1 and n, 20, "two requests running in the engine")
+        for done in streams:
+            done.result()
     assert running == 2
     turns = sum(a != b for a, b in itertools.pairwise(order))
     assert len(order) > 1000

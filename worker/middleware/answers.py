@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,8 +43,28 @@ def reshape_answer(body: bytes) -> bytes:
     """A whole chat completion, not streamed."""
     answer = _decode(body)
     for choice in answer.get("choices", ()):
-        reshape_message(choice["message"])
+        message = choice["message"]
+        reshape_message(message)
+        if message.get("reasoning_content"):
+            message["reasoning_content"] = message["reasoning_content"].strip("\n")
+            message["content"] = message["content"].lstrip("\n")
     return encode(answer)
+
+
+class Margins:
+    """Takes the empty lines off that a template puts before reasoning and between it and the answer, in a stream of deltas."""
+
+    def __init__(self) -> None:
+        self._in_margin = {"reasoning_content": True, "content": False}
+
+    def trim(self, delta: dict[str, Any]) -> None:
+        """Trim one delta in place; the answer of a model that did not reason stays as it is."""
+        if delta.get("reasoning_content"):
+            self._in_margin["content"] = True
+        for field, in_margin in self._in_margin.items():
+            if in_margin and delta.get(field):
+                delta[field] = delta[field].lstrip("\n")
+                self._in_margin[field] = not delta[field]
 
 
 class StreamReshaper:
@@ -51,6 +72,7 @@ class StreamReshaper:
 
     def __init__(self, *, chat: bool, merge_usage: bool) -> None:
         self._chat, self._merge_usage = chat, merge_usage
+        self._margins: defaultdict[int, Margins] = defaultdict(Margins)
         self._rest = b""
         self._held: dict[str, Any] | None = None
         self._over = False
@@ -94,6 +116,7 @@ class StreamReshaper:
         if self._chat:
             for choice in choices:
                 reshape_message(choice["delta"])
+                self._margins[choice.get("index", 0)].trim(choice["delta"])
         if self._merge_usage and not choices:
             yield self._release(chunk.get("usage"))
             return

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -129,8 +129,9 @@ def _print_status(facts: dict[str, Any]) -> None:
 
 def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
     began = time.monotonic()
-    for step in node.start(options):
-        click.echo(f"[{time.monotonic() - began:5.1f} s] {step}", err=True)
+    with closing(node.start(options)) as steps:  # a Ctrl-C between two steps has it clean up, too
+        for step in steps:
+            click.echo(f"[{time.monotonic() - began:5.1f} s] {step}", err=True)
     click.echo(f"[{time.monotonic() - began:5.1f} s] up", err=True)
 
 
@@ -172,7 +173,8 @@ def _launch(endpoint: str, name: str) -> None:
 
 
 def _say_ready(endpoint: str, uid: str, *, launched: bool) -> None:
-    command = sys.argv[0] if "/" in sys.argv[0] else "xinfer"
+    own = sys.argv[0]
+    command = f"{sys.executable} -m xinfer.cli" if own.endswith(".py") else own if "/" in own else "xinfer"
     if launched:
         click.echo(_READY.format(endpoint=endpoint, uid=uid, command=command, python=sys.executable))
     else:

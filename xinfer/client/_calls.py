@@ -187,7 +187,6 @@ def status() -> Call[Json]:
     return Call("GET", "/status", _whole)
 
 
-
 def generate(model_uid: str, prompt: str, config: Mapping[str, Any] | None) -> Call[Json]:
     """A completion; ``config`` is merged into the body."""
     return Call("POST", "/v1/completions", _whole, {"model": model_uid, "prompt": prompt, **(config or {})})

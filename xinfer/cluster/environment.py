@@ -32,6 +32,11 @@ def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
     }
 
 
+def has_token(home: Path) -> bool:
+    """Whether the secret is there already."""
+    return (home / "ray.token").is_file()
+
+
 def token_file(home: Path) -> Path:
     """The secret that Ray's processes show each other; made on first use, readable by its owner alone."""
     path = home / "ray.token"

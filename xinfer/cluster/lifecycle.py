@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import select
 import shutil
 import subprocess
 import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
-from xinfer.cluster.environment import cluster_environment, socket_folder
+from xinfer.cluster.environment import cluster_environment, has_token, socket_folder
 from xinfer.cluster.head import RayNode
 from xinfer.cluster.options import BootOptions, StartOptions
 from xinfer.cluster.ports import is_free
 from xinfer.cluster.processes import end, of_cluster
 from xinfer.cluster.record import ClusterRecord
-from xinfer.errors import Conflict, LaunchFailed
+from xinfer.errors import Conflict, LaunchFailed, LaunchRefused
 
 _NODE_START_S = 90.0
 _BOOT = "supervisor.boot"
 _STOP_GRACE_S = 8.0
 _ANSWER_S = 30.0
+_BOOT_S = 180.0
 
 
 class NodeLifecycle:
@@ -42,7 +44,7 @@ class NodeLifecycle:
             return None
         return record
 
-    def start(self, options: StartOptions) -> Iterator[str]:
+    def start(self, options: StartOptions) -> Generator[str, None, None]:
         """Start the node; yields what it is about to do. Raises ``Conflict`` or ``LaunchFailed``, and then nothing is left."""
         self._check_possible(options)
         record_id = uuid.uuid4().hex
@@ -73,6 +75,7 @@ class NodeLifecycle:
             end(left, _STOP_GRACE_S)
         if self.node:
             self.node.reap()
+        _keep_logs(socket_folder(record.id), self.home / "logs")
         shutil.rmtree(socket_folder(record.id), ignore_errors=True)
         ClusterRecord.forget(self.home)
         return True
@@ -82,6 +85,10 @@ class NodeLifecycle:
         if record := self.running():
             raise Conflict(
                 f"A cluster runs here already, at {record.endpoint or record.ray_address}. `xinfer stop` ends it."
+            )
+        if options.join and not has_token(self.home):
+            raise LaunchRefused(
+                f"To join a cluster this node needs its secret: copy ray.token from the head's XINFER_HOME to {self.home}."
             )
         if not options.join and not is_free(options.host, options.port):
             raise Conflict(f"Something else listens on {options.host}:{options.port}. Choose another port with --port.")
@@ -105,13 +112,32 @@ class NodeLifecycle:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
-                text=True,
+                bufsize=0,  # so that what select sees is all there is
             )
-        assert process.stdout is not None
-        with process.stdout as steps:
-            yield from (json.loads(line)["step"] for line in steps if line.startswith('{"step"'))
-        if process.wait() != 0:
+        with process:
+            yield from self._steps(process)
+        if process.returncode != 0:
             raise LaunchFailed(f"The cluster did not come up. The end of {log}:\n" + _end_of(log))
+
+    def _steps(self, process: subprocess.Popen[bytes]) -> Iterator[str]:
+        """What the process says it is doing. It is ended when Ray goes away under it, or when it takes too long."""
+        assert process.stdout is not None
+        deadline = time.monotonic() + _BOOT_S
+        try:
+            while True:
+                if select.select([process.stdout], [], [], 1.0)[0]:
+                    line = process.stdout.readline()
+                    if not line:
+                        return
+                    if line.startswith(b'{"step"'):
+                        yield json.loads(line)["step"]
+                elif time.monotonic() > deadline or not (self.node and self.node.alive):
+                    raise LaunchFailed(
+                        f"Ray went away, or did not answer within {_BOOT_S:g} s, while the cluster came up."
+                    )
+        finally:
+            if process.poll() is None and sys.exc_info()[0]:
+                process.kill()
 
 
 def _check_supervisor_package() -> None:
@@ -128,14 +154,21 @@ def _check_supervisor_package() -> None:
 def _wait_until_answering(endpoint: str) -> None:
     """Serve says that it is ready a little before HAProxy is."""
     deadline = time.monotonic() + _ANSWER_S
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through the proxy of HTTP_PROXY
     while True:
         try:
-            with urllib.request.urlopen(f"{endpoint}/health", timeout=5):
+            with direct.open(f"{endpoint}/health", timeout=5):
                 return
         except OSError as error:
             if time.monotonic() > deadline:
                 raise LaunchFailed(f"The cluster is up, but {endpoint} does not answer: {error}") from error
         time.sleep(0.1)
+
+
+def _keep_logs(sockets: Path, logs: Path) -> None:
+    """Ray's logs, where its session had to be beside the sockets."""
+    for session in sockets.glob("ray/session_2*/logs"):
+        shutil.copytree(session, logs / "ray" / session.parent.name, dirs_exist_ok=True, symlinks=True)
 
 
 def _end_of(log: Path, lines: int = 15) -> str:
