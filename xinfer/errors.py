@@ -33,8 +33,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 
-class XinferError(Exception):
-    """Root of the tree. ``message`` is for the caller: it holds no path, stack or prompt."""
+class XinferError(RuntimeError):
+    """Root of the tree. ``message`` is for the caller: it holds no path, stack or prompt.
+
+    A ``RuntimeError``, since that is what programs written for Xinference's client catch.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"

@@ -17,9 +17,11 @@ from xinfer.cli.options import as_json, print_json
 from xinfer.cli.table import print_table
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
+from xinfer.cluster.record import ClusterRecord
 from xinfer.errors import LaunchFailed, XinferError
 
 _DEFAULTS = StartOptions()
+_STOP_SHOWS_S = 15
 
 _READY = """
 xinfer is ready at {endpoint}
@@ -185,7 +187,19 @@ def _stay(node: NodeLifecycle, stop_asked: threading.Event) -> None:
     click.echo("Ctrl-C stops it.", err=True)
     while not stop_asked.wait(1.0):
         if node.node and not node.node.alive:
+            if _stopped_from_elsewhere(node):
+                click.echo("Stopped by `xinfer stop`.", err=True)
+                return
             raise LaunchFailed("Ray has ended; its logs are in the folder `ray` of XINFER_HOME.")
+
+
+def _stopped_from_elsewhere(node: NodeLifecycle) -> bool:
+    """Whether the record of the cluster goes away, which ``xinfer stop`` does last."""
+    for _ in range(_STOP_SHOWS_S):
+        if ClusterRecord.load(node.home) is None:
+            return True
+        time.sleep(1.0)
+    return False
 
 
 def _bring_down(node: NodeLifecycle) -> None:
