@@ -28,7 +28,10 @@ _OURS = frozenset(
 )
 """Arguments of vLLM's server that xinfer sets itself or that would open another door."""
 _NOT_THE_ENGINES = frozenset(
-    {"download_hub", "request_limits", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"}
+    {
+        *("download_hub", "request_limits", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"),
+        *("virtual_env_packages", "virtual_env_find_links"),
+    }
 )
 
 
@@ -113,6 +116,8 @@ class LaunchRequest(BaseModel):
             raise LaunchRefused(
                 f"xinfer serves language models; model_type={self.model_type!r} is none.", param="model_type"
             )
+        if self.enable_virtual_env:
+            raise LaunchRefused("xinfer has one environment for all models; leave it out.", param="enable_virtual_env")
         given = self.model_extra or {}
         for name in sorted(_NOT_THE_ENGINES & given.keys()):
             if given[name] is not None:
