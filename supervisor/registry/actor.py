@@ -87,13 +87,18 @@ class Registry:
     async def _bring_up(self, spec: ModelSpec) -> None:
         self._models.move(spec.uid, ModelState.LAUNCHING)
         await self._publish()
-        try:
-            await self._deployer.deploy(spec)
-        except Exception as error:  # noqa: BLE001  # Serve raises plain RuntimeError, with the replica's traceback in its text
-            _log.error("launch of %s failed: %s", spec.uid, error)
-            route = self._models.table().routes.get(spec.uid)
-            told = route.reason if route else ""
-            await self._give_up(spec, told or "The engine could not be started; the log of the replica says why.")
+        while self._is_up(spec):
+            try:
+                await self._deployer.deploy(spec)
+                return
+            except Exception as error:  # noqa: BLE001  # Serve raises plain RuntimeError, with a replica's traceback in it
+                _log.error("launch of %s failed: %s", spec.uid, error)
+            if self._is_up(spec) and not self._models.deserves_another_try(spec.uid):
+                told = self._models.table().routes[spec.uid].reason
+                await self._give_up(spec, told or "The engine could not be started; the log of the replica says why.")
+                return
+            if self._is_up(spec):
+                await self._deployer.delete(spec.uid)
 
     async def _give_up(self, spec: ModelSpec, reason: str) -> None:
         """Clean up first, then say FAILED: whoever reads that may launch the UID again at once."""

@@ -133,6 +133,11 @@ class Models:
             self._version += 1
         return []
 
+    def deserves_another_try(self, uid: str) -> bool:
+        """Whether a launch that Serve has given up was good once: its engine answered and died before Serve saw it."""
+        record = self.get(uid)
+        return ModelState.READY in record.history and not record.given_up
+
     def lost(self, uid: str, replica: str) -> None:
         """Nobody reaches this replica any more; a later report of its brings it back."""
         record = self._records.get(uid)

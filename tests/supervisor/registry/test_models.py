@@ -332,3 +332,15 @@ def test_at_most_one_order_to_give_up_per_launch(reports: list[tuple[str, Replic
     models = models_in(LAUNCHING)
     orders = [order for replica, stage in reports for order in models.report(report(replica, stage))]
     assert len(orders) <= 1
+
+
+def test_another_try_is_for_engines_that_were_good_once() -> None:
+    """An engine may answer and die before Serve has seen it up: that is a death, not a start that cannot work."""
+    models = models_in(LAUNCHING)
+    assert not models.deserves_another_try("m")
+    models.report(report("r1"))
+    models.report(report("r1", ReplicaStage.FAILED))
+    assert models.deserves_another_try("m")
+    for number in (2, 3):
+        models.report(report(f"r{number}", ReplicaStage.FAILED))
+    assert not models.deserves_another_try("m")
