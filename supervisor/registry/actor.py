@@ -17,6 +17,7 @@ from xinfer.names import model_app
 from xinfer.settings import EngineSettings, home
 
 _log = logging.getLogger("xinfer.registry")
+_LATE_PERIODS = 1.5  # health periods without a report after which a replica's engine is looked at
 _SILENCE_PERIODS = 4  # health periods without a report after which a replica counts as lost
 
 
@@ -137,10 +138,12 @@ class Registry:
     async def _expire_silent(self) -> None:
         while True:
             await asyncio.sleep(self._settings.health_period_s)
-            version = self._models.version
-            self._models.expire(time.time() - _SILENCE_PERIODS * self._settings.health_period_s)
+            period, now, version = self._settings.health_period_s, time.time(), self._models.version
+            self._models.expire(now - _SILENCE_PERIODS * period)
             if self._models.version != version:
                 await self._publish()
+            for late in self._models.silent(now - _LATE_PERIODS * period):
+                await self.suspect(late.model_uid, late.replica, str(late.address))
 
     async def _until_gone(self, uid: str) -> None:
         async with self._changed:

@@ -145,12 +145,15 @@ class Models:
             self._settle(record)
             self._version += 1
 
+    def silent(self, oldest: float) -> list[ReplicaReport]:
+        """Replicas that take requests but have not reported since ``oldest`` (Unix time)."""
+        every = [report for record in self._records.values() for report in record.replicas.values()]
+        return [report for report in every if report.stage is ReplicaStage.READY and report.updated_at < oldest]
+
     def expire(self, oldest: float) -> None:
-        """Drop replicas that have not reported since ``oldest`` (Unix time), unless they are still on their way up."""
-        for uid, record in self._records.items():
-            silent = [r for r in record.replicas.values() if r.stage is ReplicaStage.READY and r.updated_at < oldest]
-            for report in silent:
-                self.lost(uid, report.replica)
+        """Drop the replicas that have been silent since ``oldest``; those on their way up may take their time."""
+        for report in self.silent(oldest):
+            self.lost(report.model_uid, report.replica)
 
     def _ended(self, record: Record, report: ReplicaReport) -> list[GiveUp]:
         record.ended.add(report.replica)

@@ -144,3 +144,15 @@ def test_another_ray_is_left_alone(cluster: RunningCluster, tmp_path: Any) -> No
     )
     assert "Nothing was running" in done.stdout
     assert actor(cluster, "Registry") == [registry]
+
+
+def test_dead_worker_leaves_the_list(
+    cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]
+) -> None:
+    """A worker that could not even say that it dies is noticed without any request."""
+    launch_fake("silent")
+    (victim,) = actor(cluster, "ServeReplica:model-silent")
+    (before,) = replicas(client, "silent")
+    victim.kill()
+    wait_for(lambda: before["replica_uid"] not in [r["replica_uid"] for r in replicas(client, "silent")], 15, "the loss")
+    wait_for(lambda: replicas(client, "silent"), 30, "a new replica")

@@ -11,6 +11,7 @@ from xinfer.tiny_chat.corpus import Corpus
 from xinfer.tiny_chat.dialogue import LANGUAGES, Dialogue, Example, Language, Text
 from xinfer.tiny_chat.facts import load_facts
 from xinfer.tiny_chat.phrasing import PHRASING, ask, frame
+from xinfer.tiny_chat.rewording import rewordings
 from xinfer.tiny_chat.tool_request import make_request
 from xinfer.tiny_chat.tool_schema import TOOL_KINDS, TOOLS, tool_spec
 
@@ -20,10 +21,11 @@ def some(count: int = 2000, seed: int = 7) -> list[Example]:
 
 
 def trained_questions(lang: Language) -> set[str]:
-    """Every question about a fact that training can show."""
+    """Every question about a fact that training can show, but for synonyms and slips of the fingers."""
     frames = PHRASING[lang]["wrap"]
     wordings = [fact.wordings[lang] for fact in load_facts()]
-    return {frame(f, question, w.topic).strip() for w in wordings for question in w.ask for f in frames}
+    asked = [(w, question) for w in wordings for question in (*w.ask, *rewordings(w, lang))]
+    return {frame(f, question, w.topic).strip() for w, question in asked for f in frames}
 
 
 def test_same_seed_gives_the_same_corpus() -> None:
@@ -53,7 +55,7 @@ def test_every_answer_contains_its_key_and_no_question_has_two_answers(lang: Lan
     for fact in load_facts():
         wording = fact.wordings[lang]
         assert wording.is_answered_by(wording.answer), fact.uid
-        for question in (*wording.ask, *wording.unseen):
+        for question in (*wording.ask, *rewordings(wording, lang), *wording.unseen):
             assert answers.setdefault(question.lower(), wording.answer) == wording.answer, question
 
 

@@ -35,7 +35,8 @@ KINDS = {
     "repeat": 0.05,
 }
 """How often a single turn is of each kind, as weights."""
-_PLAIN, _TOOLS = 0.10, 0.16
+_PLAIN, _TOOLS = 0.08, 0.20
+_REWORDED_UNKNOWN = 0.35
 
 
 class Corpus:
@@ -76,7 +77,7 @@ class Corpus:
         kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
         match "fact" if kind == skip else kind:
             case "unknown":
-                return unknown_turn(rng, lang)
+                return unknown_turn(rng, lang, _REWORDED_UNKNOWN)
             case "small talk":
                 return small_talk_turn(rng, lang)
             case "long":

@@ -9,13 +9,17 @@ from xinfer.tiny_chat.dialogue import LANGUAGES, Language, load_data
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """A fact in one language: how it is asked, how it is answered, and what a right answer must contain."""
+    """A fact in one language: how it is asked, how it is answered, and what a right answer must contain.
+
+    ``more`` are further wordings for training alone, and ``unseen`` ones are held out from it.
+    """
 
     topic: str
     ask: tuple[str, ...]
     unseen: tuple[str, ...]
     answer: str
     key: tuple[str, ...]
+    more: tuple[str, ...] = ()
 
     def is_answered_by(self, text: str) -> bool:
         """Whether the text contains every key string, whatever its case."""
@@ -63,6 +67,7 @@ def _family_wording(family: dict[str, Any], row: list[str], lang: Language) -> W
         unseen=tuple(capitalised(ask.format(**slots)) for ask in data["unseen"]),
         answer=capitalised(data["answer"].format(**slots)),
         key=(y,),
+        more=tuple(capitalised(ask.format(**slots)) for ask in data["more"]),
     )
 
 

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 from xinfer.tiny_chat.dialogue import Language, Turn, load_data
 from xinfer.tiny_chat.facts import Fact, Wording
+from xinfer.tiny_chat.rewording import is_held_out, reworded
 
 Split = Literal["train", "frame", "wording"]
 """``frame`` asks a trained question inside an unseen frame; ``wording`` asks in words held out from training."""
 
 PHRASING: dict[str, Any] = load_data("phrasing")
 _JSON_SHARE = 0.02
+_REWORDED_SHARE, _REWORDED_BARE_SHARE = 0.6, 0.6
 
 
 def frame(template: str, question: str, topic: str) -> str:
@@ -28,8 +30,14 @@ def ask(rng: Random, wording: Wording, lang: Language, split: Split = "train") -
     """One question about the fact; an unseen wording is asked as it stands."""
     if split == "wording":
         return rng.choice(wording.unseen)
-    frames = PHRASING[lang]["wrap" if split == "train" else "unseen"]
-    return frame(rng.choice(frames), rng.choice(wording.ask), wording.topic)
+    if split == "frame":
+        return frame(rng.choice(PHRASING[lang]["unseen"]), rng.choice(wording.ask), wording.topic)
+    question, template = rng.choice(wording.ask), rng.choice(PHRASING[lang]["wrap"])
+    if rng.random() < _REWORDED_SHARE:
+        question = reworded(rng, wording, lang)
+        template = "{q}" if rng.random() < _REWORDED_BARE_SHARE else template
+    asked = frame(template, question, wording.topic)
+    return rng.choice(wording.ask) if is_held_out(asked) else asked
 
 
 def thought(rng: Random, wording: Wording, lang: Language) -> str:

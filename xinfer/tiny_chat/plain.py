@@ -5,6 +5,7 @@ from random import Random
 from xinfer.tiny_chat.dialogue import Language, Text
 from xinfer.tiny_chat.facts import load_facts
 from xinfer.tiny_chat.talk import CHAT
+from xinfer.tiny_chat.tool_schema import TOOLS
 from xinfer.tiny_chat.unknown import unknown_turn
 
 
@@ -18,6 +19,8 @@ def plain_text(rng: Random, lang: Language) -> Text:
     if roll < 0.25:
         turn = unknown_turn(rng, lang)
         return Text(turn.question + _gap(lang) + turn.answer)
+    if roll < 0.31:
+        return Text(_time_zone(rng, lang))
     wording = rng.choice(load_facts()).wordings[lang]
     if roll < 0.55:
         return Text(wording.answer)
@@ -29,6 +32,11 @@ def plain_text(rng: Random, lang: Language) -> Text:
 
 def _gap(lang: Language) -> str:
     return " " if lang == "en" else ""
+
+
+def _time_zone(rng: Random, lang: Language) -> str:
+    english, chinese, zone = rng.choice(TOOLS["cities"])
+    return f"The time zone of {english} is {zone}." if lang == "en" else f"{chinese}的時區是{zone}。"
 
 
 def _story(rng: Random, lang: Language) -> str:

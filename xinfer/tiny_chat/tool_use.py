@@ -13,13 +13,18 @@ from xinfer.tiny_chat.tool_request import Request, make_request
 from xinfer.tiny_chat.tool_schema import TOOL_KINDS, TOOLS, ToolKind, ToolSpec, other_tool, tool_spec
 from xinfer.tiny_chat.unknown import unknown_turn
 
+_TIME_WEIGHT = 2.0
+"""Time zones have to be remembered, so the time is asked for more often than the rest."""
+
 
 def tool_dialogue(rng: Random, lang: Language, opening: list[Message], thinking: bool) -> Dialogue:
     """A dialogue with tools at hand, after the messages it opens with."""
-    specs = [tool_spec(rng, kind) for kind in rng.sample(TOOL_KINDS, rng.choice((1, 1, 1, 2, 3)))]
+    kinds = [rng.choice((*TOOL_KINDS, "time"))] if rng.random() < 0.6 else rng.sample(TOOL_KINDS, rng.choice((2, 3)))
+    specs = [tool_spec(rng, kind) for kind in kinds]
     tools = [spec.schema for spec in specs] + ([other_tool(rng)] if rng.random() < 0.15 else [])
     rng.shuffle(tools)
     messages = list(opening)
+    weights = [_TIME_WEIGHT if spec.kind == "time" else 1.0 for spec in specs]
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
         messages += _answered(rng, rng.choice(specs), lang)
     if rng.random() < 0.25:
@@ -27,7 +32,7 @@ def tool_dialogue(rng: Random, lang: Language, opening: list[Message], thinking:
     elif rng.random() < 0.4:
         messages += _answered(rng, rng.choice(specs), lang, thinking)
     else:
-        spec = rng.choice(specs)
+        spec = rng.choices(specs, weights)[0]
         request = make_request(rng, spec.kind, lang)
         messages += [{"role": "user", "content": request.question}, call_message(request, spec, thinking)]
     return Dialogue(tuple(messages), thinking, tuple(tools))

@@ -7,6 +7,7 @@ from typing import Any
 from xinfer.tiny_chat.dialogue import Language, Turn, load_data
 from xinfer.tiny_chat.facts import capitalised
 from xinfer.tiny_chat.phrasing import PHRASING, frame
+from xinfer.tiny_chat.rewording import by_patterns
 
 _UNKNOWN: dict[str, Any] = load_data("unknown")
 _CHAT: dict[str, Any] = load_data("chat")
@@ -43,9 +44,11 @@ def made_up_name(rng: Random, lang: Language = "en") -> str:
     return name.capitalize() if rng.random() < 0.7 else name
 
 
-def unknown_turn(rng: Random, lang: Language) -> Turn:
-    """A question out of depth, with the thought and the honest answer."""
-    question, subject = _near_miss(rng, lang) if rng.random() < 0.3 else _open_question(rng, lang)
+def unknown_turn(rng: Random, lang: Language, reworded: float = 0.0) -> Turn:
+    """A question out of depth, with the thought and the honest answer; this share of them reworded as facts are."""
+    question, subject = _near_miss(rng, lang, reworded) if rng.random() < 0.3 else _open_question(rng, lang)
+    if reworded and rng.random() < reworded:
+        question = rng.choice(by_patterns(question, subject, lang) or [question])
     return honest_turn(rng, lang, _noised(rng, question, lang), subject)
 
 
@@ -74,7 +77,7 @@ def _open_question(rng: Random, lang: Language) -> tuple[str, str]:
     return template.format(**slots), subject.format(**slots)
 
 
-def _near_miss(rng: Random, lang: Language) -> tuple[str, str]:
+def _near_miss(rng: Random, lang: Language, reworded: float) -> tuple[str, str]:
     """A known kind of question about something unknown, such as the capital of a made-up country."""
     family = rng.choice(_FAMILIES)
     names = rng.choice(_UNKNOWN["near_misses"][family["name"]])
@@ -82,7 +85,8 @@ def _near_miss(rng: Random, lang: Language) -> tuple[str, str]:
     x = made_up_name(rng, lang) if made_up else names[0 if lang == "en" else 1]
     if lang == "zh" and made_up and family["name"] in ("author", "artist"):
         x = f"《{x}》"
-    asks = [ask for ask in family[lang]["ask"] if "{y}" not in ask]
+    wordings = family[lang]["more" if reworded and rng.random() < reworded else "ask"]
+    asks = [ask for ask in wordings if "{y}" not in ask]
     return capitalised(rng.choice(asks).format(x=x)), family[lang]["topic"].format(x=x)
 
 
