@@ -15,7 +15,7 @@ from tests.conftest import ROOT, RunningCluster
 from tests.docs import commands, expected
 from tests.docs.blocks import DATA, ENDPOINT, OUTPUT, PYTHON, SHELL, Block, anchors, blocks, documents, links
 from xinfer.catalog import Family
-from xinfer.cli import cluster as cli
+from xinfer.cli import start as cli
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.errors import Conflict

@@ -12,7 +12,7 @@ from xinfer.cli.failures import failed
 from xinfer.errors import XinferError
 
 COMMANDS = {
-    "start": ("xinfer.cli.cluster:start", "Start a server on this machine, or join one as a worker."),
+    "start": ("xinfer.cli.start:start", "Start a server on this machine, or join one as a worker."),
     "stop": ("xinfer.cli.cluster:stop", "Stop the server and every model."),
     "status": ("xinfer.cli.cluster:status", "Show the server, its nodes and their devices."),
     "launch": ("xinfer.cli.launch:launch", "Launch a model and wait until it is ready."),

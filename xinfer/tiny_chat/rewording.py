@@ -9,15 +9,15 @@ from xinfer.tiny_chat.dialogue import LANGUAGES, Language, load_data
 from xinfer.tiny_chat.facts import Wording, capitalised, load_facts
 
 REWORDINGS: dict[str, Any] = load_data("rewordings")
-_PATTERN_SHARE, _SWAP_SHARE, _NOISE_SHARE = 0.5, 0.3, 0.12
+_PATTERN_SHARE, _OWN_SHARE, _SWAP_SHARE, _NOISE_SHARE = 0.7, 0.6, 0.2, 0.1
 
 
 def reworded(rng: Random, wording: Wording, lang: Language) -> str:
     """A question about the fact in words that no list holds: by a pattern, with synonyms, or carelessly typed."""
     question = rng.choice(wording.ask)
     others = rewordings(wording, lang)
-    if others and rng.random() < _PATTERN_SHARE:
-        question = rng.choice(others)
+    if rng.random() < _PATTERN_SHARE:
+        question = rng.choice(wording.more if wording.more and rng.random() < _OWN_SHARE else others)
     if rng.random() < _SWAP_SHARE:
         question = _swapped(rng, question, lang)
     if rng.random() < _NOISE_SHARE:
