@@ -99,17 +99,17 @@ def launch_fake(client: RESTfulClient, tmp_path: Path) -> Iterator[Callable[...,
     folder = ROOT / "xinfer" / "tiny_chat" / "model"
     uids: set[str] = set()
 
-    def launch(uid: str, *, replica: int = 1, n_gpu: Any = None, wait_ready: bool = True, **behaviour: Any) -> str:
+    def launch(uid: str, *, replica: int = 1, n_gpu: Any = None, wait_ready: bool = True, **options: Any) -> str:
+        """``options`` are ``launch_model``'s keywords, or else fields of the fake engine's ``Behaviour``."""
         uids.add(uid)
         return client.launch_model(
             "fake",
             model_engine="fake",
             model_uid=uid,
-            model_path=str(folder),
             replica=replica,
             n_gpu=n_gpu,
             wait_ready=wait_ready,
-            **behaviour,
+            **{"model_path": str(folder), **options},
         )
 
     yield launch

@@ -154,5 +154,7 @@ def test_dead_worker_leaves_the_list(
     (victim,) = actor(cluster, "ServeReplica:model-silent")
     (before,) = replicas(client, "silent")
     victim.kill()
-    wait_for(lambda: before["replica_uid"] not in [r["replica_uid"] for r in replicas(client, "silent")], 15, "the loss")
+    wait_for(
+        lambda: before["replica_uid"] not in [r["replica_uid"] for r in replicas(client, "silent")], 15, "the loss"
+    )
     wait_for(lambda: replicas(client, "silent"), 30, "a new replica")
