@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xinfer.cluster.options import LOOPBACK_NODE, BootOptions, StartOptions
+from xinfer.cluster.ports import outward_address
 
 
 def test_loopback_is_the_default() -> None:
@@ -35,7 +36,7 @@ def test_any_other_host_has_to_be_wanted(host: str) -> None:
     with pytest.raises(ValueError, match="--insecure"):
         StartOptions(host=host)
     options = StartOptions(host=host, insecure=True)
-    assert options.node_address is None
+    assert options.node_address == (outward_address() or LOOPBACK_NODE)
 
 
 def test_every_interface_is_reached_by_loopback() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from xinfer.cluster.ports import free_port, is_free
+from xinfer.cluster.ports import free_port, is_free, outward_address
 
 
 def test_port_that_somebody_listens_on() -> None:
@@ -37,3 +37,7 @@ def test_ipv6() -> None:
         port = server.getsockname()[1]
         assert not is_free("::1", port)
         assert free_port("::1", port) != port
+
+
+def test_outward_address_is_one_of_this_machine() -> None:
+    assert is_free(outward_address() or "127.0.0.1", 0)

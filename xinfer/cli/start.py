@@ -64,8 +64,8 @@ def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
     node = NodeLifecycle(settings.home())
     with _stop_signals() as stop_asked:
         try:
-            _bring_up(node, asked)
             with _brought_down(node, foreground=foreground):
+                _bring_up(node, asked)
                 _launch_all(asked, models)
                 if foreground:
                     _stay(node, stop_asked)
@@ -83,7 +83,10 @@ def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
 
 @contextmanager
 def _brought_down(node: NodeLifecycle, *, foreground: bool) -> Iterator[None]:
-    """What is inside may fail and leave a cluster in the background running; Ctrl-C, or the end of the foreground, stops it."""
+    """What is inside may fail and leave a cluster in the background running; Ctrl-C, or the end of the foreground, stops it.
+
+    A cluster that ran before is not ours to stop.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -147,6 +150,8 @@ def _stopped_from_elsewhere(node: NodeLifecycle) -> bool:
 
 
 def _bring_down(node: NodeLifecycle) -> None:
+    if node.node is None:
+        return
     click.echo("\nStopping ...", err=True)
     try:
         node.stop()

@@ -19,19 +19,25 @@ _DASHBOARD_PORT = 8265
 
 
 class RayNode:
-    """A node that is starting or running. ``address`` is the cluster's."""
+    """A node to start, or one that runs. ``address`` is the cluster's."""
 
     def __init__(self, options: StartOptions, env: Mapping[str, str], home: Path) -> None:
         self._sockets = socket_folder(env[MARK])
         self._log = home / "logs" / "ray.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        host = options.node_address or "127.0.0.1"
-        self._port = free_port(host, options.ray_port)
-        self.address = options.join or f"{options.node_address}:{self._port}"
+        self._node_address = options.node_address
+        self._port = free_port(self._node_address or "127.0.0.1", options.ray_port)
+        self.address = options.join or f"{self._node_address}:{self._port}"
+        self._argv = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options, home)]
+        self._env = dict(env)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process; ``wait_started`` says when the node is up."""
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options, home)],
-                env=dict(env),
+                self._argv,
+                env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -41,11 +47,12 @@ class RayNode:
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
-        return self._process.poll() is None
+        return self._process is not None and self._process.poll() is None
 
     def reap(self) -> None:
         """Collect the process's exit, once it has been told to end."""
-        self._process.wait()
+        if self._process:
+            self._process.wait()
 
     def wait_started(self, timeout_s: float) -> None:
         """Return when the node is up; ``LaunchFailed`` with the end of its log if it does not come up in time."""
@@ -57,8 +64,8 @@ class RayNode:
 
     def _arguments(self, options: StartOptions, home: Path) -> list[str]:
         arguments = ["--disable-usage-stats", "--object-store-memory", str(_OBJECT_STORE_BYTES)]
-        if options.node_address:
-            arguments += ["--node-ip-address", options.node_address]
+        if self._node_address:
+            arguments += ["--node-ip-address", self._node_address]
         if options.num_gpus is not None:
             arguments += ["--num-gpus", str(options.num_gpus)]
         if options.join:

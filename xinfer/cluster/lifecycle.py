@@ -57,6 +57,7 @@ class NodeLifecycle:
             self.node = RayNode(options, env, self.home)
             endpoint = None if options.join else options.endpoint
             ClusterRecord(record_id, endpoint, self.node.address, time.time()).save(self.home)
+            self.node.start()
             self.node.wait_started(_NODE_START_S)
             if not options.join:
                 yield from self._boot(options, env)

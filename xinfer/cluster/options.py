@@ -6,6 +6,7 @@ import ipaddress
 import json
 from dataclasses import asdict, dataclass
 
+from xinfer.cluster.ports import outward_address
 from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT
 
 LOOPBACK_NODE = "127.0.0.2"
@@ -20,7 +21,7 @@ class StartOptions:
     """Where the REST API listens."""
     port: int = DEFAULT_PORT
     node_ip: str | None = None
-    """This node's address inside the cluster; None is loopback for a cluster on loopback, else Ray's choice."""
+    """This node's address inside the cluster; None is loopback for a cluster on loopback, else the one that others see."""
     ray_port: int = 6379
     join: str | None = None
     num_gpus: int | None = None
@@ -60,8 +61,10 @@ class StartOptions:
 
     @property
     def node_address(self) -> str | None:
-        """What Ray is told to use, None for its own choice."""
-        return self.node_ip or (LOOPBACK_NODE if self.is_loopback and not self.join else None)
+        """What Ray is told to use; None, on a node that joins, for its own choice."""
+        if self.node_ip or self.join:
+            return self.node_ip
+        return (None if self.is_loopback else outward_address()) or LOOPBACK_NODE
 
 
 @dataclass(frozen=True, slots=True)
