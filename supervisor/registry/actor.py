@@ -117,14 +117,14 @@ class Registry:
         """Whether this very launch is still wanted: not terminated, given up or followed by another of its UID."""
         route = self._models.table().routes.get(spec.uid)
         return (
-            route is not None and route.spec is spec and route.state not in (ModelState.TERMINATING, ModelState.FAILED)
+            route is not None and route.spec == spec and route.state not in (ModelState.TERMINATING, ModelState.FAILED)
         )
 
     async def _reconcile(self) -> None:
         """After a start: bring up what should run and does not, take down what runs and should not."""
-        specs = {spec.uid: spec for spec in self._store.load()}
+        specs = [route.spec for route in self._models.table().routes.values()]
         running = await self._deployer.running()
-        for spec in specs.values():
+        for spec in specs:
             if model_app(spec.uid) in running:
                 self._models.move(spec.uid, ModelState.LAUNCHING)  # its replicas report with their next health check
             else:
