@@ -86,8 +86,8 @@ class ProcessGroup:
         await self._process.wait()
 
     async def _until_empty(self) -> None:
-        while any(_is_alive_in(self.pid, process) for process in psutil.process_iter()):  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(_POLL_PERIOD_S)  # nobody tells of grandchildren
+        while any(_is_alive_in(self.pid, process) for process in psutil.process_iter()):  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(_POLL_PERIOD_S)
 
 
 def _is_alive_in(group: int, process: psutil.Process) -> bool:

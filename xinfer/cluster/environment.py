@@ -33,14 +33,18 @@ def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
     }
 
 
+def _token_path(home: Path) -> Path:
+    return home / "ray.token"
+
+
 def has_token(home: Path) -> bool:
     """Whether the secret is there already."""
-    return (home / "ray.token").is_file()
+    return _token_path(home).is_file()
 
 
 def token_file(home: Path) -> Path:
     """The secret that Ray's processes show each other; made on first use, readable by its owner alone."""
-    path = home / "ray.token"
+    path = _token_path(home)
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
