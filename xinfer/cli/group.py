@@ -22,6 +22,7 @@ COMMANDS = {
     "models": ("xinfer.cli.models:models", "List the models that can be launched by name."),
     "chat": ("xinfer.cli.talk:chat", "Chat with a running model."),
     "generate": ("xinfer.cli.talk:generate", "Let a running model continue a text."),
+    "bench": ("xinfer.cli.bench:bench", "Load a server and measure its latency and throughput, or compare two."),
 }
 """Where each command is, and the line that ``--help`` shows for it."""
 

@@ -1,0 +1,89 @@
+"""What the options of ``xinfer bench`` are made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xinfer.bench.cpu import is_alive
+from xinfer.bench.level import Kind, Level
+from xinfer.bench.target import base_url
+
+STDOUT = Path("-")
+
+_Param = click.Parameter | None
+_Context = click.Context | None
+
+
+class Url(click.ParamType[str]):
+    """The address of a server, with or without ``/v1``."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: _Param, ctx: _Context) -> str:
+        try:
+            return base_url(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Levels(click.ParamType[tuple[Level, ...]]):
+    """Numbers with commas between; whole ones if they are numbers of requests."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.name = "n,n,..."
+
+    def convert(self, value: Any, param: _Param, ctx: _Context) -> tuple[Level, ...]:
+        kind: type[int] | type[float] = int if self.kind == "concurrency" else float
+        try:
+            numbers = [kind(number) for number in value.split(",")]
+        except ValueError:
+            numbers = []
+        if not numbers or not all(0 < number < float("inf") for number in numbers):
+            self.fail(f"{value!r}: expected numbers above 0 with commas between", param, ctx)
+        return tuple(Level(self.kind, number) for number in numbers)
+
+
+class JsonObject(click.ParamType[dict[str, Any]]):
+    """A JSON object."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: _Param, ctx: _Context) -> dict[str, Any]:
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            self.fail(f"{value!r}: expected a JSON object", param, ctx)
+        return found
+
+
+class NamedProcess(click.ParamType[tuple[str, int]]):
+    """A process that is running, and the name that it is reported under."""
+
+    name = "name=pid"
+
+    def convert(self, value: Any, param: _Param, ctx: _Context) -> tuple[str, int]:
+        name, _, pid = value.partition("=")
+        if not name or not pid.isdecimal():
+            self.fail(f"{value!r}: expected NAME=PID", param, ctx)
+        if not is_alive(int(pid)):
+            self.fail(f"{value!r}: no process has this id", param, ctx)
+        return name, int(pid)
+
+
+class OutputFile(click.ParamType[Path]):
+    """A file that can be written, or ``-`` for stdout."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: _Param, ctx: _Context) -> Path:
+        file = Path(value)
+        if file != STDOUT and (file.is_dir() or not file.absolute().parent.is_dir()):
+            self.fail(f"{value!r}: expected a file in a folder that exists", param, ctx)
+        return file

@@ -1,0 +1,65 @@
+"""A server that is measured: where it is, which of its models is asked, and with which key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from xinfer.bench.plan import Api
+from xinfer.errors import ModelNotFound
+
+_PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+
+
+def base_url(text: str) -> str:
+    """The address without ``/v1`` at its end; ValueError if it is none."""
+    url = text.rstrip("/").removesuffix("/v1").rstrip("/")
+    if not url.startswith(("http://", "https://")) or not urlsplit(url).hostname:
+        raise ValueError(f"{text!r}: expected http://host:port")
+    return url
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server is, and what it is asked with."""
+
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        key = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        return {"Content-Type": "application/json", **key}
+
+    @property
+    def models_url(self) -> str:
+        """Where it lists its models."""
+        return f"{self.url}/v1/models"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model of a server."""
+
+    server: Server
+    model: str
+
+    def inference_url(self, api: Api) -> str:
+        """Where requests go."""
+        return self.server.url + _PATHS[api]
+
+    def __str__(self) -> str:
+        return f"{self.server.url} ({self.model})"
+
+
+def choose(url: str, models: Sequence[str], option: str, preferred: str | None = None) -> str:
+    """The preferred one of a server's models if it has it, else its only one; ModelNotFound if it has several or none."""
+    if preferred in models:
+        return str(preferred)
+    if len(models) == 1:
+        return models[0]
+    if not models:
+        raise ModelNotFound(f"{url} runs no model; start one with `xinfer launch MODEL_NAME`.")
+    raise ModelNotFound(f"`xinfer bench` needs {option}, since {url} has several models: {', '.join(models)}.")

@@ -1,0 +1,166 @@
+"""The command ``bench``."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xinfer import settings
+from xinfer.bench import arguments as types
+from xinfer.bench.plan import Plan, Workload
+from xinfer.bench.target import Server
+from xinfer.cli.options import print_json
+from xinfer.cli.switches import SwitchCommand
+from xinfer.cli.table import print_table
+
+if TYPE_CHECKING:
+    from xinfer.bench.job import Job
+    from xinfer.bench.report import Table
+    from xinfer.bench.result import Result
+    from xinfer.bench.versus import Side
+
+VERSUS_ROUNDS = 5
+_PLAN, _WORKLOAD = Plan(), Workload(seed=0)
+
+
+@click.command(cls=SwitchCommand)
+@click.argument("url", type=types.Url(), default=settings.endpoint)
+@click.option("-m", "--model", help="Which of the server's models; not needed if it has only one.")
+@click.option("--versus", type=types.Url(), metavar="URL", help="Another server, B, to ask in turn and compare with.")
+@click.option("--versus-model", help="What B calls the model; as A does, unless given.")
+@click.option("-c", "--concurrency", type=types.Levels("concurrency"), help="Requests at once.  [default: 1,8,32]")
+@click.option("--rate", type=types.Levels("rate"), help="Requests per second instead, at random moments.")
+@click.option("-n", "--requests", type=click.IntRange(1), help="Of each leg.  [default: 3 per stream, 12 at least]")
+@click.option("--duration-s", type=click.FloatRange(0, min_open=True), help="Of each leg, instead of a number.")
+@click.option("--prompt-tokens", type=int, default=_WORKLOAD.prompt_tokens, show_default=True, help="About so many.")
+@click.option("--shared-prefix-tokens", type=click.IntRange(0), default=0, help="Of these, the same in all prompts.")
+@click.option("--output-tokens", type=click.IntRange(1), default=_WORKLOAD.output_tokens, show_default=True)
+@click.option(
+    "--turns",
+    type=click.IntRange(1),
+    default=_WORKLOAD.turns,
+    show_default=True,
+    help="Of a conversation, all sent again with each.",
+)
+@click.option(
+    "--turn-tokens",
+    type=click.IntRange(1),
+    default=_WORKLOAD.turn_tokens,
+    show_default=True,
+    help="Of each question but the first.",
+)
+@click.option("--stream/--no-stream", default=True, show_default=True, help="Answers as they come, or in one piece.")
+@click.option("--api", type=click.Choice(["chat", "completions"]), default=_WORKLOAD.api, show_default=True)
+@click.option("--ignore-eos/--no-ignore-eos", default=True, show_default=True, help="Answers of exactly that length.")
+@click.option(
+    "--extra-body", type=types.JsonObject(), default="{}", metavar="JSON", help="More fields of each request."
+)
+@click.option("--warm-up", type=click.IntRange(0), help="Requests before each level.  [default: 1 per stream]")
+@click.option("--rounds", type=click.IntRange(1), help="Legs of each level.  [default: 5 pairs with --versus, else 1]")
+@click.option("--seed", type=int, help="Of prompts and arrivals; another one each time unless given.")
+@click.option("--timeout-s", type=click.FloatRange(0, min_open=True), default=_PLAN.timeout_s, show_default=True)
+@click.option("--max-in-flight", type=click.IntRange(1), default=_PLAN.max_in_flight, show_default=True)
+@click.option("-ak", "--api-key", envvar="XINFER_API_KEY", show_envvar=True, help="Key for URL.")
+@click.option("--versus-api-key", envvar="XINFER_VERSUS_API_KEY", show_envvar=True, help="Key for --versus.")
+@click.option("--engine", "engines", type=types.Url(), multiple=True, help="A vLLM behind URL, to read its counters.")
+@click.option("--cpu", "watched", type=types.NamedProcess(), multiple=True, help="Read this process's CPU time.")
+@click.option("--json", "json_file", type=types.OutputFile(), help="Write every figure there; - is stdout.")
+@click.option("--plot", "plot_file", type=types.OutputFile(), help="Draw latency and throughput against load, as PNG.")
+def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
+    """Load a server and measure its latency and throughput, or compare two.
+
+    URL is that of any OpenAI-compatible server, xinfer's own unless given. With --versus both are asked in turn, and what
+    is told is medians of pairs.
+    """
+    from xinfer.bench.progress import Progress
+
+    result = _job(options).run(settings.home(), Progress())
+    if json_file:
+        _write_json(result, json_file)
+    if json_file != types.STDOUT:
+        _print(result, stream=options["stream"], turns=options["turns"])
+    _print_warnings(result)
+    if plot_file:
+        from xinfer.bench.plot import plot  # matplotlib takes a second to import
+
+        plot(result, plot_file)
+
+
+def _job(options: dict[str, Any]) -> Job:
+    from xinfer.bench.job import Job  # aiohttp takes a while to import, which --help need not wait for
+
+    servers: dict[Side, Server] = {"a": Server(options["url"], options["api_key"])}
+    if options["versus"]:
+        servers["b"] = Server(options["versus"], options["versus_api_key"])
+    elif options["versus_model"]:
+        raise click.UsageError("--versus-model goes with --versus.")
+    models: dict[Side, str | None] = {"a": options["model"], "b": options["versus_model"]}
+    engines = tuple(dict.fromkeys(options["engines"]))
+    return Job(_plan(options), _workload(options), servers, models, _watched(options["watched"]), engines)
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    for one, other in (("concurrency", "rate"), ("requests", "duration_s")):
+        if options[one] is not None and options[other] is not None:
+            raise click.UsageError(f"--{one} and --{other.replace('_', '-')} exclude each other; give one.")
+    if options["rate"] and options["turns"] > 1:
+        raise click.UsageError("--turns goes with --concurrency; with --rate requests wait for no answer.")
+    names = ("requests", "duration_s", "warm_up", "timeout_s", "max_in_flight")
+    levels = options["concurrency"] or options["rate"] or _PLAN.levels
+    rounds = options["rounds"] or (VERSUS_ROUNDS if options["versus"] else _PLAN.rounds)
+    return Plan(levels=levels, rounds=rounds, **{name: options[name] for name in names})
+
+
+def _workload(options: dict[str, Any]) -> Workload:
+    names = {each.name for each in fields(Workload)} - {"seed"}
+    seed = secrets.randbits(31) if options["seed"] is None else options["seed"]
+    try:
+        return Workload(seed=seed, **{name: options[name] for name in names})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _watched(processes: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
+    """Several processes of one name are counted together."""
+    watched: dict[str, list[int]] = {}
+    for name, pid in processes:
+        watched.setdefault(name, []).append(pid)
+    return watched
+
+
+def _write_json(result: Result, file: Path) -> None:
+    facts = result.to_json()
+    if file == types.STDOUT:
+        print_json(facts)
+    else:
+        file.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _print(result: Result, *, stream: bool, turns: int) -> None:
+    from xinfer.bench import report
+
+    for line in report.heading(result, stream, turns):
+        click.echo(line)
+    _print_table(report.table(result))
+    _print_table(report.cpu_table(result))
+    for line in report.summary(result):
+        click.echo(line)
+
+
+def _print_table(table: Table | None) -> None:
+    if table:
+        click.echo()
+        print_table(table.headers, table.rows)
+
+
+def _print_warnings(result: Result) -> None:
+    from xinfer.bench import report
+
+    for line in report.warnings(result):
+        click.echo(f"Warning: {line}", err=True)
