@@ -17,8 +17,9 @@ from supervisor.body import ClientGone
 from supervisor.cluster_api import ClusterApi
 from supervisor.inference import Inference
 from supervisor.models_api import ModelsApi
-from supervisor.requests import CHAT, COMPLETIONS
+from supervisor.requests import DATA_PLANE
 from supervisor.routes import Routes
+from supervisor.trimmer import ALLOCATOR, Trimmer
 from supervisor.upstream import Upstream
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
 from xinfer.settings import GatewaySettings
@@ -49,10 +50,13 @@ class Supervisor:
             if message["type"] == "lifespan.startup":
                 self._upstream = Upstream(self._settings)
                 self._inference = Inference(self._settings, self._routes, self._upstream)
+                self._trimmer = Trimmer(self._inference.in_flight)
+                self._trimmer.start()
                 await self._routes.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._routes.stop()
+                await self._trimmer.stop()
                 await self._upstream.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -61,7 +65,7 @@ class Supervisor:
         request_id = _request_id(scope)
         send = answer = _Answer(send)
         try:
-            if scope["path"] not in (CHAT, COMPLETIONS):
+            if scope["path"] not in DATA_PLANE:
                 _refuse_web_pages(scope)
                 await self._control({**scope, "app": self}, receive, send)
             elif scope["method"] == "POST":
@@ -121,16 +125,16 @@ def _request_id(scope: Scope) -> str:
     return given.decode() if _REQUEST_ID.match(given) else uuid.uuid4().hex
 
 
-def build(settings: GatewaySettings, *, replicas: int, resources: dict[str, float], allow_fake: bool) -> Application:
-    """The Serve application of ``replicas`` supervisors, on nodes that have ``resources``."""
+def build(settings: GatewaySettings, *, resources: dict[str, float], allow_fake: bool) -> Application:
+    """The Serve application of all supervisors, on nodes that have ``resources``."""
 
     def make() -> Supervisor:
         return Supervisor(settings, allow_fake=allow_fake)
 
     configure = serve.deployment(
         name="supervisor",
-        num_replicas=replicas,
-        ray_actor_options={"num_cpus": 0, "resources": resources},
+        num_replicas=settings.supervisors,
+        ray_actor_options={"num_cpus": 0, "resources": resources, "runtime_env": {"env_vars": ALLOCATOR}},
         max_ongoing_requests=_MAX_ONGOING,
         health_check_period_s=5,
         health_check_timeout_s=10,

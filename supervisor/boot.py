@@ -37,7 +37,8 @@ def boot(options: BootOptions) -> None:
     _start_registry()
     _say("starting the supervisor")
     near = _ON_HEAD if options.on_head else {}
-    app = build(GatewaySettings(), replicas=options.supervisors, resources=near, allow_fake=options.allow_fake)
+    settings = GatewaySettings.from_environment(supervisors=options.supervisors, routing=options.routing)
+    app = build(settings, resources=near, allow_fake=options.allow_fake)
     serve.run(app, name=SUPERVISOR_APP, route_prefix="/")
 
 

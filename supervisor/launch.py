@@ -29,7 +29,7 @@ _OURS = frozenset(
 """Arguments of vLLM's server that xinfer sets itself or that would open another door."""
 _NOT_THE_ENGINES = frozenset(
     {
-        *("download_hub", "request_limits", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"),
+        *("download_hub", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"),
         *("virtual_env_packages", "virtual_env_find_links"),
     }
 )
@@ -52,6 +52,7 @@ class LaunchRequest(BaseModel):
     context_length: int | None = Field(None, ge=1)
     replica: int | None = Field(1, ge=1, le=1024)
     n_worker: int | None = Field(1, ge=1, le=1)
+    request_limits: int | None = Field(None, ge=1)
     n_gpu: int | float | str | None = "auto"
     enable_thinking: bool | None = None
     trust_remote_code: bool | None = False
@@ -142,6 +143,7 @@ def resolve(request: LaunchRequest, *, uids: Collection[str], cluster_has_gpus: 
         engine_args={**known.engine_args, **request.engine_args} if request.engine == "vllm" else request.engine_args,
         env=request.envs or {},
         replicas=request.replica or 1,
+        request_limits=request.request_limits,
         gpus=request.gpus(cluster_has_gpus),
         trust_remote_code=bool(request.trust_remote_code),
         created_at=time.time(),

@@ -13,6 +13,8 @@ from xinfer.messages import ModelSpec
 from xinfer.wire import USAGE_HEADER, USAGE_MERGED
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+DATA_PLANE = frozenset({CHAT, COMPLETIONS})
+"""Paths whose requests go to an engine."""
 
 
 @dataclass(frozen=True, slots=True)

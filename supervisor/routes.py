@@ -25,6 +25,7 @@ class Routes:
         self._table = RoutingTable()
         self._changed = asyncio.Condition()
         self._suspects: dict[str, float] = {}
+        self._listeners: list[Callable[[set[str]], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[None]] = set()
 
@@ -74,6 +75,10 @@ class Routes:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
+    def on_change(self, listener: Callable[[set[str]], None]) -> None:
+        """Have ``listener`` called with the names of all replicas there are whenever the table has changed."""
+        self._listeners.append(listener)
+
     async def wait_until(self, condition: Callable[[dict[str, Route]], bool]) -> None:
         """Wait until ``condition`` holds for the table."""
         async with self._changed:
@@ -90,6 +95,9 @@ class Routes:
             async with self._changed:
                 self._table = table
                 self._changed.notify_all()
+            replicas = {report.replica for route in table.routes.values() for report in route.replicas}
+            for listener in self._listeners:
+                listener(replicas)
 
 
 async def _report_suspect(uid: str, replica: ReplicaReport) -> None:

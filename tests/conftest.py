@@ -21,6 +21,16 @@ from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 
 ROOT = Path(__file__).resolve().parent.parent
+FIGURES = pytest.StashKey[list[str]]()
+"""What tests have measured, in lines for the end of the report."""
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show the figures, which no test asserts."""
+    for number, line in enumerate(config.stash.get(FIGURES, [])):
+        if number == 0:
+            terminalreporter.section("figures")
+        terminalreporter.line(line)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ REGISTRY = "xinfer-registry"
 SUPERVISOR_APP = "xinfer"
 WORKER_APP = "worker.app:build"
 """Import path of the Serve application builder that a launch runs; the supervisor knows workers by this name alone."""
+SERVE_MIDDLEWARES = "supervisor.ingress:middlewares"
+"""Import path of what Serve puts around its HTTP handlers."""
 
 UID_MAX_LENGTH = 100
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)

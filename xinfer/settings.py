@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 
 
@@ -22,6 +23,14 @@ def endpoint() -> str:
     return os.environ.get("XINFER_ENDPOINT") or os.environ.get("XINFERENCE_ENDPOINT") or DEFAULT_ENDPOINT
 
 
+class Routing(StrEnum):
+    """How a supervisor chooses among the replicas of one model."""
+
+    PREFIX = "prefix"  # the one that has seen the prompt's beginning, while they are about equally busy
+    LEAST_BUSY = "least-busy"  # the one with the fewest requests
+    ROUND_ROBIN = "round-robin"  # in turn
+
+
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """How a supervisor treats requests."""
@@ -33,15 +42,42 @@ class GatewaySettings:
     first_byte_timeout_s: float = 600.0
     """How long an engine may take to begin its answer."""
     idle_timeout_s: float = 120.0
-    """How long a stream may stand still before it is ended with an error."""
-    max_connections_per_replica: int = 1024
-    """Requests in flight at one engine from one supervisor; beyond it requests are answered 429."""
+    """How long an engine may stand still in the middle of an answer before it is ended with an error."""
+    write_timeout_s: float = 60.0
+    """How long a client may leave a stream unread before it is dropped and the engine's request aborted."""
+    max_requests_per_replica: int = 1024
+    """Requests in flight or queued at one engine unless its launch says otherwise; beyond it requests are answered 429."""
+    supervisors: int = 1
+    """Supervisors that share each engine, and so its bound."""
+    coalesce_s: float = 0.001
+    """How long chunks of many streams may wait for each other; 0 forwards each by itself (``supervisor.coalescer``)."""
+    routing: Routing = Routing.PREFIX
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        for name in set(self.__slots__) - {"routing", "coalesce_s"}:
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name}={value!r}: expected a number above 0")
+        if not 0 <= self.coalesce_s <= 0.01:
+            raise ValueError(f"coalesce_s={self.coalesce_s!r}: expected a number from 0 to 0.01")
+
+    @classmethod
+    def from_environment(cls, *, supervisors: int, routing: Routing) -> GatewaySettings:
+        """With the limits and times that variables name, such as ``XINFER_WRITE_TIMEOUT_S``; ``ValueError`` for a wrong one."""
+        given: dict[str, int | float] = {}
+        for each in fields(cls):
+            text = os.environ.get(f"XINFER_{each.name.upper()}")
+            if text and each.name not in ("supervisors", "routing"):
+                given[each.name] = _number(each.name, text, type(each.default))
+        return cls(**given, supervisors=supervisors, routing=routing)  # type: ignore[arg-type]
+
+
+def _number(name: str, text: str, kind: type) -> int | float:
+    try:
+        return int(text) if kind is int else float(text)
+    except ValueError:
+        expected = "a whole number" if kind is int else "a number"
+        raise ValueError(f"XINFER_{name.upper()}={text!r}: expected {expected}") from None
 
 
 @dataclass(frozen=True, slots=True)

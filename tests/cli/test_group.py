@@ -48,6 +48,8 @@ def test_each_command_has_help_that_begins_as_the_list_says(run: Run, name: str)
         ["launch", "q", "--n-gpu", "many"],
         ["launch", "q", "-n", "q"],
         ["launch", "q", "stray"],
+        ["launch", "q", "--request-limits", "0"],
+        ["launch", "q", "--request-limits", "many"],
         ["launch", "q", "--model_path", "x"],
         ["launch", "q", "--x", "{"],
         ["chat", "m", "--temperature", "-1"],

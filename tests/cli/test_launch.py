@@ -66,6 +66,7 @@ DEFAULTS = {
         (["q", "--no-enable-thinking"], {"enable_thinking": False}),
         (["q", "--trust-remote-code", "true"], {"trust_remote_code": True}),
         (["q", "--context-length", "512"], {"context_length": 512}),
+        (["q", "--request-limits", "64"], {"request_limits": 64}),
         (["q", "-ev", "A", "1", "--env", "B", "2"], {"envs": {"A": "1", "B": "2"}}),
         (
             ["q", "--max-num-seqs", "8", "-r", "2", "--enforce-eager"],

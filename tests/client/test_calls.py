@@ -71,7 +71,9 @@ def test_uids_are_quoted(client: Any, server: ScriptedServer) -> None:
 
 def test_launch_sends_every_named_field_and_passes_the_rest_on(client: Any, server: ScriptedServer) -> None:
     server.reply("POST", "/v1/models", {"model_uid": "u"})
-    uid = client.launch_model("q", "LLM", "vLLM", "u", 0.6, "pytorch", "none", 2, max_num_seqs=8, enable_thinking=True)
+    uid = client.launch_model(
+        "q", "LLM", "vLLM", "u", 0.6, "pytorch", "none", 2, max_num_seqs=8, enable_thinking=True, request_limits=64
+    )
     assert uid == "u"
     assert server.asked[0].params == {}
     assert server.asked[0].body == {
@@ -86,7 +88,7 @@ def test_launch_sends_every_named_field_and_passes_the_rest_on(client: Any, serv
         "n_worker": 1,
         "n_gpu": "auto",
         "peft_model_config": None,
-        "request_limits": None,
+        "request_limits": 64,
         "worker_ip": None,
         "gpu_idx": None,
         "replica_config": None,

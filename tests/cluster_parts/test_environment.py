@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from xinfer.cluster.environment import MARK, cluster_environment, socket_folder, token_file
+from xinfer.names import SERVE_MIDDLEWARES
 
 
 @pytest.fixture
@@ -34,6 +36,7 @@ def test_marked_authenticated_and_quiet(tmp_path: Path, cluster_id: str, monkeyp
             "RAY_AUTH_TOKEN_PATH": str(tmp_path / "ray.token"),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": SERVE_MIDDLEWARES,
             "OPERATORS_OWN": "1",
         }.items()
     )
@@ -45,6 +48,22 @@ def test_haproxy_is_behind_our_wrapper(tmp_path: Path, cluster_id: str) -> None:
     wrapper = Path(env["RAY_SERVE_HAPROXY_BINARY_PATH"])
     assert "xinfer.cluster.haproxy" in wrapper.read_text()
     assert stat.S_IMODE(wrapper.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (7, "1"), (8, "2"), (16, "4"), (128, "4")])
+def test_haproxy_has_threads_as_there_is_room(
+    tmp_path: Path, cluster_id: str, monkeypatch: pytest.MonkeyPatch, cores: int, threads: str
+) -> None:
+    monkeypatch.delenv("RAY_SERVE_HAPROXY_NBTHREAD", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert cluster_environment(tmp_path, cluster_id)["RAY_SERVE_HAPROXY_NBTHREAD"] == threads
+
+
+def test_haproxy_has_the_threads_that_the_operator_wants(
+    tmp_path: Path, cluster_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_NBTHREAD", "9")
+    assert cluster_environment(tmp_path, cluster_id)["RAY_SERVE_HAPROXY_NBTHREAD"] == "9"
 
 
 def test_sockets_have_short_paths_in_a_folder_of_our_own(tmp_path: Path, cluster_id: str) -> None:

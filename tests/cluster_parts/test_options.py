@@ -6,6 +6,7 @@ import pytest
 
 from xinfer.cluster.options import LOOPBACK_NODE, BootOptions, StartOptions
 from xinfer.cluster.ports import outward_address
+from xinfer.settings import GatewaySettings, Routing
 
 
 def test_loopback_is_the_default() -> None:
@@ -14,6 +15,11 @@ def test_loopback_is_the_default() -> None:
     assert options.endpoint == "http://127.0.0.1:9997"
     assert options.node_address == LOOPBACK_NODE
     assert not options.allow_fake_engine
+
+
+def test_routing_is_by_prefix_unless_it_is_said() -> None:
+    assert StartOptions().routing is GatewaySettings().routing is Routing.PREFIX
+    assert StartOptions(routing=Routing.LEAST_BUSY).routing is Routing.LEAST_BUSY
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,9 @@ def test_bad_value_is_named(name: str, value: int) -> None:
         StartOptions(**{name: value})
 
 
-def test_boot_options_travel_as_text() -> None:
-    options = BootOptions("127.0.0.2:6379", "::1", 9997, 2, on_head=True, allow_fake=False)
-    assert BootOptions.parse(options.dump()) == options
+@pytest.mark.parametrize("routing", Routing)
+def test_boot_options_travel_as_text(routing: Routing) -> None:
+    options = BootOptions("127.0.0.2:6379", "::1", 9997, 2, routing, on_head=True, allow_fake=False)
+    read = BootOptions.parse(options.dump())
+    assert read == options
+    assert read.routing is routing

@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: Any, lifespan: str = "off") -> AsyncIterator[str]:
     """``app`` behind uvicorn, at the URL that this gives."""
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # asyncio sets TCP_NODELAY on no other
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, log_level="critical", lifespan=lifespan, ws="none", timeout_graceful_shutdown=1)
@@ -142,3 +142,11 @@ async def until(replica: ReplicaReport, deadline_s: float = 2.0, **facts: Any) -
     while not facts.items() <= (state := await state_of(replica)).items():
         assert asyncio.get_running_loop().time() < end, f"{facts} did not come true: {state}"
         await asyncio.sleep(0.02)
+
+
+async def eventually(condition: Callable[[], object], deadline_s: float = 2.0) -> None:
+    """Wait until ``condition`` returns something true; fail after ``deadline_s`` seconds."""
+    end = asyncio.get_running_loop().time() + deadline_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < end, "it did not come true"
+        await asyncio.sleep(0.005)

@@ -74,6 +74,13 @@ def test_body_of_xinference_s_client() -> None:
     assert spec.created_at > 0
 
 
+def test_limit_of_requests_is_the_supervisor_s_unless_it_is_said() -> None:
+    assert launch(model_name="qwen3").request_limits is None
+    assert launch(model_name="qwen3", request_limits=None).request_limits is None
+    spec = launch(model_name="qwen3", request_limits=1)
+    assert (spec.request_limits, "request_limits" in spec.engine_args) == (1, False)
+
+
 def test_unset_fields_may_be_null_or_absent() -> None:
     nulls = {**dict.fromkeys(LaunchRequest.model_fields), "model_name": "qwen3"}
     spec = launch(**nulls)
@@ -91,6 +98,7 @@ def test_everything_that_can_be_asked_for() -> None:
         revision="abc",
         context_length=1024,
         replica=2,
+        request_limits=64,
         n_gpu=2,
         enable_thinking=False,
         trust_remote_code=True,
@@ -100,7 +108,8 @@ def test_everything_that_can_be_asked_for() -> None:
     )
     assert (spec.uid, spec.path, spec.format, spec.quantization) == ("mine", "Qwen/Qwen3-8B-AWQ", "awq", "Int4")
     assert (spec.revision, spec.context_length, spec.replicas, spec.gpus) == ("abc", 1024, 2, 2)
-    assert (spec.enable_thinking, spec.trust_remote_code, spec.env) == (False, True, {"A": "b"})
+    assert (spec.request_limits, spec.enable_thinking, spec.trust_remote_code) == (64, False, True)
+    assert spec.env == {"A": "b"}
     assert spec.engine_args == {"max_num_seqs": 4, "gpu_memory_utilization": 0.5}
 
 
@@ -148,6 +157,9 @@ def test_n_gpu_that_is_none(n_gpu: Any) -> None:
         ({"model_name": "qwen3", "replica": 10**6}, "replica"),
         ({"model_name": "qwen3", "replica": "two"}, "replica"),
         ({"model_name": "qwen3", "n_worker": 2}, "n_worker"),
+        ({"model_name": "qwen3", "request_limits": 0}, "request_limits"),
+        ({"model_name": "qwen3", "request_limits": -1}, "request_limits"),
+        ({"model_name": "qwen3", "request_limits": "some"}, "request_limits"),
         ({"model_name": "qwen3", "context_length": 0}, "context_length"),
         ({"model_name": "qwen3", "context_length": "long"}, "context_length"),
         ({"model_name": "qwen3", "enable_thinking": "maybe"}, "enable_thinking"),

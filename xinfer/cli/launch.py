@@ -44,6 +44,11 @@ class GpuCount(click.ParamType[Any]):
 @click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
 @click.option("--context-length", type=click.IntRange(1), help="Longest prompt plus answer, in tokens.")
 @click.option("-r", "--replica", type=click.IntRange(1), default=1, show_default=True, help="Number of replicas.")
+@click.option(
+    "--request-limits",
+    type=click.IntRange(1),
+    help="Requests that each replica may have at once, running and queued; beyond it they get 429.",
+)
 @click.option("--n-gpu", type=GpuCount(), default="auto", show_default=True, help="GPUs of each replica; none is CPU.")
 @click.option("-mp", "--model-path", help="A folder or a hub id, instead of the catalog's.")
 @click.option("--enable-thinking/--no-enable-thinking", default=None, help="What a request that does not say gets.")

@@ -17,6 +17,7 @@ from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.record import ClusterRecord
 from xinfer.errors import LaunchFailed, XinferError
+from xinfer.settings import GatewaySettings, Routing
 
 _DEFAULTS = StartOptions()
 _STOP_SHOWS_S = 15
@@ -47,6 +48,14 @@ Try:
 @click.option("--num-gpus", type=click.IntRange(0), help="GPUs this node offers; counted if unset.")
 @click.option("--supervisors", type=click.IntRange(1), default=_DEFAULTS.supervisors, show_default=True)
 @click.option(
+    "--routing",
+    type=click.Choice([each.value for each in Routing]),
+    callback=lambda _context, _option, value: Routing(value),
+    default=_DEFAULTS.routing.value,
+    show_default=True,
+    help="How requests are shared among the replicas of a model.",
+)
+@click.option(
     "--launch", "models", multiple=True, metavar="NAME", help="A model to launch; may be given several times."
 )
 @click.option("--fresh", is_flag=True, help="Forget the models that ran here before; otherwise they come back.")
@@ -57,6 +66,7 @@ def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
     """Start a server on this machine, or join one as a worker."""
     try:
         asked = StartOptions(**options)
+        GatewaySettings.from_environment(supervisors=asked.supervisors, routing=asked.routing)  # a wrong one stops here
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if asked.join and models:

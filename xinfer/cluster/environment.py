@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from xinfer.cluster.ports import free_port
+from xinfer.names import SERVE_MIDDLEWARES
 
 MARK = "XINFER_CLUSTER_ID"
 """Every process of a cluster carries its id in this variable; ``stop`` ends those and no others."""
@@ -29,6 +30,7 @@ def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": SERVE_MIDDLEWARES,
         **_haproxy(home, cluster_id),
     }
 
@@ -72,7 +74,13 @@ def _haproxy(home: Path, cluster_id: str) -> dict[str, str]:
         prefix + "SERVER_STATE_FILE": str(folder / "server-state"),
         prefix + "METRICS_PORT": _port(prefix + "METRICS_PORT", 9101),
         prefix + "STATS_PORT": _port(prefix + "STATS_PORT", 8404),
+        prefix + "NBTHREAD": os.environ.get(prefix + "NBTHREAD") or str(_haproxy_threads()),
     }
+
+
+def _haproxy_threads() -> int:
+    """Serve's four where there is room. Threads that wake each other across few cores cost more than they carry."""
+    return min(4, max(1, len(os.sched_getaffinity(0)) // 4))
 
 
 def _port(variable: str, usual: int) -> str:

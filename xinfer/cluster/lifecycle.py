@@ -101,6 +101,7 @@ class NodeLifecycle:
             host=options.host,
             port=options.port,
             supervisors=options.supervisors,
+            routing=options.routing,
             on_head=options.is_loopback,
             allow_fake=options.allow_fake_engine,
         )

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from xinfer.cluster.ports import outward_address
-from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT
+from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT, Routing
 
 LOOPBACK_NODE = "127.0.0.2"
 """Node address of a cluster on this machine alone. Ray keeps this one; 127.0.0.1 it turns into the outward address."""
@@ -27,6 +27,7 @@ class StartOptions:
     num_gpus: int | None = None
     """GPUs this node offers; None counts those it has."""
     supervisors: int = 1
+    routing: Routing = Routing.PREFIX
     insecure: bool = False
     fresh: bool = False
     """Forget the models that ran before."""
@@ -75,6 +76,7 @@ class BootOptions:
     host: str
     port: int
     supervisors: int
+    routing: Routing
     on_head: bool
     """Keep the supervisors on the head: on loopback, no other node's HAProxy or supervisor could be reached."""
     allow_fake: bool
@@ -86,4 +88,5 @@ class BootOptions:
     @classmethod
     def parse(cls, text: str) -> BootOptions:
         """From text."""
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        return cls(**{**fields, "routing": Routing(fields["routing"])})

@@ -71,6 +71,8 @@ class ModelSpec:
     """Further arguments of vLLM's server by their Python names, e.g. ``{"max_num_seqs": 64}``."""
     env: dict[str, str] = field(default_factory=dict)
     replicas: int = 1
+    request_limits: int | None = None
+    """Requests that each replica may have at once, running and queued; None leaves it to the supervisor's settings."""
     gpus: float = 0
     """GPUs each replica takes from Ray; a fraction shares one, 0 runs on the CPU."""
     trust_remote_code: bool = False

@@ -1,0 +1,124 @@
+"""Copies one engine's answer to one client: a stream as it comes, anything else when all of it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import aiohttp
+import msgspec
+
+from supervisor.asgi import Headers, Send, send_body, send_head
+from supervisor.body import ClientGone
+from supervisor.client_watch import ClientWatch
+from supervisor.coalescer import Coalescer
+from supervisor.engine_errors import translate
+from supervisor.stall import StallGuard
+from supervisor.upstream import Answer
+from xinfer.errors import EngineLost, EngineTimeout, XinferError
+from xinfer.settings import GatewaySettings
+
+_log = logging.getLogger("ray.serve")
+_MAX_ERROR_BYTES = 1024 * 1024
+_UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+class Relay:
+    """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
+
+    __slots__ = ("_client", "_coalescer", "_last", "_request_id", "_send", "_settings")
+
+    def __init__(
+        self, settings: GatewaySettings, coalescer: Coalescer, send: Send, client: ClientWatch, request_id: str
+    ) -> None:
+        self._settings, self._coalescer = settings, coalescer
+        self._send, self._client, self._request_id = send, client, request_id
+        self._last = b""
+
+    async def carry(self, answer: Answer) -> None:
+        """Send ``answer`` on. A failure before the first byte is raised; after it, it is the stream's last event."""
+        if answer.status == 200 and answer.is_stream:
+            await self._copy(answer)
+        else:
+            await self._pass_whole(answer)
+
+    async def _copy(self, answer: Answer) -> None:
+        guard = self._guard()
+        try:
+            async with guard:
+                guard.client()
+                await send_head(self._send, 200, [(b"content-type", answer.content_type.encode()), *_UNBUFFERED])
+                with self._coalescer:
+                    await self._pump(answer, guard)
+        except (aiohttp.ClientError, TimeoutError) as failure:
+            if guard.client_is_due:
+                raise self._dropped() from None
+            error = _describe(failure)
+            _log.warning("request %s: %s after the first byte", self._request_id, error.code)
+            await self._finish(_last_event(error, self._last))
+        else:
+            await self._finish(b"")
+
+    async def _pump(self, answer: Answer, guard: StallGuard) -> None:
+        """The part that runs for every chunk."""
+        data = answer.first
+        while data:
+            guard.client()
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            guard.engine()
+            self._coalescer.forwarded()
+            self._last = data
+            data = await answer.read()
+
+    async def _pass_whole(self, answer: Answer) -> None:
+        try:
+            async with self._guard():
+                body = await _whole(answer)
+        except (aiohttp.ClientError, TimeoutError) as failure:
+            raise _describe(failure) from failure
+        if answer.status != 200:
+            _log.info("request %s: the engine answered %d", self._request_id, answer.status)
+            raise translate(answer.status, body, self._request_id)
+        size = str(len(body)).encode()
+        await self._finish(body, [(b"content-type", answer.content_type.encode()), (b"content-length", size)])
+
+    async def _finish(self, data: bytes, head: Headers = ()) -> None:
+        """Send the last piece, or with its ``head`` the only one. What was sent before may still be in its way."""
+        self._client.over()
+        try:
+            async with asyncio.timeout(self._settings.write_timeout_s):
+                if head:
+                    await send_head(self._send, 200, head)
+                await send_body(self._send, data, more=False)
+        except TimeoutError:
+            raise self._dropped() from None
+
+    def _dropped(self) -> ClientGone:
+        _log.warning("request %s: the client has stopped reading", self._request_id)
+        return ClientGone()
+
+    def _guard(self) -> StallGuard:
+        return StallGuard(self._settings.idle_timeout_s, self._settings.write_timeout_s)
+
+
+async def _whole(answer: Answer) -> bytes:
+    """All of it; that of an error is cut after a megabyte."""
+    parts, size = [answer.first], len(answer.first)
+    while not answer.at_end and (data := await answer.read()):
+        parts.append(data)
+        size += len(data)
+        if answer.status != 200 and size > _MAX_ERROR_BYTES:
+            break
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _describe(failure: Exception) -> XinferError:
+    if isinstance(failure, TimeoutError):
+        return EngineTimeout("The engine stood still for too long in the middle of this answer.")
+    return EngineLost("The engine went away in the middle of this answer.")
+
+
+def _last_event(error: XinferError, last: bytes) -> bytes:
+    """An SSE event of its own, whatever the bytes before it were cut in."""
+    gap = b"" if last.endswith(b"\n\n") else b"\n\n"
+    return gap + b"data: " + msgspec.json.encode(error.body()) + b"\n\n"
