@@ -37,8 +37,10 @@ class Coalescer:
 
     def forwarded(self) -> None:
         """A chunk has gone out; when those that are there already have, too, the loop waits for the next ones to gather."""
+        if self._streams < _FEW_STREAMS:
+            return
         self._chunks += 1
-        if not self._is_set and self._streams >= _FEW_STREAMS:
+        if not self._is_set:
             self._is_set = True
             asyncio.get_running_loop().call_soon(self._hold)
 

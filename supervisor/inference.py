@@ -12,6 +12,7 @@ from supervisor.balancer import Balancer
 from supervisor.body import parse_object, read_body
 from supervisor.client_watch import ClientWatch
 from supervisor.coalescer import Coalescer
+from supervisor.ingress import servers_send
 from supervisor.prefix import PromptKey, prompt_key
 from supervisor.relay import Relay
 from supervisor.requests import EngineRequest, model_uid, prepare
@@ -56,7 +57,8 @@ class Inference:
             replica, answer = await self._ask(errand)
             del errand  # a long prompt is not kept for as long as its answer takes
             try:
-                await Relay(self._settings, self._coalescer, send, client, request_id).carry(answer)
+                relay = Relay(self._settings, self._coalescer, send, servers_send(scope, send), client, request_id)
+                await relay.carry(answer)
             finally:
                 answer.close()
                 self._balancer.end(replica)

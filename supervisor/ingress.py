@@ -8,13 +8,15 @@ from supervisor.asgi import App, Receive, Scope, Send
 from supervisor.requests import DATA_PLANE
 
 _NO_WATCHING = (b"x-request-disconnect-disabled", b"?1")
+_SERVERS_SEND = "xinfer.servers_send"
 
 
-class OwnDisconnects:
-    """Tells Serve that completions watch their clients themselves.
+class DataPlane:
+    """Takes Serve's work off completions, where it would be done for every chunk or for nothing.
 
-    Serve would otherwise run two more tasks and a queue per request, and leave a cycle of frames for the garbage collector
-    behind every client that left.
+    They watch their clients themselves: Serve would run two more tasks and a queue per request, and leave a cycle of frames
+    for the garbage collector behind every client that left. And the server's own ``send`` is kept for the pieces of a stream,
+    which Serve's wrappers around it only pass on.
     """
 
     def __init__(self, app: App) -> None:
@@ -24,9 +26,16 @@ class OwnDisconnects:
         """Pass the request on, marked if it is a completion."""
         if scope["type"] == "http" and scope["path"] in DATA_PLANE:
             scope["headers"] = [*scope["headers"], _NO_WATCHING]
+            scope[_SERVERS_SEND] = send
         await self._app(scope, receive, send)
 
 
 def middlewares() -> list[Middleware]:
     """What Serve puts around its own handler."""
-    return [Middleware(OwnDisconnects)]
+    return [Middleware(DataPlane)]
+
+
+def servers_send(scope: Scope, send: Send) -> Send:
+    """The ``send`` for pieces of a body between its head and its last one; ``send`` itself where nothing was put around it."""
+    found: Send = scope.get(_SERVERS_SEND, send)
+    return found

@@ -26,13 +26,19 @@ _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 class Relay:
     """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
 
-    __slots__ = ("_client", "_coalescer", "_last", "_request_id", "_send", "_settings")
+    __slots__ = ("_client", "_coalescer", "_last", "_request_id", "_send", "_send_piece", "_settings")
 
     def __init__(
-        self, settings: GatewaySettings, coalescer: Coalescer, send: Send, client: ClientWatch, request_id: str
+        self,
+        settings: GatewaySettings,
+        coalescer: Coalescer,
+        send: Send,
+        send_piece: Send,
+        client: ClientWatch,
+        request_id: str,
     ) -> None:
         self._settings, self._coalescer = settings, coalescer
-        self._send, self._client, self._request_id = send, client, request_id
+        self._send, self._send_piece, self._client, self._request_id = send, send_piece, client, request_id
         self._last = b""
 
     async def carry(self, answer: Answer) -> None:
@@ -61,14 +67,15 @@ class Relay:
 
     async def _pump(self, answer: Answer, guard: StallGuard) -> None:
         """The part that runs for every chunk."""
+        send, read, forwarded = self._send_piece, answer.read, self._coalescer.forwarded
         data = answer.first
         while data:
             guard.client()
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": data, "more_body": True})
             guard.engine()
-            self._coalescer.forwarded()
+            forwarded()
             self._last = data
-            data = await answer.read()
+            data = await read()
 
     async def _pass_whole(self, answer: Answer) -> None:
         try:

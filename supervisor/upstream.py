@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +15,7 @@ from supervisor.requests import EngineRequest
 from xinfer.settings import GatewaySettings
 
 _KEEP_IDLE_S = 4.0  # uvicorn closes idle connections after 5 s; closing first avoids writing into one that is closing
+_LARGE_BYTES = 1024 * 1024  # aiohttp warns of a larger body in one piece, which would hold the loop up
 _url = lru_cache(maxsize=4096)(URL)
 
 
@@ -35,12 +38,13 @@ class Answer:
         """Whether it is known that nothing more comes."""
         return self.response.content.at_eof()
 
-    async def read(self) -> bytes:
-        """What has arrived since, or arrives next; empty at the end. Raises ``aiohttp.ClientError`` if the engine is gone.
+    @property
+    def read(self) -> Callable[[], Awaitable[bytes]]:
+        """Gives what has arrived since, or arrives next; empty at the end. Raises ``aiohttp.ClientError`` if the engine is gone.
 
         While nobody reads, at most 128 KiB are taken from the connection.
         """
-        return await self.response.content.readany()
+        return self.response.content.readany
 
     def close(self) -> None:
         """Be done with it: before its end the connection is closed, and the engine aborts the request."""
@@ -70,9 +74,8 @@ class Upstream:
         Raises ``aiohttp.ClientError`` or ``TimeoutError``.
         """
         async with asyncio.timeout(self._settings.first_byte_timeout_s):
-            response = await self._session.post(
-                _url(address + request.path), data=request.body, headers=request.headers
-            )
+            body = request.body if len(request.body) < _LARGE_BYTES else io.BytesIO(request.body)
+            response = await self._session.post(_url(address + request.path), data=body, headers=request.headers)
             try:
                 first = await response.content.readany()
             except BaseException:

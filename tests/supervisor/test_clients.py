@@ -170,7 +170,6 @@ def traced() -> Iterator[None]:
     tracemalloc.stop()
 
 
-@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_long_prompt_is_not_kept_while_its_answer_streams(
     http: httpx.AsyncClient, registry: RegistryDouble, traced: None
 ) -> None:
