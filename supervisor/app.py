@@ -22,6 +22,7 @@ from supervisor.routes import Routes
 from supervisor.trimmer import ALLOCATOR, Trimmer
 from supervisor.upstream import Upstream
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
+from xinfer.scheduling import give_way
 from xinfer.settings import GatewaySettings
 
 _log = logging.getLogger("ray.serve")
@@ -48,6 +49,7 @@ class Supervisor:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                give_way()
                 self._upstream = Upstream(self._settings)
                 self._inference = Inference(self._settings, self._routes, self._upstream)
                 self._trimmer = Trimmer(self._inference.in_flight)

@@ -76,6 +76,12 @@ def wait_for(condition: Callable[[], object], deadline_s: float = 30.0, what: st
     pytest.fail(f"{what} did not come true within {deadline_s} s")
 
 
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> list[str]:
+    """Lines that the end of the run's report shows."""
+    return request.config.stash.setdefault(FIGURES, [])
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[RunningCluster]:
     """A real cluster: Ray, Serve, HAProxy, registry and supervisor, on free ports and in a folder of its own."""

@@ -54,6 +54,7 @@ def test_the_file_is_corrected_and_haproxy_run_with_the_same_words(
     file.write_text(CONFIG)
     ran: list[tuple[object, list[str]]] = []
     monkeypatch.setattr(haproxy, "die_with_parent", lambda: None)
+    monkeypatch.setattr(haproxy, "give_way", lambda: None)
     monkeypatch.setattr(os, "execv", lambda path, argv: ran.append((path, argv)))
     monkeypatch.setattr(sys, "argv", ["haproxy", "-db", "-f", str(file), "-x", "sock"])
     haproxy.main()

@@ -1,7 +1,7 @@
 """Stands in for HAProxy's binary, which Serve runs: puts its statistics and metrics on loopback, then becomes HAProxy.
 
 Serve's configuration binds those two to every interface and has no option for it. The process asks the kernel to end it with the
-actor that started it, so that no HAProxy is left when the cluster goes.
+actor that started it, so that no HAProxy is left when the cluster goes, and to give way to engines.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from xinfer.lifetime import die_with_parent
+from xinfer.scheduling import give_way
 
 _EVERYWHERE = re.compile(r"^(\s*bind )\*?:(\d+)$", re.MULTILINE)
 
@@ -37,6 +38,7 @@ def main() -> None:
         file = Path(arguments[arguments.index("-f") + 1])
         file.write_text(on_loopback(file.read_text()))
     die_with_parent()
+    give_way()
     os.execv(binary(), [str(binary()), *arguments])
 
 
