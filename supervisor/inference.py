@@ -11,7 +11,6 @@ from supervisor.asgi import Receive, Scope, Send
 from supervisor.balancer import Balancer
 from supervisor.body import parse_object, read_body
 from supervisor.client_watch import ClientWatch
-from supervisor.coalescer import Coalescer
 from supervisor.ingress import servers_send
 from supervisor.prefix import PromptKey, prompt_key
 from supervisor.relay import Relay
@@ -43,7 +42,6 @@ class Inference:
     def __init__(self, settings: GatewaySettings, routes: Routes, upstream: Upstream) -> None:
         self._settings, self._routes, self._upstream = settings, routes, upstream
         self._balancer = Balancer(settings.routing)
-        self._coalescer = Coalescer(settings.coalesce_s)
         routes.on_change(self._balancer.keep_only)
 
     def in_flight(self) -> int:
@@ -57,7 +55,7 @@ class Inference:
             replica, answer = await self._ask(errand)
             del errand  # a long prompt is not kept for as long as its answer takes
             try:
-                relay = Relay(self._settings, self._coalescer, send, servers_send(scope, send), client, request_id)
+                relay = Relay(self._settings, send, servers_send(scope, send), client, request_id)
                 await relay.carry(answer)
             finally:
                 answer.close()

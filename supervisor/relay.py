@@ -11,7 +11,6 @@ import msgspec
 from supervisor.asgi import Headers, Send, send_body, send_head
 from supervisor.body import ClientGone
 from supervisor.client_watch import ClientWatch
-from supervisor.coalescer import Coalescer
 from supervisor.engine_errors import translate
 from supervisor.stall import StallGuard
 from supervisor.upstream import Answer
@@ -26,19 +25,18 @@ _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 class Relay:
     """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
 
-    __slots__ = ("_client", "_coalescer", "_last", "_request_id", "_send", "_send_piece", "_settings")
+    __slots__ = ("_client", "_last", "_request_id", "_send", "_send_piece", "_settings")
 
     def __init__(
         self,
         settings: GatewaySettings,
-        coalescer: Coalescer,
         send: Send,
         send_piece: Send,
         client: ClientWatch,
         request_id: str,
     ) -> None:
-        self._settings, self._coalescer = settings, coalescer
-        self._send, self._send_piece, self._client, self._request_id = send, send_piece, client, request_id
+        self._settings, self._client, self._request_id = settings, client, request_id
+        self._send, self._send_piece = send, send_piece
         self._last = b""
 
     async def carry(self, answer: Answer) -> None:
@@ -54,8 +52,7 @@ class Relay:
             async with guard:
                 guard.client()
                 await send_head(self._send, 200, [(b"content-type", answer.content_type.encode()), *_UNBUFFERED])
-                with self._coalescer:
-                    await self._pump(answer, guard)
+                await self._pump(answer, guard)
         except (aiohttp.ClientError, TimeoutError) as failure:
             if guard.client_is_due:
                 raise self._dropped() from None
@@ -67,13 +64,12 @@ class Relay:
 
     async def _pump(self, answer: Answer, guard: StallGuard) -> None:
         """The part that runs for every chunk."""
-        send, read, forwarded = self._send_piece, answer.read, self._coalescer.forwarded
+        send, read = self._send_piece, answer.read
         data = answer.first
         while data:
             guard.client()
             await send({"type": "http.response.body", "body": data, "more_body": True})
             guard.engine()
-            forwarded()
             self._last = data
             data = await read()
 

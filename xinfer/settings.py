@@ -49,17 +49,13 @@ class GatewaySettings:
     """Requests in flight or queued at one engine unless its launch says otherwise; beyond it requests are answered 429."""
     supervisors: int = 1
     """Supervisors that share each engine, and so its bound."""
-    coalesce_s: float = 0.001
-    """How long chunks of many streams may wait for each other; 0 forwards each by itself (``supervisor.coalescer``)."""
     routing: Routing = Routing.PREFIX
 
     def __post_init__(self) -> None:
-        for name in set(self.__slots__) - {"routing", "coalesce_s"}:
+        for name in set(self.__slots__) - {"routing"}:
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name}={value!r}: expected a number above 0")
-        if not 0 <= self.coalesce_s <= 0.01:
-            raise ValueError(f"coalesce_s={self.coalesce_s!r}: expected a number from 0 to 0.01")
 
     @classmethod
     def from_environment(cls, *, supervisors: int, routing: Routing) -> GatewaySettings:

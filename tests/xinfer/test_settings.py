@@ -9,7 +9,7 @@ import pytest
 
 from xinfer.settings import DEFAULT_ENDPOINT, GatewaySettings, Routing, endpoint, home
 
-NUMBERS = [each.name for each in fields(GatewaySettings) if each.name not in ("routing", "coalesce_s")]
+NUMBERS = [each.name for each in fields(GatewaySettings) if each.name != "routing"]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -17,13 +17,6 @@ NUMBERS = [each.name for each in fields(GatewaySettings) if each.name not in ("r
 def test_bad_value_stops_the_start_with_its_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{name}={value}: expected a number above 0"):
         GatewaySettings(**{name: value})
-
-
-@pytest.mark.parametrize("value", [-0.001, 0.011, float("nan")])
-def test_chunks_wait_for_10_ms_at_most(value: float) -> None:
-    with pytest.raises(ValueError, match=rf"coalesce_s={value}: expected a number from 0 to 0.01"):
-        GatewaySettings(coalesce_s=value)
-    assert GatewaySettings(coalesce_s=0).coalesce_s == 0
 
 
 def from_environment() -> GatewaySettings:
@@ -34,10 +27,9 @@ def test_every_number_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPa
     """Apart from what ``xinfer start`` has options for."""
     for name in NUMBERS:
         monkeypatch.setenv(f"XINFER_{name.upper()}", "7")
-    monkeypatch.setenv("XINFER_COALESCE_S", "0")
     monkeypatch.setenv("XINFER_ROUTING", "prefix")
     assert from_environment() == GatewaySettings(
-        **{**dict.fromkeys(NUMBERS, 7), "supervisors": 2}, coalesce_s=0, routing=Routing.ROUND_ROBIN
+        **{**dict.fromkeys(NUMBERS, 7), "supervisors": 2}, routing=Routing.ROUND_ROBIN
     )
 
 
@@ -52,7 +44,6 @@ def test_what_the_environment_does_not_set_has_its_default(monkeypatch: pytest.M
         ("XINFER_WRITE_TIMEOUT_S", "soon", "XINFER_WRITE_TIMEOUT_S='soon': expected a number"),
         ("XINFER_MAX_BODY_BYTES", "1e6", "XINFER_MAX_BODY_BYTES='1e6': expected a whole number"),
         ("XINFER_IDLE_TIMEOUT_S", "0", "idle_timeout_s=0.0: expected a number above 0"),
-        ("XINFER_COALESCE_S", "1", "coalesce_s=1.0: expected a number from 0 to 0.01"),
     ],
 )
 def test_bad_value_in_the_environment_is_named(
