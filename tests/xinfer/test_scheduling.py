@@ -9,12 +9,15 @@ import pytest
 
 from xinfer.scheduling import give_way
 
+SET = os.sched_setscheduler
+
 
 def policy_after() -> int:
-    """The policy of a thread that has given way."""
+    """The policy of a thread that has given way, and begun like any other: it inherits from this one."""
     found: list[int] = []
 
     def run() -> None:
+        SET(0, os.SCHED_OTHER, os.sched_param(0))
         give_way()
         found.append(os.sched_getscheduler(0))
 
