@@ -11,7 +11,8 @@ from typing import Protocol
 import aiohttp
 
 from worker.log import LogReader, cause_of, stage_of, tail
-from worker.process import ProcessGroup, ReservedPort
+from worker.process import EngineProcess, ReservedPort
+from worker.start import Start, start_plain
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec, ReplicaStage
 from xinfer.settings import EngineSettings
@@ -19,7 +20,7 @@ from xinfer.settings import EngineSettings
 Argv = Callable[[ModelSpec, str, int], list[str]]
 Env = Callable[[ModelSpec, EngineSettings], dict[str, str]]
 
-_POLL_PERIOD_S = 0.1
+_POLL_PERIOD_S = 0.05
 _EXIT_S = 2.0
 
 
@@ -52,13 +53,22 @@ class Engine(Protocol):
 
 
 class ServerEngine:
-    """An engine that is an HTTP server of its own in a child process group. vLLM's, unless ``argv`` names another."""
+    """An engine that is an HTTP server of its own in a process group. vLLM's, unless ``argv`` names another."""
 
-    def __init__(self, spec: ModelSpec, settings: EngineSettings, host: str, log: Path, argv: Argv, env: Env) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        settings: EngineSettings,
+        host: str,
+        log: Path,
+        argv: Argv,
+        env: Env,
+        start: Start = start_plain,
+    ) -> None:
         self._spec, self._settings, self._host, self._log = spec, settings, host, log
-        self._argv, self._env = argv, env
+        self._argv, self._env, self._start = argv, env, start
         self._port: ReservedPort | None = None
-        self._process: ProcessGroup | None = None
+        self._process: EngineProcess | None = None
         self._http: aiohttp.ClientSession | None = None
         self.context_length: int | None = None
 
@@ -79,7 +89,7 @@ class ServerEngine:
         self._http = aiohttp.ClientSession()
         argv = self._argv(self._spec, self._host, self._port.number)
         reader = LogReader(self._log)
-        self._process = await ProcessGroup.start(argv, self._env(self._spec, self._settings), self._log)
+        self._process = await self._start(argv, self._env(self._spec, self._settings), self._log)
         yield ReplicaStage.STARTING
         try:
             async with asyncio.timeout(self._settings.start_timeout_s):

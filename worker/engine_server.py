@@ -1,28 +1,74 @@
 """The engine's process: vLLM's own OpenAI server, tied to the worker that started it.
 
-Run as ``python -m worker.engine_server`` with the arguments of vLLM's API server. vLLM spawns its engine core and workers from
-here, and a spawned Python process imports this module again, so each of them asks the kernel to end it with its parent: nothing
-of an engine survives a ``kill -9`` of any process above it.
+Run as ``python -m worker.engine_server`` with the arguments of vLLM's API server, or forked from the warm host. Everything is
+imported once: vLLM's engine core and workers are forked from here. Where vLLM has to spawn them instead, each imports this module
+again. Either way they ask the kernel to end them with their parent: nothing of an engine survives a ``kill -9`` of any process
+above it.
 """
 
 from __future__ import annotations
 
-from xinfer.lifetime import die_with_parent
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from worker.forking import fork_inspection, fork_processes
+from xinfer.lifetime import die_with_parent, die_with_parent_from_fork_on
 
 die_with_parent()
 
+_OF_EVERY_ENGINE = (
+    "vllm.v1.engine.async_llm",
+    "vllm.v1.engine.core",
+    "vllm.v1.executor.multiproc_executor",
+    "vllm.v1.executor.uniproc_executor",
+    "worker.middleware",
+)
 
-def main() -> None:
-    """Run vLLM's server until it is told to stop."""
-    try:
-        from vllm.entrypoints.launchers.api_server.entry import main as serve
-    except ImportError:  # vLLM before 0.30
-        import runpy
 
-        runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
-        return
+def import_engine() -> None:
+    """Import what the server, the engine core and its workers are going to need. Makes no thread and no CUDA context."""
+    _entry()
+    for name in _OF_EVERY_ENGINE:
+        importlib.import_module(name)
+    from vllm.platforms import current_platform
+
+    kind = "cpu" if current_platform.is_cpu() else "gpu"
+    importlib.import_module(f"vllm.v1.worker.{kind}_worker")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run vLLM's server with ``arguments`` until it is told to stop."""
+    serve = _entry()
+    sys.argv = ["worker.engine_server", *arguments]
+    show_as(sys.argv)
+    fork_processes()
+    fork_inspection()
+    die_with_parent_from_fork_on()
     serve()
 
 
+def _entry() -> Callable[[], Any]:
+    """What runs vLLM's API server, command line and all."""
+    try:
+        from vllm.entrypoints.launchers.api_server.entry import main
+    except ImportError:  # vLLM before 0.30
+        import runpy
+
+        importlib.import_module("vllm.entrypoints.openai.api_server")
+        return lambda: runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
+    entry: Callable[[], Any] = main
+    return entry
+
+
+def show_as(argv: Sequence[str]) -> None:
+    """Show ``python -m ARGV`` in lists of processes: one that was forked would have its host's there."""
+    from setproctitle import setproctitle
+
+    setproctitle(" ".join(["python", "-m", *argv]))
+
+
 if __name__ == "__main__":
-    main()
+    import_engine()
+    run(sys.argv[1:])

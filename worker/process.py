@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,8 +36,49 @@ class ReservedPort:
         self._socket.close()
 
 
-class ProcessGroup:
-    """One child process and its descendants, in a process group of their own; output goes to a log file."""
+class EngineProcess(ABC):
+    """A process and its descendants, in a process group of their own; ``pid`` is the group's id, too."""
+
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """Process id of the first of them."""
+
+    @property
+    @abstractmethod
+    def exit_code(self) -> int | None:
+        """None while it lives."""
+
+    @abstractmethod
+    async def wait(self) -> int:
+        """Wait for its end; its descendants may outlive it until ``stop``."""
+
+    @abstractmethod
+    def _terminate(self) -> None:
+        """Send it SIGTERM."""
+
+    async def stop(self, grace_s: float) -> None:
+        """End the whole group. The process gets SIGTERM and ``grace_s`` seconds to end what it started, then all get SIGKILL.
+
+        Descendants get no SIGTERM of their own: those that die before it leave shared memory behind. Safe to call twice.
+        """
+        if self.exit_code is None:
+            self._terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self.wait()
+                await self._until_empty()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await self.wait()
+
+    async def _until_empty(self) -> None:
+        while any(_is_alive_in(self.pid, process) for process in psutil.process_iter()):  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(_POLL_PERIOD_S)
+
+
+class ProcessGroup(EngineProcess):
+    """A child of this process; output goes to a log file."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -58,7 +100,7 @@ class ProcessGroup:
 
     @property
     def pid(self) -> int:
-        """Process id of the child; also the id of its group."""
+        """Process id of the child."""
         return self._process.pid
 
     @property
@@ -67,27 +109,11 @@ class ProcessGroup:
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Wait for the child's end; its descendants may outlive it until ``stop``."""
+        """Wait for the child's end."""
         return await self._process.wait()
 
-    async def stop(self, grace_s: float) -> None:
-        """End the whole group. The child gets SIGTERM and ``grace_s`` seconds to end what it started, then all get SIGKILL.
-
-        Descendants get no SIGTERM of their own: those that die before the child leave shared memory behind. Safe to call twice.
-        """
-        if self.exit_code is None:
-            self._process.terminate()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self._process.wait()
-                await self._until_empty()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        await self._process.wait()
-
-    async def _until_empty(self) -> None:
-        while any(_is_alive_in(self.pid, process) for process in psutil.process_iter()):  # noqa: ASYNC110  # no event tells
-            await asyncio.sleep(_POLL_PERIOD_S)
+    def _terminate(self) -> None:
+        self._process.terminate()
 
 
 def _is_alive_in(group: int, process: psutil.Process) -> bool:

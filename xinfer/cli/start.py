@@ -17,7 +17,7 @@ from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.record import ClusterRecord
 from xinfer.errors import LaunchFailed, XinferError
-from xinfer.settings import GatewaySettings, Routing
+from xinfer.settings import EngineSettings, GatewaySettings, Routing
 
 _DEFAULTS = StartOptions()
 _STOP_SHOWS_S = 15
@@ -58,6 +58,12 @@ Try:
 @click.option(
     "--launch", "models", multiple=True, metavar="NAME", help="A model to launch; may be given several times."
 )
+@click.option(
+    "--warm-host/--no-warm-host",
+    default=_DEFAULTS.warm_host,
+    show_default=True,
+    help="Keep a process on this node from which engines start in seconds; it takes memory.",
+)
 @click.option("--fresh", is_flag=True, help="Forget the models that ran here before; otherwise they come back.")
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without any key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
@@ -67,6 +73,7 @@ def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
     try:
         asked = StartOptions(**options)
         GatewaySettings.from_environment(supervisors=asked.supervisors, routing=asked.routing)  # a wrong one stops here
+        EngineSettings.from_environment()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if asked.join and models:

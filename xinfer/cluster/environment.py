@@ -21,6 +21,7 @@ def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
         MARK: cluster_id,
         "XINFER_HOME": str(home),
         "PYTHONUNBUFFERED": "1",
+        "SPT_NOENV": "1",  # a process that renames itself must not write its new name over the mark
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file(home)),
         "RAY_USAGE_STATS_ENABLED": "0",

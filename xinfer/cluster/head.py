@@ -1,4 +1,4 @@
-"""One Ray node as a process of ours: ``ray start --block``, in a session of its own so that a Ctrl-C reaches xinfer alone."""
+"""One Ray node as a process of ours (``xinfer.cluster.node``), in a session of its own so that a Ctrl-C reaches xinfer alone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xinfer.cluster.environment import MARK, socket_folder
+from xinfer.cluster.node import WARM_HOST
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchFailed
 
+_NODE = "xinfer.cluster.node"
 _STARTED = "Ray runtime started"
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024  # control messages only; tokens do not pass through it
 _DASHBOARD_PORT = 8265
@@ -28,7 +30,8 @@ class RayNode:
         self._node_address = options.node_address
         self._port = free_port(self._node_address or "127.0.0.1", options.ray_port)
         self.address = options.join or f"{self._node_address}:{self._port}"
-        self._argv = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options, home)]
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options, home)]
+        self._argv = [sys.executable, "-m", _NODE, *([WARM_HOST] if options.warm_host else []), *ray]
         self._env = dict(env)
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -28,6 +28,8 @@ class StartOptions:
     """GPUs this node offers; None counts those it has."""
     supervisors: int = 1
     routing: Routing = Routing.PREFIX
+    warm_host: bool = True
+    """Keep a process on this node from which engines start in seconds."""
     insecure: bool = False
     fresh: bool = False
     """Forget the models that ran before."""

@@ -1,0 +1,66 @@
+"""Has vLLM fork what it would start as new Python processes, each of which would import everything again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
+
+
+def fork_processes() -> None:
+    """The engine core and its workers.
+
+    On CPU vLLM has them spawned, so that each reads which cores to bind to when it loads OpenMP. Ours are not bound unless a
+    launch asks for that, and then spawning stays. On GPU vLLM forks them itself.
+    """
+    from vllm.platforms import current_platform
+
+    bound = os.environ.get("VLLM_CPU_OMP_THREADS_BIND") != "nobind"
+    if not current_platform.is_cpu() or bound or os.environ.get(_METHOD) == "spawn":
+        return
+    from vllm.platforms.cpu import CpuPlatform
+
+    check = CpuPlatform.check_and_update_config
+
+    def check_and_fork(_: type, vllm_config: Any) -> None:
+        check(vllm_config)
+        os.environ[_METHOD] = "fork"
+
+    CpuPlatform.check_and_update_config = classmethod(check_and_fork)
+
+
+def fork_inspection() -> None:
+    """The process that imports a model's class to see what it can do, the first time an architecture is met on a machine."""
+    from vllm.model_executor.models import registry
+
+    if hasattr(registry, "_run_in_subprocess"):
+        registry._run_in_subprocess = run_in_fork
+
+
+def run_in_fork(function: Callable[[], Any]) -> Any:
+    """What ``function`` returns in a forked process, or ``RuntimeError`` with what it raised there."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(function, sender))
+    process.start()
+    sender.close()
+    try:
+        answer, error = receiver.recv()
+    except EOFError:
+        answer, error = None, "it ended without an answer"
+    process.join()
+    if error:
+        raise RuntimeError(f"Error raised in subprocess: {error}")
+    return answer
+
+
+def _answer(function: Callable[[], Any], sender: Connection) -> None:
+    try:
+        answer, error = function(), None
+    except Exception as failure:  # noqa: BLE001  # told to the process that asked
+        answer, error = None, f"{type(failure).__name__}: {failure}"
+    sender.send((answer, error))
