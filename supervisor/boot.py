@@ -54,7 +54,7 @@ def _start_registry() -> None:
         num_cpus=0,
         resources=_ON_HEAD,
     )
-    ray.get(registry.remote(EngineSettings()).watch.remote(0, 0.0))
+    ray.get(registry.remote(EngineSettings.from_environment()).watch.remote(0, 0.0))
 
 
 def _say(step: str) -> None:

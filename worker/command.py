@@ -8,15 +8,20 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from worker.bounds import VLLM_CPU_KV_CACHE, bounds_of, runs_on_cpu
+from worker.build import allocators
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings
 
+_OF_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
+"""What Ray sets in every worker for its own ends."""
 MIDDLEWARE = "worker.middleware.ContractMiddleware"
-_SHARE_OF_A_WHOLE_GPU = 0.92  # vLLM's own default for gpu_memory_utilization
+_DEFAULTS = EngineSettings()
 
 
-def engine_argv(spec: ModelSpec, host: str, port: int) -> list[str]:
+def engine_argv(spec: ModelSpec, host: str, port: int, settings: EngineSettings = _DEFAULTS) -> list[str]:
     """The command that serves ``spec`` on ``host:port``. Arguments given at launch win over those made here."""
+    bounds = bounds_of(spec, settings)
     arguments: dict[str, Any] = {
         "model": spec.path,
         "served_model_name": spec.uid,
@@ -25,13 +30,15 @@ def engine_argv(spec: ModelSpec, host: str, port: int) -> list[str]:
         "middleware": MIDDLEWARE,
         "revision": spec.revision,
         "max_model_len": spec.context_length,
-        "quantization": _quantization(spec),
+        "quantization": quantization(spec),
         "trust_remote_code": spec.trust_remote_code or None,
         "reasoning_parser": spec.reasoning_parser,
         "tool_call_parser": spec.tool_parser,
         "enable_auto_tool_choice": True if spec.tool_parser else None,
         "uvicorn_log_level": "warning",
-        **_gpu_arguments(spec),
+        "tensor_parallel_size": int(spec.gpus) if spec.gpus >= 2 else None,
+        "gpu_memory_utilization": bounds.gpu_share,
+        "kv_cache_memory_bytes": bounds.kv_cache_bytes,
         **spec.engine_args,
     }
     return [sys.executable, "-m", "worker.engine_server", *flags(arguments)]
@@ -52,27 +59,21 @@ def flags(arguments: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _quantization(spec: ModelSpec) -> str | None:
+def quantization(spec: ModelSpec) -> str | None:
     """vLLM reads the method from a quantized checkpoint's own config; only one applied at load has to be named."""
     return "bitsandbytes" if spec.format == "bnb" else None
-
-
-def _gpu_arguments(spec: ModelSpec) -> dict[str, Any]:
-    if spec.gpus >= 2:
-        return {"tensor_parallel_size": int(spec.gpus)}
-    if 0 < spec.gpus < 1:
-        return {"gpu_memory_utilization": round(spec.gpus * _SHARE_OF_A_WHOLE_GPU, 3)}
-    return {}
 
 
 def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
     """The environment of the engine's process: this one's, made quiet and bounded, then the operator's and the launch's own."""
     cpu_only = {
-        "VLLM_CPU_KVCACHE_SPACE": f"{settings.cpu_kv_cache_gib:g}",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # bound to cores, two engines on one machine would sit on the same ones
         "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // 2)),
+        **({"LD_PRELOAD": ":".join(allocators())} if allocators() else {}),
     }
-    defaults = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1", **(cpu_only if spec.gpus == 0 else {})}
-    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # Ray sets it to 1
+    defaults = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1", **(cpu_only if runs_on_cpu(spec) else {})}
+    inherited = {name: value for name, value in os.environ.items() if name not in _OF_RAY}
     operators = {name: inherited[name] for name in defaults if name in inherited}
-    return {**inherited, **defaults, **operators, **settings.extra_env, **spec.env}
+    env = {**inherited, **defaults, **operators, **settings.extra_env, **spec.env}
+    env.pop(VLLM_CPU_KV_CACHE, None)  # the command line says it in bytes
+    return env

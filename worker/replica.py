@@ -6,15 +6,19 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import ray
 from ray import serve
 
 from worker.command import engine_argv, engine_env
+from worker.download import Source, fetch, needs_download
 from worker.engine import Engine, ServerEngine
 from worker.fake.command import fake_argv
+from worker.memory import check_memory
 from worker.reporter import Reporter
+from worker.start import start_warm
 from xinfer.errors import XinferError
 from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage
 from xinfer.settings import EngineSettings, home
@@ -24,8 +28,9 @@ MakeEngine = Callable[[ModelSpec, EngineSettings, str, Path], Engine]
 
 def make_engine(spec: ModelSpec, settings: EngineSettings, host: str, log: Path) -> Engine:
     """The engine that ``spec`` asks for, not yet started."""
-    argv = fake_argv if spec.engine == "fake" else engine_argv
-    return ServerEngine(spec, settings, host, log, argv, engine_env)
+    if spec.engine == "fake":
+        return ServerEngine(spec, settings, host, log, fake_argv, engine_env)
+    return ServerEngine(spec, settings, host, log, engine_argv, engine_env, start_warm)
 
 
 class EngineReplica:
@@ -46,7 +51,14 @@ class EngineReplica:
         gpus = tuple(str(gpu) for gpu in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
         now = time.time()
         first = ReplicaReport(
-            spec.uid, replica, ReplicaStage.STARTING, host, gpu_ids=gpus, created_at=now, updated_at=now
+            spec.uid,
+            replica,
+            ReplicaStage.PLACING,
+            host,
+            gpu_ids=gpus,
+            log=str(self.log),
+            created_at=now,
+            updated_at=now,
         )
         self._reporter = Reporter(first)
         self._watch: asyncio.Task[None] | None = None
@@ -59,18 +71,30 @@ class EngineReplica:
 
     async def _bring_up(self) -> None:
         try:
-            async for stage in self._engine.start():
-                ready = stage is ReplicaStage.READY
-                facts = (
-                    {"address": self._engine.address, "context_length": self._engine.context_length} if ready else {}
-                )
-                await self._reporter.report(stage, pid=self._engine.pid, **facts)
+            await self._download()
+            await asyncio.to_thread(check_memory, self._spec, self._settings, self._reporter.latest.gpu_ids)
+            await self._start()
         except Exception as error:
             reason = error.message if isinstance(error, XinferError) else f"{type(error).__name__}: {error}"
             await self._engine.stop()
             await self._reporter.report(ReplicaStage.FAILED, info=reason)
             raise
         self._watch = asyncio.create_task(self._end_with_engine())
+
+    async def _download(self) -> None:
+        """A hub model's files come first, so that the launch shows how far they are."""
+        source, env = Source.of(self._spec), engine_env(self._spec, self._settings)
+        if not await asyncio.to_thread(needs_download, source, env):
+            return
+        async with aclosing(fetch(source, env, self.log)) as states:
+            async for state in states:
+                await self._reporter.report(ReplicaStage.DOWNLOADING, download=state)
+
+    async def _start(self) -> None:
+        async for stage in self._engine.start():
+            ready = stage is ReplicaStage.READY
+            facts = {"address": self._engine.address, "context_length": self._engine.context_length} if ready else {}
+            await self._reporter.report(stage, pid=self._engine.pid, **facts)
 
     async def _end_with_engine(self) -> None:
         """An engine that is gone takes its replica along, so that Serve makes a new one at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -47,6 +48,8 @@ class GatewaySettings:
     """How long a client may leave a stream unread before it is dropped and the engine's request aborted."""
     max_requests_per_replica: int = 1024
     """Requests in flight or queued at one engine unless its launch says otherwise; beyond it requests are answered 429."""
+    wake_timeout_s: float = 60.0
+    """How long a request waits for a sleeping model to wake."""
     supervisors: int = 1
     """Supervisors that share each engine, and so its bound."""
     routing: Routing = Routing.PREFIX
@@ -60,25 +63,29 @@ class GatewaySettings:
     @classmethod
     def from_environment(cls, *, supervisors: int, routing: Routing) -> GatewaySettings:
         """With the limits and times that variables name, such as ``XINFER_WRITE_TIMEOUT_S``; ``ValueError`` for a wrong one."""
-        given: dict[str, int | float] = {}
-        for each in fields(cls):
-            text = os.environ.get(f"XINFER_{each.name.upper()}")
-            if text and each.name not in ("supervisors", "routing"):
-                given[each.name] = _number(each.name, text, type(each.default))
-        return cls(**given, supervisors=supervisors, routing=routing)  # type: ignore[arg-type]
+        variables = {each.name: f"XINFER_{each.name.upper()}" for each in fields(cls)}
+        del variables["supervisors"], variables["routing"]
+        return cls(**_given(cls, variables), supervisors=supervisors, routing=routing)  # type: ignore[arg-type]
 
 
-def _number(name: str, text: str, kind: type) -> int | float:
+def _given(settings: type, variables: dict[str, str]) -> dict[str, int | float]:
+    """The fields of ``settings`` whose environment variables are set, as numbers of their defaults' types."""
+    defaults = {each.name: each.default for each in fields(settings)}
+    texts = {name: os.environ.get(variable) for name, variable in variables.items()}
+    return {name: _number(variables[name], text, type(defaults[name])) for name, text in texts.items() if text}
+
+
+def _number(variable: str, text: str, kind: type) -> int | float:
     try:
         return int(text) if kind is int else float(text)
     except ValueError:
         expected = "a whole number" if kind is int else "a number"
-        raise ValueError(f"XINFER_{name.upper()}={text!r}: expected {expected}") from None
+        raise ValueError(f"{variable}={text!r}: expected {expected}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How a worker treats its engine."""
+    """How a worker treats its engine, and how much memory that may take."""
 
     start_timeout_s: float = 1800.0
     """From the process's start to its first answer, the download of weights included."""
@@ -87,6 +94,35 @@ class EngineSettings:
     health_period_s: float = 5.0
     health_timeout_s: float = 10.0
     cpu_kv_cache_gib: float = 1.0
-    """KV cache of an engine without a GPU; vLLM's own default would be half of the machine's memory."""
+    """KV cache of an engine without a GPU; vLLM's own default would be nearly all of the machine's memory."""
+    gpu_memory_share: float = 0.92
+    """How much of a GPU's memory a model may fill that has it alone; one with half a GPU gets half of that. As in vLLM."""
+    memory_margin_gib: float = 1.0
+    """What an engine without a GPU must leave free of its machine's memory."""
     extra_env: dict[str, str] = field(default_factory=dict)
     """Environment variables that every engine gets."""
+
+    def __post_init__(self) -> None:
+        for name in ENGINE_VARIABLES:
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name}={value!r}: expected a number above 0")
+        if self.gpu_memory_share > 1:
+            raise ValueError(f"gpu_memory_share={self.gpu_memory_share!r}: expected a share, above 0 and at most 1")
+
+    @classmethod
+    def from_environment(cls) -> EngineSettings:
+        """With the numbers that ``ENGINE_VARIABLES`` name in the environment; ``ValueError`` for a wrong one."""
+        return cls(**_given(cls, ENGINE_VARIABLES))  # type: ignore[arg-type]
+
+
+ENGINE_VARIABLES = {
+    "start_timeout_s": "XINFER_ENGINE_START_TIMEOUT_S",
+    "stop_grace_s": "XINFER_ENGINE_STOP_GRACE_S",
+    "health_period_s": "XINFER_ENGINE_HEALTH_PERIOD_S",
+    "health_timeout_s": "XINFER_ENGINE_HEALTH_TIMEOUT_S",
+    "cpu_kv_cache_gib": "XINFER_CPU_KV_CACHE_GIB",
+    "gpu_memory_share": "XINFER_GPU_MEMORY_SHARE",
+    "memory_margin_gib": "XINFER_MEMORY_MARGIN_GIB",
+}
+"""The environment variable of each number in ``EngineSettings``."""

@@ -7,19 +7,30 @@ from typing import Any
 
 import pytest
 
+from worker import bounds
 from worker.command import engine_argv, engine_env, flags
 from worker.fake.command import fake_argv
+from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings
+
+DEFAULTS = EngineSettings()
+KV_CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 
 
 def spec(**facts: Any) -> ModelSpec:
     return ModelSpec(**{"uid": "m", "name": "f", "path": "/models/m", **facts})
 
 
-def options(model: ModelSpec) -> dict[str, str | None]:
+@pytest.fixture
+def gpu_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM as it is installed on machines with a GPU, whatever is installed here."""
+    monkeypatch.setattr(bounds, "is_cpu_build", lambda: False)
+
+
+def options(model: ModelSpec, settings: EngineSettings = DEFAULTS) -> dict[str, str | None]:
     """The command line as names and values, however the two are joined."""
-    argv = engine_argv(model, "127.0.0.1", 4711)
+    argv = engine_argv(model, "127.0.0.1", 4711, settings)
     assert argv[:3] == [sys.executable, "-m", "worker.engine_server"]
     found: dict[str, str | None] = {}
     for word in argv[3:]:
@@ -51,11 +62,36 @@ def test_on_the_cpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "parallel", "share"), [(1, None, None), (2, "2", None), (8.0, "8", None), (0.5, None, "0.46")]
+    ("gpus", "parallel", "share"), [(1, None, "0.92"), (2, "2", "0.92"), (8.0, "8", "0.92"), (0.5, None, "0.46")]
 )
-def test_gpus(gpus: float, parallel: str | None, share: str | None) -> None:
+def test_gpus(gpu_build: None, gpus: float, parallel: str | None, share: str | None) -> None:
     got = options(spec(gpus=gpus))
     assert (got.get("--tensor-parallel-size"), got.get("--gpu-memory-utilization")) == (parallel, share)
+    assert "--kv-cache-memory-bytes" not in got
+
+
+def test_share_of_a_gpu_is_the_operator_s_to_set(gpu_build: None) -> None:
+    settings = EngineSettings(gpu_memory_share=0.8)
+    assert options(spec(gpus=1), settings)["--gpu-memory-utilization"] == "0.8"
+    assert options(spec(gpus=0.25), settings)["--gpu-memory-utilization"] == "0.2"
+
+
+@pytest.mark.parametrize(("gib", "size"), [(1.0, 2**30), (0.5, 2**29), (2.5, 5 * 2**29)])
+def test_kv_cache_in_bytes(gpu_build: None, plain_env: pytest.MonkeyPatch, gib: float, size: int) -> None:
+    """vLLM's variable would take whole GiB only."""
+    assert options(spec(), EngineSettings(cpu_kv_cache_gib=gib))["--kv-cache-memory-bytes"] == str(size)
+    for gpus in (0, 0.5, 1):
+        assert options(spec(gpus=gpus, kv_cache_gib=gib))["--kv-cache-memory-bytes"] == str(size)
+
+
+def test_vllm_without_gpus_takes_its_cache_from_the_machine(
+    monkeypatch: pytest.MonkeyPatch, plain_env: pytest.MonkeyPatch
+) -> None:
+    """Whatever resources Ray has been told of."""
+    monkeypatch.setattr(bounds, "is_cpu_build", lambda: True)
+    got = options(spec(gpus=0.5))
+    assert got["--kv-cache-memory-bytes"] == str(2**30)
+    assert "--gpu-memory-utilization" not in got
 
 
 def test_facts_of_the_model() -> None:
@@ -74,7 +110,7 @@ def test_facts_of_the_model() -> None:
     assert {"--trust-remote-code", "--enable-auto-tool-choice"} <= got.keys()
 
 
-def test_arguments_of_the_launch_win() -> None:
+def test_arguments_of_the_launch_win(gpu_build: None) -> None:
     args = {"gpu_memory_utilization": 0.3, "max_model_len": 16, "tool_call_parser": None, "max_num_seqs": 4}
     got = options(spec(gpus=0.5, context_length=2048, tool_parser="hermes", engine_args=args))
     assert (got["--gpu-memory-utilization"], got["--max-model-len"], got["--max-num-seqs"]) == ("0.3", "16", "4")
@@ -97,33 +133,74 @@ def test_value_that_looks_like_a_flag_stays_a_value() -> None:
 
 @pytest.fixture
 def plain_env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("VLLM_CPU_KVCACHE_SPACE", "VLLM_CPU_OMP_THREADS_BIND", "VLLM_NO_USAGE_STATS", "A"):
+    for name in (KV_CACHE_SPACE, "VLLM_CPU_OMP_THREADS_BIND", "VLLM_NO_USAGE_STATS", "A"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return monkeypatch
 
 
-def test_environment_on_the_cpu_is_bounded(plain_env: pytest.MonkeyPatch) -> None:
-    env = engine_env(spec(), EngineSettings(cpu_kv_cache_gib=0.5))
-    assert (env["VLLM_CPU_KVCACHE_SPACE"], env["VLLM_NO_USAGE_STATS"]) == ("0.5", "1")
+def test_environment_on_the_cpu(plain_env: pytest.MonkeyPatch) -> None:
+    env = engine_env(spec(), DEFAULTS)
+    assert (env["VLLM_CPU_OMP_THREADS_BIND"], env["VLLM_NO_USAGE_STATS"]) == ("nobind", "1")
     assert int(env["OMP_NUM_THREADS"]) >= 1
     assert "PATH" in env
 
 
-def test_environment_on_a_gpu_knows_nothing_of_the_cpu_s_cache(plain_env: pytest.MonkeyPatch) -> None:
-    env = engine_env(spec(gpus=1), EngineSettings())
-    assert "VLLM_CPU_KVCACHE_SPACE" not in env
+def test_environment_on_a_gpu(gpu_build: None, plain_env: pytest.MonkeyPatch) -> None:
+    env = engine_env(spec(gpus=1), DEFAULTS)
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in env
     assert env.get("OMP_NUM_THREADS") != "1", "what Ray sets for itself is not for the engine"
 
 
 def test_who_wins_in_the_environment(plain_env: pytest.MonkeyPatch) -> None:
-    name = "VLLM_CPU_KVCACHE_SPACE"
+    name = "VLLM_NO_USAGE_STATS"
     plain_env.setenv(name, "operator")
-    assert engine_env(spec(), EngineSettings())[name] == "operator"
+    assert engine_env(spec(), DEFAULTS)[name] == "operator"
     settings = EngineSettings(extra_env={name: "settings", "A": "settings"})
     assert engine_env(spec(), settings)[name] == "settings"
     env = engine_env(spec(env={name: "launch"}), settings)
     assert (env[name], env["A"]) == ("launch", "settings")
+
+
+def test_vllm_s_own_variable_becomes_bytes(plain_env: pytest.MonkeyPatch) -> None:
+    """The one that is nearest to the launch counts; engines are not shown it, since it would win over what they are told."""
+
+    def size(model: ModelSpec, settings: EngineSettings = DEFAULTS) -> int:
+        assert KV_CACHE_SPACE not in engine_env(model, settings)
+        return int(options(model, settings)["--kv-cache-memory-bytes"] or 0)
+
+    plain_env.setenv(KV_CACHE_SPACE, "")
+    assert size(spec()) == 2**30
+    plain_env.setenv(KV_CACHE_SPACE, "2")
+    assert size(spec()) == 2 * 2**30
+    settings = EngineSettings(extra_env={KV_CACHE_SPACE: "0.25"})
+    assert size(spec(), settings) == 2**28
+    assert size(spec(env={KV_CACHE_SPACE: "3"}), settings) == 3 * 2**30
+    assert size(spec(env={KV_CACHE_SPACE: "3"}, kv_cache_gib=0.5), settings) == 2**29
+    assert size(spec(kv_cache_gib=0.5, engine_args={"kv_cache_memory_bytes": 4096}), settings) == 4096
+
+
+@pytest.mark.parametrize("value", ["much", "-1", "nan", "inf"])
+def test_bad_value_of_vllm_s_own_variable_is_named(plain_env: pytest.MonkeyPatch, value: str) -> None:
+    with pytest.raises(LaunchRefused, match=f"{KV_CACHE_SPACE}='{value}': expected a number of GiB above 0"):
+        options(spec(env={KV_CACHE_SPACE: value}))
+
+
+@pytest.mark.parametrize("value", ["all", [], "nan"])
+def test_bad_share_is_named(gpu_build: None, value: object) -> None:
+    with pytest.raises(LaunchRefused, match="gpu_memory_utilization="):
+        options(spec(gpus=1, engine_args={"gpu_memory_utilization": value}))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *((8192, 8192), ("8192", 8192), ("8K", 8192), ("8k", 8000), ("1.5g", 1_500_000_000), ("2G", 2 * 2**30)),
+        *((-1, None), ("-1", None), ("auto", None), ("", None), (None, None), (True, None)),
+    ],
+)
+def test_numbers_as_vllm_reads_them(text: object, number: int | None) -> None:
+    assert bounds.whole_number(text) == number
 
 
 def test_command_of_the_fake_engine() -> None:

@@ -21,9 +21,8 @@ from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec, ReplicaStage
 from xinfer.settings import EngineSettings
 
-STARTING, DOWNLOADING, LOADING, WARMING_UP, READY = (
+STARTING, LOADING, WARMING_UP, READY = (
     ReplicaStage.STARTING,
-    ReplicaStage.DOWNLOADING,
     ReplicaStage.LOADING,
     ReplicaStage.WARMING_UP,
     ReplicaStage.READY,
@@ -139,7 +138,7 @@ async def test_stages_are_read_off_its_log(make: Callable[..., ServerEngine]) ->
     seen: list[ReplicaStage] = []
     with pytest.raises(LaunchFailed, match="and then this"):
         await stages(make(script(text)), seen)
-    assert seen == [STARTING, DOWNLOADING, LOADING]
+    assert seen == [STARTING, LOADING]
 
 
 async def test_stop_before_start(make: Callable[..., ServerEngine]) -> None:

@@ -21,10 +21,14 @@ ECHO = f"{API}RuntimeError: Engine core initialization failed. See root cause ab
     [
         ([], None),
         (["something else", ""], None),
-        (["Fetching 9 files:  11%|█         | 1/9 [00:01<00:08]"], ReplicaStage.DOWNLOADING),
+        (
+            ["Fetching 9 files:  11%|█         | 1/9 [00:01<00:08]"],
+            None,
+        ),  # what the engine fetches, such as a LoRA, is no stage
         ([f"{CORE}{INFO}Starting to load model /models/m..."], ReplicaStage.LOADING),
         ([f"{CORE}Loading safetensors checkpoint shards:   0% Completed | 0/1 [00:00<?, ?it/s]"], ReplicaStage.LOADING),
         ([f"{API}{INFO}Starting vLLM server on http://127.0.0.1:4"], ReplicaStage.WARMING_UP),
+        ([f"{CORE}{INFO}Starting to load model m...", "Downloading shards: 50%"], ReplicaStage.LOADING),
         (["Application startup complete.", f"{INFO}Starting to load model"], ReplicaStage.WARMING_UP),
     ],
 )

@@ -29,8 +29,11 @@ class Traits:
     tool_parser: str | None = None
 
 
-def inspect_path(path: str, revision: str | None = None) -> Traits:
-    """The traits of a folder if ``path`` is one, else of the hub id ``path``; LaunchRefused if it is neither."""
+def inspect_path(path: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> Traits:
+    """The traits of a folder if ``path`` is one, else of the hub id ``path``; LaunchRefused if it is neither.
+
+    ``env`` are variables of the launch's own that say where and who one is on the hub: HF_ENDPOINT, HF_TOKEN, HF_HOME.
+    """
     try:
         folder = Path(path).expanduser()
         is_folder, is_file = folder.is_dir(), folder.is_file()
@@ -42,7 +45,7 @@ def inspect_path(path: str, revision: str | None = None) -> Traits:
         raise _refused(f"{path} is a file; expected a model's folder or a hub id")
     if path.startswith(("/", "./", "../", "~")):
         raise _refused(f"There is no such folder: {path}")
-    return inspect_hub(path, revision)
+    return inspect_hub(path, revision, env)
 
 
 def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
@@ -71,7 +74,7 @@ def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
     return Traits(architecture, context_length, abilities, template.thinking, *parsers)
 
 
-def inspect_hub(model_id: str, revision: str | None = None) -> Traits:
+def inspect_hub(model_id: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> Traits:
     """The traits of a model on the Hugging Face hub, from its small files or, offline, from the cache."""
     from huggingface_hub import snapshot_download  # slow to import, and needed only here
     from huggingface_hub.errors import (
@@ -83,7 +86,7 @@ def inspect_hub(model_id: str, revision: str | None = None) -> Traits:
     )
 
     try:
-        folder = snapshot_download(model_id, revision=revision, allow_patterns=SMALL_FILES)
+        folder = snapshot_download(model_id, revision=revision, allow_patterns=SMALL_FILES, **_hub_of(env or {}))
     except HFValidationError as err:
         raise _refused(f"{model_id} is neither a folder here nor a hub id such as Qwen/Qwen3-8B") from err
     except GatedRepoError as err:
@@ -97,6 +100,13 @@ def inspect_hub(model_id: str, revision: str | None = None) -> Traits:
     except Exception as err:  # proxies, TLS and servers fail in words of whatever HTTP library is below
         raise _refused(f"The hub did not give {model_id} ({type(err).__name__}): try again or give a folder") from err
     return inspect_folder(Path(folder), name=model_id)
+
+
+def _hub_of(env: Mapping[str, str]) -> dict[str, Any]:
+    home = env.get("HF_HOME")
+    cache = env.get("HF_HUB_CACHE") or (f"{home}/hub" if home else None)
+    given = {"endpoint": env.get("HF_ENDPOINT"), "token": env.get("HF_TOKEN"), "cache_dir": cache}
+    return {name: value for name, value in given.items() if value}
 
 
 def _main_template(folder: Path, tokenizer_config: Mapping[str, Any], name: str) -> ChatTemplate | None:

@@ -15,7 +15,9 @@ class ModelState(StrEnum):
     PENDING = "PENDING"  # asked for and recorded, nothing started yet
     LAUNCHING = "LAUNCHING"  # its replicas are on their way up
     READY = "READY"  # at least one replica has answered a real generation
+    SLEEPING = "SLEEPING"  # idle for so long that it gave its resources back; the next request wakes it
     FAILED = "FAILED"  # given up; the reason is kept
+    CANCELLED = "CANCELLED"  # its launch was given up by whoever asked for it
     TERMINATING = "TERMINATING"  # on its way out, no longer routed to
 
 
@@ -73,6 +75,10 @@ class ModelSpec:
     replicas: int = 1
     request_limits: int | None = None
     """Requests that each replica may have at once, running and queued; None leaves it to the supervisor's settings."""
+    idle_timeout_s: float | None = None
+    """Seconds without a request after which it goes to sleep; None keeps it awake."""
+    kv_cache_gib: float | None = None
+    """KV cache of each replica in GiB; None leaves it to the settings (CPU) or to the share of the GPU."""
     gpus: float = 0
     """GPUs each replica takes from Ray; a fraction shares one, 0 runs on the CPU."""
     trust_remote_code: bool = False

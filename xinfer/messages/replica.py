@@ -11,14 +11,16 @@ from xinfer.messages.model import ModelSpec, ModelState
 class ReplicaStage(StrEnum):
     """How far a replica's engine has come. ``progress`` of each is where a progress bar stands when it begins."""
 
+    PENDING = "pending"  # recorded, nothing done yet
     PLACING = "placing"  # Ray looks for a node with the resources
-    STARTING = "starting"  # the engine's process is starting
     DOWNLOADING = "downloading"  # weights are on their way from the hub
+    STARTING = "starting"  # the engine's process is starting
     LOADING = "loading"  # weights go into memory, the KV cache is laid out
     WARMING_UP = "warming_up"  # the server listens; a first generation is under way
     READY = "ready"  # it has answered
     STOPPED = "stopped"  # ended on purpose
     FAILED = "failed"  # ended otherwise; the report says why
+    CANCELLED = "cancelled"  # the launch was given up by whoever asked for it
 
     @property
     def progress(self) -> float:
@@ -28,19 +30,43 @@ class ReplicaStage(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether the replica will not come back from here."""
-        return self in (ReplicaStage.STOPPED, ReplicaStage.FAILED)
+        return self in (ReplicaStage.STOPPED, ReplicaStage.FAILED, ReplicaStage.CANCELLED)
 
 
 _PROGRESS = {
-    ReplicaStage.PLACING: 0.05,
-    ReplicaStage.STARTING: 0.15,
-    ReplicaStage.DOWNLOADING: 0.3,
-    ReplicaStage.LOADING: 0.55,
+    ReplicaStage.PENDING: 0.0,
+    ReplicaStage.PLACING: 0.02,
+    ReplicaStage.DOWNLOADING: 0.1,
+    ReplicaStage.STARTING: 0.5,
+    ReplicaStage.LOADING: 0.6,
     ReplicaStage.WARMING_UP: 0.9,
     ReplicaStage.READY: 1.0,
     ReplicaStage.STOPPED: 0.0,
     ReplicaStage.FAILED: 0.0,
+    ReplicaStage.CANCELLED: 0.0,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """When a stage began; it lasted until the next one did."""
+
+    stage: ReplicaStage
+    began_at: float
+    """Unix time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadState:
+    """How far the download of a model's files is."""
+
+    bytes_done: int = 0
+    bytes_total: int = 0
+    """0 while it is not known."""
+    bytes_per_s: float = 0.0
+    """Over the last few seconds."""
+    files_done: int = 0
+    files_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +87,12 @@ class ReplicaReport:
     """One line for people: what it is doing, or why it failed."""
     context_length: int | None = None
     """What the engine settled on, once it is known."""
+    download: DownloadState | None = None
+    """Set from the stage of downloading on, if anything had to be downloaded."""
+    log: str = ""
+    """Path of the engine's log on that node."""
+    times: tuple[StageTime, ...] = ()
+    """The stages it has been through, in order, the present one last."""
     created_at: float = 0.0
     updated_at: float = 0.0
 
@@ -74,6 +106,12 @@ class Route:
     reason: str = ""
     """Why it is not ready, in a sentence."""
     replicas: tuple[ReplicaReport, ...] = ()
+    times: tuple[StageTime, ...] = ()
+    """The launch as a whole: when it became pending, was placed, and ended (ready, failed or cancelled)."""
+    waking: bool = False
+    """Whether it is on its way up from sleep: its requests wait, those of a launch do not."""
+    ended: ReplicaReport | None = None
+    """The replica that ended last, kept for its times and its log; None if none has."""
 
     @property
     def targets(self) -> tuple[ReplicaReport, ...]:
@@ -84,6 +122,11 @@ class Route:
     def is_complete(self) -> bool:
         """Whether as many replicas take requests as were asked for; one is enough for the model to answer."""
         return self.state is ModelState.READY and len(self.targets) >= self.spec.replicas
+
+    @property
+    def is_served(self) -> bool:
+        """Whether requests for it get an answer: from its replicas, or by waking it."""
+        return self.waking or self.state in (ModelState.READY, ModelState.SLEEPING)
 
     @property
     def context_length(self) -> int | None:

@@ -1,0 +1,119 @@
+"""The process that downloads a model's files; it says how far it is, one JSON object a line, on standard output.
+
+Run as ``python -m worker.download.process SOURCE`` (``Source.to_json``). The lines are ``{"progress": {...}}``, which holds the
+fields of ``DownloadState``, and at last ``{"done": true}`` or ``{"error": "a sentence"}``. It ends with its parent, and on
+SIGTERM at once, leaving no half a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from worker.download.cache import remove_own_partials, remove_unchanged
+from worker.download.files import INDEX
+from worker.download.layout import Part, layout
+from worker.download.rate import Rate
+from worker.download.source import Source
+from xinfer.lifetime import die_with_parent
+from xinfer.messages import DownloadState
+
+_PERIOD_S = 0.2
+_FILES_AT_ONCE = 8
+_CHUNK_BYTES = 256 * 1024  # huggingface_hub writes 10 MiB at a time, which on a slow line looks like standing still
+
+
+class Download:
+    """The files of one source, at one commit."""
+
+    def __init__(self, source: Source, commit: str, parts: list[Part]) -> None:
+        self._source, self._commit, self._parts = source, commit, parts
+        self._orphans = {path: at for part in parts for path, at in part.snapshot.orphans().items()}
+        self._rate = Rate()
+
+    @classmethod
+    def plan(cls, source: Source) -> Download | None:
+        """Ask the hub which files there are. None if it cannot be reached but a snapshot is here: then that is what there is."""
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=[INDEX, "config.json"]))
+        cache, commit = folder.parents[2], folder.name  # CACHE/models--OWNER--NAME/snapshots/COMMIT
+        parts = layout(source, cache, commit)
+        return cls(source, commit, parts) if parts else None
+
+    def run(self) -> Iterator[DownloadState]:
+        """Download what is not there, telling how far it is. The first error passes through while other files are under way."""
+        yield self._state()
+        pool = ThreadPoolExecutor(_FILES_AT_ONCE)
+        waiting = {pool.submit(self._fetch, part.cache, name) for part in self._parts for name in part.files}
+        while waiting:
+            ended, waiting = wait(waiting, _PERIOD_S, FIRST_EXCEPTION)
+            _raise_first(ended)
+            yield self._state()
+        remove_unchanged(self._orphans)
+
+    def _fetch(self, cache: Path, name: str) -> None:
+        from huggingface_hub import hf_hub_download
+
+        hf_hub_download(self._source.repo, name, revision=self._commit, cache_dir=cache)
+
+    def _state(self) -> DownloadState:
+        sizes = [file.size for part in self._parts for file in part.files.values()]
+        here = [size for part in self._parts for size in part.snapshot.bytes_here(part.files, self._orphans)]
+        return DownloadState(
+            bytes_done=sum(here),
+            bytes_total=sum(sizes),
+            bytes_per_s=round(self._rate.add(time.monotonic(), sum(here)), 1),
+            files_done=sum(one == size for one, size in zip(here, sizes, strict=True)),
+            files_total=len(sizes),
+        )
+
+
+def _raise_first(ended: set[Future[None]]) -> None:
+    for future in ended:
+        future.result()
+
+
+def _say(**line: Any) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _end(code: int) -> None:
+    """End now: threads that still download are not waited for."""
+    remove_own_partials()
+    os._exit(code)
+
+
+def main() -> None:
+    """Download the source that the command line names."""
+    die_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: _end(128 + signal.SIGTERM))
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    source = Source.from_json(sys.argv[1])
+
+    from huggingface_hub import constants
+
+    from worker.download.sentences import sentence
+
+    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK_BYTES
+    try:
+        if download := Download.plan(source):
+            for state in download.run():
+                _say(progress=asdict(state))
+    except Exception as error:  # noqa: BLE001  # the worker hears of each, in one line
+        _say(error=sentence(error, source))
+        _end(1)
+    _say(done=True)
+
+
+if __name__ == "__main__":
+    main()

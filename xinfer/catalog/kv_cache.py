@@ -1,0 +1,164 @@
+"""How much KV cache a model's tokens need, by its config.json alone.
+
+What a token leaves behind in one layer depends on the layer's attention:
+
+- multi-head, and grouped-query or multi-query with fewer heads: a key and a value for each KV head, ``2 * heads * head_dim``
+  values (PagedAttention, arXiv:2309.06180, section 3; GQA, arXiv:2305.13245);
+- multi-head latent attention: one compressed vector for all heads, ``kv_lora_rank + qk_rope_head_dim`` values, whole on every GPU
+  (DeepSeek-V2, arXiv:2405.04434, section 2.1), and beside it the indexer's key where attention is sparse (DeepSeek-V3.2,
+  arXiv:2512.02556);
+- sliding window or chunked: as above, but for no more tokens than the window has (Mistral 7B, arXiv:2310.06825);
+- linear attention, Mamba, convolution: a state that does not grow (Mamba, arXiv:2312.00752). Not counted.
+
+Engines round up to blocks and pad layers of different kinds to one size, so these are the least that is needed.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from xinfer.catalog.config_names import first, text_config
+from xinfer.catalog.layers import LayerKind, layer_kinds
+
+_BYTES_PER_VALUE = (
+    *(("float32", 4.0), ("float16", 2.0), ("bfloat16", 2.0), ("float", 4.0), ("half", 2.0)),
+    *(("fp8", 1.0), ("int8", 1.0), ("int4", 0.5), ("nvfp4", 0.5), ("ultraquant_4bit", 0.5)),
+    *(("turboquant_k8v4", 0.75), ("turboquant_k3v4", 0.4375), ("turboquant_4", 0.5), ("turboquant_3", 0.375)),
+)
+"""By the beginning of vLLM's names of dtypes, scales left out; the first that fits holds."""
+_INDEXER_BLOCK, _SCALE_BYTES = 128, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """How GPUs share a model: tensor parallelism shares out each layer's heads, pipeline parallelism the layers."""
+
+    tensor: int = 1
+    pipeline: int = 1
+
+    @property
+    def gpus(self) -> int:
+        """How many there are in all."""
+        return self.tensor * self.pipeline
+
+
+ALONE = Parallel()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLayer:
+    """What one layer keeps of a request."""
+
+    heads: int
+    bytes_per_head: float
+    """Of one token."""
+    window: int | None = None
+    """Tokens it keeps at most; None keeps all."""
+
+    def bytes(self, tokens: int, tensor_parallel: int) -> float:
+        """On each of so many GPUs: heads are shared out among them, and one that is left is copied to all."""
+        kept = tokens if self.window is None else min(tokens, self.window)
+        return kept * -(-self.heads // tensor_parallel) * self.bytes_per_head
+
+
+@dataclass(frozen=True, slots=True)
+class KvCache:
+    """The layers of a model that keep something of every token."""
+
+    layers: tuple[CacheLayer, ...]
+    unknown: tuple[str, ...] = ()
+    """What could not be read from the config and so is not counted, in words."""
+
+    def bytes(self, tokens: int, *, sequences: int = 1, parallel: Parallel = ALONE) -> int:
+        """The least that ``sequences`` of ``tokens`` each need on each GPU."""
+        of_one = sum(layer.bytes(tokens, parallel.tensor) for layer in self.layers)
+        return int(of_one * sequences / parallel.pipeline)
+
+    def longest(self, available_bytes: int, *, at_most: int, parallel: Parallel = ALONE) -> int:
+        """Tokens of the longest request, up to ``at_most``, whose cache ``available_bytes`` on each GPU can hold."""
+        lengths = range(at_most + 1)
+        return bisect.bisect_right(lengths, available_bytes, key=lambda n: self.bytes(n, parallel=parallel)) - 1
+
+
+def kv_cache_of(config: Mapping[str, Any], *, kv_dtype: str = "auto", dtype: str = "auto") -> KvCache:
+    """What ``config`` says of the cache, kept as ``kv_dtype`` by an engine that computes in ``dtype`` (vLLM's names)."""
+    text = text_config(config)
+    size = _bytes_per_value(kv_dtype, dtype, config)
+    if size is None:
+        return KvCache((), (f"the KV cache, whose dtype is {kv_dtype}",))
+    if "compress_ratios" in text:
+        return KvCache((), ("the KV cache, which is compressed",))
+    kinds = layer_kinds(text)
+    if not kinds:
+        return KvCache((), ("the KV cache, as the number of layers is not known",))
+    keeping = [kind for kind in islice(kinds, len(kinds) - _sharing_layers(text)) if kind is not LayerKind.STATE]
+    found = [_layers(text, kind, size) for kind in keeping]
+    unknown = {kind.value: None for kind, layers in zip(keeping, found, strict=True) if not layers}
+    return KvCache(
+        tuple(layer for layers in found for layer in layers),
+        tuple(f"the KV cache of layers with {kind} attention" for kind in unknown),
+    )
+
+
+def _layers(text: Mapping[str, Any], kind: LayerKind, size: float) -> tuple[CacheLayer, ...]:
+    """What one layer of that kind keeps; nothing if the config does not tell."""
+    if kind is LayerKind.UNKNOWN:
+        return ()
+    if latent := first(text, "kv_lora_rank"):
+        return (CacheLayer(1, (latent + (first(text, "qk_rope_head_dim") or 0)) * size), *_indexer(text))
+    heads, dim = _kv_heads(text, kind), _head_dim(text, kind)
+    if heads is None or dim is None:
+        return ()
+    window = {LayerKind.SLIDING: "sliding_window", LayerKind.CHUNKED: "attention_chunk_size"}.get(kind)
+    per_head = dim + (first(text, "v_head_dim") or dim)
+    return (CacheLayer(heads, per_head * size, first(text, window) if window else None),)
+
+
+def _indexer(text: Mapping[str, Any]) -> tuple[CacheLayer, ...]:
+    """Keys of sparse attention's indexer, as 8-bit numbers with a scale for each block of them."""
+    dim = first(text, "index_head_dim")
+    return (CacheLayer(1, dim + dim // _INDEXER_BLOCK * _SCALE_BYTES),) if dim else ()
+
+
+def _kv_heads(text: Mapping[str, Any], kind: LayerKind) -> int | None:
+    own = first(text, "num_global_key_value_heads")  # Gemma 4
+    if own and kind is LayerKind.FULL and text.get("attention_k_eq_v", True):
+        return own
+    if text.get("multi_query") and not text.get("new_decoder_architecture"):  # Falcon, StarCoder
+        return 1
+    return first(text, "num_key_value_heads") or first(text, "num_attention_heads")
+
+
+def _head_dim(text: Mapping[str, Any], kind: LayerKind) -> int | None:
+    if dim := (kind is LayerKind.FULL and first(text, "global_head_dim")) or first(text, "head_dim"):
+        return dim
+    hidden, heads = first(text, "hidden_size"), first(text, "num_attention_heads")
+    return hidden // heads if hidden and heads else None
+
+
+def _sharing_layers(text: Mapping[str, Any]) -> int:
+    """Layers at the end that read the cache of earlier ones and keep none (Gemma 3n and 4)."""
+    return first(text, "num_kv_shared_layers") or 0
+
+
+def _bytes_per_value(kv_dtype: str, dtype: str, config: Mapping[str, Any]) -> float | None:
+    """None for a dtype that is not known. ``auto`` is the checkpoint's own choice, or the dtype that the engine computes in."""
+    if kv_dtype == "auto":
+        return _checkpoints_choice(config) or (4.0 if dtype in ("float", "float32") else 2.0)
+    return next((size for name, size in _BYTES_PER_VALUE if kv_dtype.startswith(name)), None)
+
+
+def _checkpoints_choice(config: Mapping[str, Any]) -> float | None:
+    """Quantized checkpoints may ask for a quantized cache, in one of two ways of saying so."""
+    given = config.get("quantization_config") or text_config(config).get("quantization_config")
+    nested = given.get("quantization") if isinstance(given, Mapping) else None
+    for where in (each for each in (given, nested) if isinstance(each, Mapping)):
+        for name in ("kv_cache_scheme", "kv_cache_quant_algo"):
+            if scheme := where.get(name):
+                bits = scheme.get("num_bits") if isinstance(scheme, Mapping) else 4 if "4" in str(scheme) else 8
+                return 0.5 if bits == 4 else 1.0
+    return None

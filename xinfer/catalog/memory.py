@@ -1,0 +1,95 @@
+"""An estimate of the memory that a model needs on each GPU, or in an engine without one, before anything is loaded.
+
+    memory = weights / GPUs + KV cache of the requests that shall fit at once + what the engine needs besides
+
+as in PagedAttention (arXiv:2309.06180, figure 1): weights stay, the KV cache takes what is left of the engine's share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xinfer.catalog.config_names import first, text_config
+from xinfer.catalog.kv_cache import ALONE, Parallel, kv_cache_of
+
+GIB = 1024**3
+GPU_OVERHEAD_BYTES = GIB // 2
+"""The least that activations, logits and CUDA graphs take on each GPU beside weights and KV cache."""
+CPU_OVERHEAD_BYTES = GIB
+"""The least of an engine without a GPU: Python, torch and vLLM in its three processes took 1.6 GiB for a model of 7 MB."""
+_TOKENS_IF_UNKNOWN = 2048  # what vLLM takes if no file tells
+_LONG_ROPE = "longrope"
+_ANY_LENGTH = 10**8
+_GPU_COUNTS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """What one of the GPUs that share a model has to hold, at least."""
+
+    weights_bytes: int | None
+    """None if it is not known."""
+    kv_cache_bytes: int
+    overhead_bytes: int
+    tokens: int
+    """Of each sequence that the KV cache is for."""
+    sequences: int = 1
+    unknown: tuple[str, ...] = ()
+    """What could not be read and so is not counted, in words."""
+
+    @property
+    def total_bytes(self) -> int:
+        """The sum of all that is known."""
+        return (self.weights_bytes or 0) + self.kv_cache_bytes + self.overhead_bytes
+
+
+def estimate(
+    config: Mapping[str, Any],
+    weights_bytes: int | None,
+    *,
+    tokens: int | None = None,
+    sequences: int = 1,
+    parallel: Parallel = ALONE,
+    kv_dtype: str = "auto",
+    dtype: str = "auto",
+    overhead_bytes: int = GPU_OVERHEAD_BYTES,
+) -> MemoryEstimate:
+    """The memory per GPU of the model with that config.json and ``weights_bytes`` in all, once they are loaded.
+
+    ``sequences`` of ``tokens`` each fit at once; without ``tokens`` each may be as long as the model allows. dtypes are vLLM's.
+    """
+    cache = kv_cache_of(config, kv_dtype=kv_dtype, dtype=dtype)
+    length = context_length_of(config) if tokens is None else tokens
+    return MemoryEstimate(
+        weights_bytes=None if weights_bytes is None else weights_bytes // parallel.gpus,
+        kv_cache_bytes=cache.bytes(length, sequences=sequences, parallel=parallel),
+        overhead_bytes=overhead_bytes,
+        tokens=length,
+        sequences=sequences,
+        unknown=(*(() if weights_bytes is not None else ("the weights",)), *cache.unknown),
+    )
+
+
+def gpus_needed(config: Mapping[str, Any], weights_bytes: int, gpu_bytes: int, **asked: Any) -> int | None:
+    """The fewest GPUs, each with ``gpu_bytes`` for this model, that hold it by tensor parallelism; None if no number does.
+
+    ``asked`` are keywords of ``estimate``.
+    """
+    heads = first(text_config(config), "num_attention_heads") or 0
+    for count in _GPU_COUNTS:
+        needed = estimate(config, weights_bytes, parallel=Parallel(count), **asked)
+        if heads % count == 0 and needed.total_bytes <= gpu_bytes:
+            return count
+    return None
+
+
+def context_length_of(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any] | None = None) -> int:
+    """The longest prompt plus answer that vLLM allows if it is told nothing, or less: scaling of positions is left out."""
+    text = text_config(config)
+    rope = text.get("rope_scaling") or text.get("rope_parameters") or {}
+    lengths = [first(text, "max_position_embeddings"), first(tokenizer_config or {}, "model_max_length")]
+    if isinstance(rope, Mapping) and _LONG_ROPE in (rope.get("rope_type"), rope.get("type")):
+        lengths.append(first(text, "original_max_position_embeddings"))
+    return min((each for each in lengths if each and each < _ANY_LENGTH), default=_TOKENS_IF_UNKNOWN)

@@ -1,0 +1,127 @@
+"""How many bytes a model's weights have: in a folder, or by its size and format alone, and once an engine has loaded them."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xinfer.catalog.config_names import first, text_config
+
+_BITS_BY_QUANTIZATION = {
+    **dict.fromkeys(("int8", "8bit", "8-bit", "fp8", "w8a8", "w8a16"), 8.0),
+    **dict.fromkeys(("int4", "4bit", "4-bit", "fp4", "nvfp4", "mxfp4", "w4a16"), 4.5),
+    "int3": 3.5,
+}
+_BITS_BY_FORMAT = {"fp8": 8.0, "awq": 4.5, "gptq": 4.5, "bnb": 4.5, "fp4": 4.5, "mxfp4": 4.5, "nvfp4": 4.5}
+"""With the scales of each group of weights: 16 bits for 32 of them."""
+_PLAIN_BITS = 16.0
+_BYTES_BY_STORED_DTYPE = {"F64": 8.0, "F32": 4.0, "F16": 2.0, "BF16": 2.0, "F8_E4M3": 1.0, "F8_E5M2": 1.0, "I8": 1.0}
+_BYTES_BY_DTYPE = {"float": 4.0, "float32": 4.0}
+_BITS_ON_LOADING = {"fp8": 8.0}
+_FEWEST_BITS = 4.0
+_LONGEST_HEADER_BYTES = 100_000_000
+_QUANTIZED = ("quantization_config", "compression_config")
+_NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "adapter_model")
+_SECOND_COPY = "consolidated"  # Mistral's own form, beside that of transformers
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWeights:
+    """Weights as files hold them."""
+
+    bytes: int
+    dtype: str | None = None
+    """Of most of them, by safetensors' name; None if it is not known."""
+
+
+def weights_in(folder: Path) -> StoredWeights | None:
+    """The weights that an engine would load from a model's folder; None if the folder does not tell."""
+    for pattern in ("*.safetensors", "*.bin", "*.pt"):
+        for index in sorted(folder.glob(f"{pattern}.index.json")):
+            if found := _by_index(folder, index):
+                return found
+        files = [
+            file for file in sorted(folder.glob(pattern)) if file.is_file() and not file.name.startswith(_NOT_WEIGHTS)
+        ]
+        if files := [file for file in files if not file.name.startswith(_SECOND_COPY)] or files:
+            return _sum(files)
+    return None
+
+
+def weights_by_size(size_in_billions: str | float, format: str = "pytorch", quantization: str | None = None) -> int:  # noqa: A002
+    """Bytes of so many parameters, in a format and quantization as the catalog names them."""
+    named = _BITS_BY_QUANTIZATION.get((quantization or "").lower())
+    bits = named or _BITS_BY_FORMAT.get(format.lower(), _PLAIN_BITS)
+    return int(float(size_in_billions) * 1e9 * bits / 8)
+
+
+def loaded_bytes(
+    stored: StoredWeights, config: Mapping[str, Any], *, dtype: str = "auto", quantization: str | None = None
+) -> int:
+    """The least that ``stored`` takes once an engine has loaded it as ``dtype`` and quantized it by the way (vLLM's names).
+
+    Engines halve 32-bit floats, leave quantized weights as they are, and skip layers that only guess ahead.
+    """
+    if any(where.get(name) for where in (config, text_config(config)) for name in _QUANTIZED):
+        ratio = 1.0
+    else:
+        held = _BYTES_BY_STORED_DTYPE.get(stored.dtype or _dtype_by_config(config), 4.0)
+        loaded = _BYTES_BY_DTYPE.get(dtype, 2.0)
+        if quantization:
+            loaded = _BITS_ON_LOADING.get(quantization, _FEWEST_BITS) / 8
+        ratio = loaded / held
+    return int(stored.bytes * ratio * _used(config))
+
+
+def _used(config: Mapping[str, Any]) -> float:
+    """The share of layers that answer; the others predict tokens ahead, and only speculative decoding loads them."""
+    text = text_config(config)
+    layers = first(text, "num_hidden_layers")
+    ahead = first(text, "num_nextn_predict_layers") or first(text, "mtp_num_hidden_layers") or 0
+    return layers / (layers + ahead) if layers else 1.0
+
+
+def _dtype_by_config(config: Mapping[str, Any]) -> str:
+    text = text_config(config)
+    name = next((where[key] for where in (config, text) for key in ("dtype", "torch_dtype") if where.get(key)), "")
+    return {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}.get(str(name), "")
+
+
+def _by_index(folder: Path, index: Path) -> StoredWeights | None:
+    """The files that an index names if all are there, else the size that it tells."""
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+        files = [folder / name for name in sorted(set(content["weight_map"].values()))]
+        if all(file.is_file() for file in files):
+            return _sum(files)
+        total = content["metadata"]["total_size"]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return StoredWeights(int(total)) if isinstance(total, int | float) and total > 0 else None
+
+
+def _sum(files: Iterable[Path]) -> StoredWeights:
+    files = list(files)
+    return StoredWeights(sum(file.stat().st_size for file in files), _main_dtype(files[0]))
+
+
+def _main_dtype(file: Path) -> str | None:
+    """The dtype of most bytes of a safetensors file, by the header that it begins with; None for another kind of file."""
+    if file.suffix != ".safetensors":
+        return None
+    try:
+        with file.open("rb") as content:
+            (length,) = struct.unpack("<Q", content.read(8))
+            header = json.loads(content.read(length)) if length < _LONGEST_HEADER_BYTES else {}
+        sizes: Counter[str] = Counter()
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                sizes[tensor["dtype"]] += tensor["data_offsets"][1] - tensor["data_offsets"][0]
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return max(sizes, key=sizes.__getitem__, default=None)
