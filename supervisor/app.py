@@ -17,6 +17,7 @@ from supervisor.body import ClientGone
 from supervisor.cluster_api import ClusterApi
 from supervisor.inference import Inference
 from supervisor.models_api import ModelsApi
+from supervisor.replicas_api import ReplicasApi
 from supervisor.requests import DATA_PLANE
 from supervisor.routes import Routes
 from supervisor.trimmer import ALLOCATOR, Trimmer
@@ -89,7 +90,8 @@ class Supervisor:
 
     def _build_control(self) -> Router:
         models = ModelsApi(self._settings, self._routes, allow_fake=self._allow_fake)
-        return Router([*catalog_api.paths(), *models.paths(), *ClusterApi(self._routes).paths()])
+        replicas = ReplicasApi(self._settings, self._routes)
+        return Router([*catalog_api.paths(), *models.paths(), *replicas.paths(), *ClusterApi(self._routes).paths()])
 
 
 class _Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -12,13 +12,15 @@ from supervisor.balancer import Balancer
 from supervisor.body import parse_object, read_body
 from supervisor.client_watch import ClientWatch
 from supervisor.ingress import servers_send
+from supervisor.last_use import LastUse
 from supervisor.prefix import PromptKey, prompt_key
 from supervisor.relay import Relay
 from supervisor.requests import EngineRequest, model_uid, prepare
 from supervisor.routes import Routes
 from supervisor.upstream import Answer, Upstream
-from xinfer.errors import EngineTimeout, Unavailable
-from xinfer.messages import ReplicaReport
+from supervisor.waking import Waking
+from xinfer.errors import EngineTimeout, ModelLoading, Unavailable
+from xinfer.messages import ReplicaReport, Route
 from xinfer.settings import GatewaySettings
 
 _ATTEMPTS = 2
@@ -28,12 +30,18 @@ _ATTEMPTS = 2
 class Errand:
     """What is to be done for one request: take it to one of ``targets``."""
 
-    uid: str
+    route: Route
     targets: list[ReplicaReport]
+    """None while the model sleeps."""
     limit: int
     """Requests that each of them may have from here."""
     request: EngineRequest
     key: PromptKey | None
+
+    @property
+    def uid(self) -> str:
+        """The model's."""
+        return self.route.spec.uid
 
 
 class Inference:
@@ -42,7 +50,10 @@ class Inference:
     def __init__(self, settings: GatewaySettings, routes: Routes, upstream: Upstream) -> None:
         self._settings, self._routes, self._upstream = settings, routes, upstream
         self._balancer = Balancer(settings.routing)
+        self._last_use = LastUse(self._balancer.in_flight)
+        self._waking = Waking(routes, settings.wake_timeout_s)
         routes.on_change(self._balancer.keep_only)
+        routes.report_usage(self._last_use.usages)
 
     def in_flight(self) -> int:
         """Requests under way."""
@@ -52,6 +63,8 @@ class Inference:
         """Answer one request. A failure before the first byte is raised; after it, it is the stream's last event."""
         errand = self._read(scope["path"], await read_body(scope, receive, self._settings.max_body_bytes))
         async with ClientWatch(receive) as client:
+            if not errand.targets:
+                errand = await self._when_awake(errand)
             replica, answer = await self._ask(errand)
             del errand  # a long prompt is not kept for as long as its answer takes
             try:
@@ -59,7 +72,7 @@ class Inference:
                 await relay.carry(answer)
             finally:
                 answer.close()
-                self._balancer.end(replica)
+                self._over(replica)
 
     def _read(self, path: str, raw: bytes) -> Errand:
         body = parse_object(raw)
@@ -69,7 +82,15 @@ class Inference:
         limit = route.spec.request_limits or self._settings.max_requests_per_replica
         share = math.ceil(limit / self._settings.supervisors)
         key = prompt_key(uid, body) if self._balancer.wants_key(targets) else None
-        return Errand(uid, targets, share, request, key)
+        return Errand(route, targets, share, request, key)
+
+    async def _when_awake(self, errand: Errand) -> Errand:
+        """The errand with the replicas that the model has once it is awake."""
+        await self._waking.wait(errand.route, errand.limit)
+        route, targets = self._routes.targets(errand.uid)
+        if not targets:
+            raise ModelLoading(f"The model {errand.uid!r} went back to sleep.", retry_after_s=1)
+        return replace(errand, route=route, targets=targets)
 
     async def _ask(self, errand: Errand) -> tuple[ReplicaReport, Answer]:
         """A replica and the beginning of its answer; one that is not there costs a second attempt, never a third."""
@@ -92,5 +113,9 @@ class Inference:
                 raise EngineTimeout(sentence, retry_after_s=5) from None
             finally:
                 if answer is None:
-                    self._balancer.end(replica)
+                    self._over(replica)
         raise Unavailable(f"No replica of the model {errand.uid!r} took the request.", retry_after_s=2)
+
+    def _over(self, replica: ReplicaReport) -> None:
+        self._balancer.end(replica)
+        self._last_use.note(replica.model_uid)

@@ -27,6 +27,7 @@ _OURS = frozenset(
     }
 )
 """Arguments of vLLM's server that xinfer sets itself or that would open another door."""
+_MEMORY_SHARE = "gpu_memory_utilization"
 _NOT_THE_ENGINES = frozenset(
     {
         *("download_hub", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"),
@@ -53,6 +54,8 @@ class LaunchRequest(BaseModel):
     replica: int | None = Field(1, ge=1, le=1024)
     n_worker: int | None = Field(1, ge=1, le=1)
     request_limits: int | None = Field(None, ge=1)
+    idle_timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
+    kv_cache_gib: float | None = Field(None, gt=0, allow_inf_nan=False)
     n_gpu: int | float | str | None = "auto"
     enable_thinking: bool | None = None
     trust_remote_code: bool | None = False
@@ -93,16 +96,28 @@ class LaunchRequest(BaseModel):
                 raise LaunchRefused(f"xinfer sets {taken[0]} itself; leave {name} out.", param=name)
         return given
 
+    def check_memory_share(self, gpus: float) -> None:
+        """``LaunchRefused`` if the engine is told to take more of a GPU's memory than the share of the GPU it was given."""
+        for name, value in self.engine_args.items():
+            if not _MEMORY_SHARE.startswith(name):  # vLLM takes beginnings of names
+                continue
+            share = _number(value)
+            if not 0 < share <= 1:
+                raise LaunchRefused(f"{name}={value!r}: expected a share between 0 and 1.", param=name)
+            if 0 < gpus < 1 and share > gpus:
+                raise LaunchRefused(
+                    f"{name}={share:g} is more than this model's share of the GPU, n_gpu={gpus:g}: it would take the memory of "
+                    f"others on it. Ask for at most {gpus:g}, or for a larger --n-gpu.",
+                    param=name,
+                )
+
     def gpus(self, cluster_has_gpus: bool) -> float:
         """GPUs per replica. ``auto`` is one where there are any, ``none`` and null are the CPU."""
         if self.n_gpu == "auto":
             return 1 if cluster_has_gpus else 0
         if self.n_gpu in (None, "none", "None", "null"):
             return 0
-        try:
-            count = float(self.n_gpu or 0)
-        except ValueError:
-            count = -1
+        count = _number(self.n_gpu or 0)
         if not (0 <= count <= 1 or (count > 1 and count.is_integer())):
             raise LaunchRefused(
                 f"n_gpu={self.n_gpu!r}: expected 'auto', 'none', a whole number, or a share between 0 and 1.",
@@ -132,6 +147,8 @@ def resolve(request: LaunchRequest, *, uids: Collection[str], cluster_has_gpus: 
     Raises ``LaunchRefused`` or ``ThinkingNotSupported``.
     """
     known = _from_path(request) if request.model_path else _from_catalog(request)
+    gpus = request.gpus(cluster_has_gpus)
+    request.check_memory_share(gpus)
     uid = check_uid(request.model_uid) if request.model_uid else _free_uid(known.name, uids)
     spec = replace(
         known,
@@ -144,7 +161,9 @@ def resolve(request: LaunchRequest, *, uids: Collection[str], cluster_has_gpus: 
         env=request.envs or {},
         replicas=request.replica or 1,
         request_limits=request.request_limits,
-        gpus=request.gpus(cluster_has_gpus),
+        idle_timeout_s=request.idle_timeout,
+        kv_cache_gib=request.kv_cache_gib,
+        gpus=gpus,
         trust_remote_code=bool(request.trust_remote_code),
         created_at=time.time(),
     )
@@ -188,7 +207,7 @@ def _of_family(family: Family) -> ModelSpec:
 def _from_path(request: LaunchRequest) -> ModelSpec:
     """A model in a folder or on the hub: the facts of the family it is named after, else those in its own files."""
     path = str(request.model_path)
-    traits = inspect_path(path, request.revision)
+    traits = inspect_path(path, request.revision, request.envs)
     family = Catalog.load().families.get(request.model_name or "")
     known = _of_family(family) if family else _of_traits(request.model_name or _name_of(path), traits)
     size = request.model_size_in_billions
@@ -212,6 +231,14 @@ def _of_traits(name: str, traits: Traits) -> ModelSpec:
         reasoning_parser=traits.reasoning_parser,
         tool_parser=traits.tool_parser,
     )
+
+
+def _number(value: Any) -> float:
+    """The number that ``value`` is or spells, -1 if it is none."""
+    try:
+        return -1 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return -1
 
 
 def _name_of(path: str) -> str:

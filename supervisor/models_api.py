@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import ray
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.routing import Route as Path
 from supervisor import views
 from supervisor.body import parse_object, read_body
 from supervisor.launch import LaunchRequest, resolve
+from supervisor.progress import progress
 from supervisor.registry.client import ask
 from supervisor.routes import Routes
 from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound
@@ -19,6 +21,7 @@ from xinfer.messages import ModelSpec, ModelState, Route
 from xinfer.settings import GatewaySettings
 
 _FALSE = ("false", "0", "no")
+_OVER = (ModelState.FAILED, ModelState.CANCELLED)
 
 
 class ModelsApi:
@@ -37,19 +40,20 @@ class ModelsApi:
             Path("/v1/models/{uid}", self.terminate, methods=["DELETE"]),
             Path("/v1/models/{uid}/progress", self.progress, methods=["GET"]),
             Path("/v1/models/{uid}/cancel", self.cancel, methods=["POST"]),
-            Path("/v1/models/{uid}/replicas", self.replicas, methods=["GET"]),
         ]
 
     async def list(self, request: Request) -> Response:
-        """Models that can be asked for an answer now."""
-        ready = [route for route in self._routes.all.values() if route.state is ModelState.READY]
-        return JSONResponse({"object": "list", "data": [views.list_item(route) for route in ready]})
+        """Models that can be asked for an answer now; those that sleep wake first."""
+        answering = [route for route in self._routes.all.values() if route.is_served]
+        return JSONResponse({"object": "list", "data": [views.list_item(route) for route in answering]})
 
     async def describe(self, request: Request) -> Response:
-        """One model; 503 while it loads, as Xinference has it."""
+        """One model; 503 while it loads, as Xinference has it, but not while it wakes."""
         uid = request.path_params["uid"]
-        self._routes.targets(uid)
-        return JSONResponse(views.describe(self._routes.get(uid)))
+        route = self._routes.get(uid)
+        if not route.is_served:
+            self._routes.targets(uid)
+        return JSONResponse(views.describe(route))
 
     async def launch(self, request: Request) -> Response:
         """Launch a model; unless ``wait_ready=false``, answer when it has answered."""
@@ -60,64 +64,81 @@ class ModelsApi:
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), cluster_has_gpus=has_gpus)
         await ask("launch", spec)
-        await self._routes.wait_until(lambda table: _is(table, spec))
-        if request.query_params.get("wait_ready", "true").lower() not in _FALSE:
+        await self._routes.wait_until(lambda table: is_launch(table, spec))
+        if waits(request):
             await self._until_ready(spec)
         return JSONResponse({"model_uid": spec.uid})
 
     async def terminate(self, request: Request) -> Response:
         """Take a model down; answers when its replicas are gone."""
-        uid = request.path_params["uid"]
-        route = self._known(uid)
-        await ask("terminate", uid)
-        await self._routes.wait_until(lambda table: table.get(uid) is not route)
+        route = known(self._routes, request.path_params["uid"])
+        await ask("terminate", route.spec.uid)
+        await self._routes.wait_until(lambda table: not is_launch(table, route.spec))
         return JSONResponse(None)
 
     async def cancel(self, request: Request) -> Response:
-        """Give up a launch that is under way."""
-        uid = request.path_params["uid"]
-        if self._known(uid).state is ModelState.READY:
-            raise Conflict(f"The model {uid!r} is up; terminate it instead.")
-        return await self.terminate(request)
+        """Give up a launch that is under way; answers when nothing of it is left."""
+        route = known(self._routes, request.path_params["uid"])
+        if route.state in (ModelState.READY, ModelState.SLEEPING):
+            raise Conflict(f"The model {route.spec.uid!r} is up; terminate it instead.")
+        await ask("cancel", route.spec.uid)
+        await self._routes.wait_until(lambda t: not is_launch(t, route.spec) or t[route.spec.uid].state in _OVER)
+        return JSONResponse(None)
 
     async def progress(self, request: Request) -> Response:
         """How far a launch has come."""
-        return JSONResponse(views.progress(self._known(request.path_params["uid"])))
-
-    async def replicas(self, request: Request) -> Response:
-        """The replicas of one model."""
-        return JSONResponse(views.replicas(self._known(request.path_params["uid"])))
+        route = known(self._routes, request.path_params["uid"])
+        return JSONResponse(progress(route, time.time(), await _gpus_free(route)))
 
     async def instances(self, request: Request) -> Response:
-        """Every launch, failed ones included, filtered by ``model_name`` and ``model_uid``."""
+        """Every launch, failed ones included and cancelled ones not, filtered by ``model_name`` and ``model_uid``."""
         name, uid = request.query_params.get("model_name"), request.query_params.get("model_uid")
-        chosen = [r for r in self._routes.all.values() if name in (None, r.spec.name) and uid in (None, r.spec.uid)]
+        shown = [route for route in self._routes.all.values() if route.state is not ModelState.CANCELLED]
+        chosen = [r for r in shown if name in (None, r.spec.name) and uid in (None, r.spec.uid)]
         return JSONResponse([views.instance(route) for route in chosen])
 
-    def _known(self, uid: str) -> Route:
-        """The model in any state, a failed launch too."""
-        route = self._routes.all.get(uid)
-        if route is None:
-            raise ModelNotFound(f"There is no model {uid[:100]!r}. GET /v1/models lists what runs.", param="model_uid")
-        return route
-
     def _taken(self) -> set[str]:
-        return {uid for uid, route in self._routes.all.items() if route.state is not ModelState.FAILED}
+        return {uid for uid, route in self._routes.all.items() if route.state not in _OVER}
 
     async def _until_ready(self, spec: ModelSpec) -> None:
-        await self._routes.wait_until(lambda table: not _is(table, spec) or _is_settled(table[spec.uid]))
+        await self._routes.wait_until(lambda table: not is_launch(table, spec) or _is_settled(table[spec.uid]))
         route = self._routes.all.get(spec.uid)
-        if route is None or not _is(self._routes.all, spec) or route.state is ModelState.TERMINATING:
+        if route is None or not is_launch(self._routes.all, spec) or _was_cancelled(route):
             raise LaunchCancelled(f"The launch of {spec.uid!r} was cancelled.")
         if route.state is ModelState.FAILED:
             raise LaunchFailed(f"The launch of {spec.uid!r} failed: {route.reason}")
 
 
-def _is_settled(route: Route) -> bool:
-    return route.is_complete or route.state in (ModelState.FAILED, ModelState.TERMINATING)
+def known(routes: Routes, uid: str) -> Route:
+    """The model in any state, a failed launch too."""
+    route = routes.all.get(uid)
+    if route is None:
+        raise ModelNotFound(f"There is no model {uid[:100]!r}. GET /v1/models lists what runs.", param="model_uid")
+    return route
 
 
-def _is(table: dict[str, Route], spec: ModelSpec) -> bool:
-    """Whether the model under this UID is this very launch."""
+def waits(request: Request) -> bool:
+    """Whether the caller wants the answer when everything is up, as by default, and not at once."""
+    return request.query_params.get("wait_ready", "true").lower() not in _FALSE
+
+
+def is_launch(table: dict[str, Route], spec: ModelSpec) -> bool:
+    """Whether the model under this UID is of this very launch."""
     route = table.get(spec.uid)
     return route is not None and route.spec.created_at == spec.created_at
+
+
+def _is_settled(route: Route) -> bool:
+    return route.is_complete or route.state in (*_OVER, ModelState.SLEEPING, ModelState.TERMINATING)
+
+
+def _was_cancelled(route: Route) -> bool:
+    return route.state in (ModelState.CANCELLED, ModelState.TERMINATING)
+
+
+async def _gpus_free(route: Route) -> float | None:
+    """The GPUs that nobody has, if some replica waits for one."""
+    if route.state is not ModelState.LAUNCHING or not route.spec.gpus or len(route.replicas) >= route.spec.replicas:
+        return None
+    free: dict[str, float] = await asyncio.to_thread(ray.available_resources)
+    return free.get("GPU", 0.0)

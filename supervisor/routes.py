@@ -6,22 +6,26 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 
 from supervisor.registry.client import ask
 from xinfer.errors import ModelLoading, ModelNotFound, Unavailable
-from xinfer.messages import ModelState, ReplicaReport, Route, RoutingTable
+from xinfer.messages import ModelState, ReplicaReport, Route, RoutingTable, Usage
 
 _log = logging.getLogger("ray.serve")
-_WATCH_S = 30.0
+_WATCH_S = 5.0  # how old what the registry knows of the use of models may be
 _RETRY_S = 0.5
 _SUSPECT_S = 10.0
+_NOT_THERE = frozenset({ModelState.FAILED, ModelState.CANCELLED, ModelState.TERMINATING})
 
 
 class Routes:
     """All models as last heard of. While the registry is away, what was last heard goes on being true."""
 
     def __init__(self) -> None:
+        self._id = uuid.uuid4().hex
+        self._usages: Callable[[Mapping[str, Route]], dict[str, Usage]] = lambda _: {}
         self._table = RoutingTable()
         self._changed = asyncio.Condition()
         self._suspects: dict[str, float] = {}
@@ -50,15 +54,18 @@ class Routes:
     def get(self, uid: str) -> Route:
         """The model, or ``ModelNotFound``, with the reason if its launch failed."""
         route = self._table.routes.get(uid)
-        if route and route.state is ModelState.FAILED:
-            raise ModelNotFound(f"The model {uid!r} is not running: its launch failed. {route.reason}", param="model")
-        if route is None or route.state is ModelState.TERMINATING:
-            raise ModelNotFound(f"There is no model {uid[:100]!r}. GET /v1/models lists what runs.", param="model")
+        if route is None or route.state in _NOT_THERE:
+            raise ModelNotFound(_why_not(uid, route), param="model")
         return route
 
     def targets(self, uid: str) -> tuple[Route, list[ReplicaReport]]:
-        """The model and its reachable replicas; ``ModelLoading`` or ``Unavailable`` if there are none now."""
+        """The model and its reachable replicas; none if it has to be waited for because it sleeps or wakes up.
+
+        ``ModelLoading`` or ``Unavailable`` if there are none now otherwise.
+        """
         route = self.get(uid)
+        if route.state is ModelState.SLEEPING or route.waking:
+            return route, []
         now = time.monotonic()
         targets = [r for r in route.targets if self._suspects.get(r.replica, 0) < now]
         if targets:
@@ -79,6 +86,10 @@ class Routes:
         """Have ``listener`` called with the names of all replicas there are whenever the table has changed."""
         self._listeners.append(listener)
 
+    def report_usage(self, usages: Callable[[Mapping[str, Route]], dict[str, Usage]]) -> None:
+        """Have the registry told what ``usages`` says of the models there are."""
+        self._usages = usages
+
     async def wait_until(self, condition: Callable[[dict[str, Route]], bool]) -> None:
         """Wait until ``condition`` holds for the table."""
         async with self._changed:
@@ -87,7 +98,8 @@ class Routes:
     async def _follow(self) -> None:
         while True:
             try:
-                table = await ask("watch", self._table.version, _WATCH_S)
+                usages = self._usages(self._table.routes)
+                table = await ask("watch", self._table.version, _WATCH_S, self._id, usages)
             except Unavailable:
                 _log.warning("the registry is away; going on with the last table")
                 await asyncio.sleep(_RETRY_S)
@@ -98,6 +110,14 @@ class Routes:
             replicas = {report.replica for route in table.routes.values() for report in route.replicas}
             for listener in self._listeners:
                 listener(replicas)
+
+
+def _why_not(uid: str, route: Route | None) -> str:
+    if route and route.state is ModelState.FAILED:
+        return f"The model {uid!r} is not running: its launch failed. {route.reason}"
+    if route and route.state is ModelState.CANCELLED:
+        return f"The model {uid!r} is not running. {route.reason}"
+    return f"There is no model {uid[:100]!r}. GET /v1/models lists what runs."
 
 
 async def _report_suspect(uid: str, replica: ReplicaReport) -> None:

@@ -10,8 +10,10 @@ _STATUS = {
     ModelState.PENDING: "CREATING",
     ModelState.LAUNCHING: "LOADING",
     ModelState.READY: "READY",
+    ModelState.SLEEPING: "SLEEPING",
     ModelState.TERMINATING: "TERMINATING",
     ModelState.FAILED: "ERROR",
+    ModelState.CANCELLED: "TERMINATED",
 }
 
 
@@ -41,6 +43,8 @@ def describe(route: Route) -> dict[str, Any]:
         "replica": spec.replicas,
         "n_worker": 1,
         "n_gpu": spec.gpus,
+        "idle_timeout": spec.idle_timeout_s,
+        "kv_cache_gib": spec.kv_cache_gib,
         "status": _STATUS[route.state],
     }
 
@@ -49,19 +53,6 @@ def list_item(route: Route) -> dict[str, Any]:
     """One model in the list that OpenAI's and Xinference's clients both read."""
     head = {"id": route.spec.uid, "object": "model", "created": int(route.spec.created_at), "owned_by": "xinfer"}
     return head | describe(route)
-
-
-def progress(route: Route) -> dict[str, Any]:
-    """How far a launch has come; ``progress`` from 0 to 1 is the mean over the replicas asked for."""
-    replicas = [_replica_progress(route, number, report) for number, report in enumerate(_padded(route))]
-    ready = route.is_complete
-    stage = "failed" if route.state is ModelState.FAILED else _slowest(route).value
-    return {
-        "progress": 1.0 if ready else round(sum(r["progress"] for r in replicas) / len(replicas), 3),
-        "stage": "ready" if ready else stage,
-        "replicas": replicas,
-        "error": route.reason if route.state is ModelState.FAILED else None,
-    }
 
 
 def instance(route: Route) -> dict[str, Any]:
@@ -104,30 +95,6 @@ def _replica_status(route: Route, number: int, report: ReplicaReport | None) -> 
         "created_ts": int(report.created_at) if report else int(route.spec.created_at),
         "error_message": route.reason if failed else None,
     }
-
-
-def _padded(route: Route) -> list[ReplicaReport | None]:
-    missing = max(0, route.spec.replicas - len(route.replicas))
-    return [*route.replicas, *[None] * missing]
-
-
-def _replica_progress(route: Route, number: int, report: ReplicaReport | None) -> dict[str, Any]:
-    stage = report.stage if report else ReplicaStage.PLACING
-    if route.state is ModelState.FAILED:
-        stage = ReplicaStage.FAILED
-    return {
-        "replica_id": number,
-        "replica_model_uid": f"{route.spec.uid}-rep{number}",
-        "progress": stage.progress,
-        "stage": stage.value,
-        "info": report.info if report else "",
-        "updated_at": report.updated_at if report else route.spec.created_at,
-    }
-
-
-def _slowest(route: Route) -> ReplicaStage:
-    stages = [report.stage if report else ReplicaStage.PLACING for report in _padded(route)]
-    return min(stages, key=lambda stage: stage.progress)
 
 
 def _size(text: str | None) -> int | float | str | None:

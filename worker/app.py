@@ -16,7 +16,8 @@ def build(spec: ModelSpec, settings: EngineSettings) -> Application:
     """The application whose replicas are the workers of ``spec``.
 
     A replica takes ``spec.gpus`` GPUs from Ray. Its constructor is tried once per replica: whether a failed start is tried again
-    is the registry's decision.
+    is the registry's decision. Deployed again with another number of replicas, it leaves those that run alone: Serve replaces
+    replicas of another version only, and the version is the launch.
     """
     configure = serve.deployment(
         name="worker",
@@ -29,5 +30,6 @@ def build(spec: ModelSpec, settings: EngineSettings) -> Application:
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=settings.stop_grace_s + 5,
     )
-    application: Application = configure(EngineReplica).bind(spec, settings)
+    deployment = configure(EngineReplica).options(version=f"{spec.created_at}", _internal=True)
+    application: Application = deployment.bind(spec, settings)
     return application

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from worker.bounds import VLLM_CPU_KV_CACHE, bounds_of, runs_on_cpu
@@ -16,10 +19,9 @@ from xinfer.settings import EngineSettings
 _OF_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
 """What Ray sets in every worker for its own ends."""
 MIDDLEWARE = "worker.middleware.ContractMiddleware"
-_DEFAULTS = EngineSettings()
 
 
-def engine_argv(spec: ModelSpec, host: str, port: int, settings: EngineSettings = _DEFAULTS) -> list[str]:
+def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int) -> list[str]:
     """The command that serves ``spec`` on ``host:port``. Arguments given at launch win over those made here."""
     bounds = bounds_of(spec, settings)
     arguments: dict[str, Any] = {
@@ -64,6 +66,11 @@ def quantization(spec: ModelSpec) -> str | None:
     return "bitsandbytes" if spec.format == "bnb" else None
 
 
+def _compiler_cache() -> str:
+    """Where PyTorch's compiler keeps what it has made, for all engines of this user."""
+    return str(Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}")
+
+
 def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
     """The environment of the engine's process: this one's, made quiet and bounded, then the operator's and the launch's own."""
     cpu_only = {
@@ -71,7 +78,12 @@ def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
         "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // 2)),
         **({"LD_PRELOAD": ":".join(allocators())} if allocators() else {}),
     }
-    defaults = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1", **(cpu_only if runs_on_cpu(spec) else {})}
+    defaults = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TORCHINDUCTOR_CACHE_DIR": _compiler_cache(),  # by itself it would be among an engine's temporary files
+        **(cpu_only if runs_on_cpu(spec) else {}),
+    }
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_RAY}
     operators = {name: inherited[name] for name in defaults if name in inherited}
     env = {**inherited, **defaults, **operators, **settings.extra_env, **spec.env}

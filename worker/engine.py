@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +13,13 @@ import aiohttp
 
 from worker.log import LogReader, cause_of, stage_of, tail
 from worker.process import EngineProcess, ReservedPort
+from worker.scratch import make_scratch
 from worker.start import Start, start_plain
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec, ReplicaStage
 from xinfer.settings import EngineSettings
 
-Argv = Callable[[ModelSpec, str, int], list[str]]
+Argv = Callable[[ModelSpec, EngineSettings, str, int], list[str]]
 Env = Callable[[ModelSpec, EngineSettings], dict[str, str]]
 
 _POLL_PERIOD_S = 0.05
@@ -70,6 +72,8 @@ class ServerEngine:
         self._port: ReservedPort | None = None
         self._process: EngineProcess | None = None
         self._http: aiohttp.ClientSession | None = None
+        self._scratch: Path | None = None
+        self._is_up = False
         self.context_length: int | None = None
 
     @property
@@ -87,9 +91,11 @@ class ServerEngine:
         """Start the process and follow it until a real generation has answered."""
         self._port = ReservedPort(self._host)
         self._http = aiohttp.ClientSession()
-        argv = self._argv(self._spec, self._host, self._port.number)
+        self._scratch = make_scratch()
+        argv = self._argv(self._spec, self._settings, self._host, self._port.number)
+        env = {**self._env(self._spec, self._settings), "TMPDIR": str(self._scratch)}
         reader = LogReader(self._log)
-        self._process = await self._start(argv, self._env(self._spec, self._settings), self._log)
+        self._process = await self._start(argv, env, self._log)
         yield ReplicaStage.STARTING
         try:
             async with asyncio.timeout(self._settings.start_timeout_s):
@@ -104,6 +110,7 @@ class ServerEngine:
                 await asyncio.wait_for(self.wait(), _EXIT_S)  # its log is complete when it has ended
             self._raise_if_dead()
             raise LaunchFailed(f"The engine broke off its first answer ({type(error).__name__}).") from error
+        self._is_up = True
         yield ReplicaStage.READY
 
     async def _listening(self, reader: LogReader) -> AsyncIterator[ReplicaStage]:
@@ -155,10 +162,12 @@ class ServerEngine:
             await self._process.wait()
 
     async def stop(self) -> None:
-        """End the process group and close what belongs to it. Safe to call twice."""
+        """End the process group, at once if it has not come up, and remove what belongs to it. Safe to call twice."""
         if self._process:
-            await self._process.stop(self._settings.stop_grace_s)
+            await self._process.stop(self._settings.stop_grace_s if self._is_up else 0)
         if self._http:
             await self._http.close()
         if self._port:
             self._port.close()
+        if self._scratch:
+            await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from worker.forking import fork_inspection, fork_processes
+from worker.forking import fork_inspection, fork_processes, track_resources_apart
 from xinfer.lifetime import die_with_parent, die_with_parent_from_fork_on
 
 die_with_parent()
@@ -43,6 +43,7 @@ def run(arguments: Sequence[str]) -> None:
     serve = _entry()
     sys.argv = ["worker.engine_server", *arguments]
     show_as(sys.argv)
+    track_resources_apart()
     fork_processes()
     fork_inspection()
     die_with_parent_from_fork_on()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -31,6 +32,26 @@ def fork_processes() -> None:
         os.environ[_METHOD] = "fork"
 
     CpuPlatform.check_and_update_config = classmethod(check_and_fork)
+
+
+def track_resources_apart() -> None:
+    """Start Python's resource tracker in a session of its own, for this process and all it forks.
+
+    It removes the shared memory of those who could not do it themselves, so it must not be killed with them: neither by a signal
+    to their group, nor by vLLM, which kills what its engine core has started.
+    """
+    plain = util.spawnv_passfds
+
+    def spawn(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+        for file in passfds:
+            os.set_inheritable(file, True)
+        return os.posix_spawn(path, list(args), os.environ, setsid=True)
+
+    util.spawnv_passfds = spawn
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        util.spawnv_passfds = plain
 
 
 def fork_inspection() -> None:

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 from xinfer.messages import ReplicaStage
+from xinfer.tail import tail
 
-_SIGNS = (
-    (re.compile(r"Fetching \d+ files|Downloading|Time spent downloading"), ReplicaStage.DOWNLOADING),
+__all__ = ["LogReader", "cause_of", "stage_of", "tail"]
+
+_SIGNS = (  # none of downloading: the worker has the weights before it starts an engine, which may still fetch a LoRA
     (re.compile(r"Starting to load model|Loading (safetensors|weights)|KV cache size"), ReplicaStage.LOADING),
     (re.compile(r"Starting vLLM (API )?server|Application startup complete"), ReplicaStage.WARMING_UP),
 )
@@ -55,17 +57,6 @@ def _cause(text: str) -> str | None:
     if match := _USAGE_ERROR.match(text):
         return match[1]
     return None
-
-
-def tail(path: Path, size: int = 64 * 1024) -> list[str]:
-    """The last lines of a log, at most ``size`` bytes of it; none if there is no such file."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - size))
-            return file.read().decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
 
 
 class LogReader:

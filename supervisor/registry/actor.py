@@ -6,19 +6,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
+import ray
+
 from supervisor.registry.deployer import Deployer
-from supervisor.registry.models import Models
+from supervisor.registry.idleness import Doze, Idleness, Rouse, Sleep
+from supervisor.registry.models import Delete, Deploy, Models
 from supervisor.registry.store import Store
-from xinfer.messages import ModelSpec, ModelState, ReplicaReport, RoutingTable
-from xinfer.names import model_app
+from xinfer.errors import LaunchRefused
+from xinfer.messages import ModelSpec, ModelState, ReplicaReport, RoutingTable, Usage
 from xinfer.settings import EngineSettings, home
 
 _log = logging.getLogger("xinfer.registry")
 _LATE_PERIODS = 1.5  # health periods without a report after which a replica's engine is looked at
 _SILENCE_PERIODS = 4  # health periods without a report after which a replica counts as lost
+_IDLE_PERIOD_S = 1.0
+_RETRY_S = 1.0
 
 
 class Registry:
@@ -28,17 +34,30 @@ class Registry:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         self._settings = settings
         self._models = Models(version=time.time_ns())
+        self._idleness = Idleness(time.monotonic())
         self._store = Store(home() / "registry.sqlite")
         self._deployer = Deployer(settings)
         self._changed = asyncio.Condition()
+        self._knows_serve = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        for spec in self._store.load():
-            self._models.add(spec)
+        self._tending: set[str] = set()
+        self._starts: dict[str, asyncio.Task[None]] = {}
+        for kept in self._store.load():
+            (self._models.asleep if kept.asleep else self._models.add)(kept.spec)
         self._keep(self._reconcile())
         self._keep(self._expire_silent())
+        self._keep(self._watch_idle())
 
-    async def watch(self, version: int, timeout_s: float) -> RoutingTable:
-        """The table as soon as it is newer than ``version``, at the latest after ``timeout_s`` seconds."""
+    async def watch(
+        self, version: int, timeout_s: float, supervisor: str = "", usages: Mapping[str, Usage] | None = None
+    ) -> RoutingTable:
+        """The table as soon as it is newer than ``version``, at the latest after ``timeout_s`` seconds.
+
+        A ``supervisor`` says with it that it acts on the table of ``version``, and how it uses the models with an idle timeout.
+        """
+        if supervisor:
+            self._idleness.hear(supervisor, version, usages or {}, time.monotonic())
+            await self._mind_idle()
         async with self._changed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
@@ -51,103 +70,170 @@ class Registry:
         self._models.add(spec)
         self._store.save(spec)
         _log.info("launch %s: %s on %g GPUs, %d replicas", spec.uid, spec.name, spec.gpus, spec.replicas)
-        self._keep(self._bring_up(spec))
-        await self._publish()
+        await self._act(spec.uid)
+
+    async def scale(self, uid: str, replicas: int) -> None:
+        """Have a model that is up get this many replicas; those that run go on. Raises ``Conflict`` or ``LaunchRefused``.
+
+        If the additional ones do not come up, the model goes back to the replicas it has, and its route's reason says why.
+        """
+        spec = self._models.get(uid).spec
+        if replicas < 1:
+            raise LaunchRefused("A model has at least one replica; terminate it to have none.", param="replica")
+        if (more := replicas - spec.replicas) > 0:
+            self._deployer.check_room(replace(spec, replicas=more), self._models.gpus_wanted())
+        self._models.scale(uid, replicas)
+        _log.info("scale %s from %d to %d replicas", uid, spec.replicas, replicas)
+        await self._act(uid)
+
+    async def wake(self, uid: str) -> str:
+        """Have a sleeping model come up; empty, or the sentence that says why it stays asleep. Doing it twice is fine."""
+        record = self._models.get(uid)
+        if record.state is not ModelState.SLEEPING:
+            return ""
+        if not record.dozing:
+            try:
+                self._deployer.check_room(record.spec, self._models.gpus_wanted())
+            except LaunchRefused as refusal:
+                return refusal.message
+        _log.info("wake %s", uid)
+        self._models.wake(uid, time.time())
+        await self._act(uid)
+        return ""
+
+    async def cancel(self, uid: str) -> None:
+        """Give up a launch that is under way; returns when its replicas are gone. ``Conflict`` if it is up. Twice is fine."""
+        self._models.cancel(uid)
+        await self._until_ended(uid)
 
     async def terminate(self, uid: str) -> None:
         """Take a model down and forget it; returns when its replicas are gone. Doing it twice is fine."""
-        if self._models.get(uid).state is not ModelState.TERMINATING:
-            self._store.forget(uid)
-            self._models.move(uid, ModelState.TERMINATING)
-            await self._publish()
-            try:
-                await self._deployer.delete(uid)
-            finally:
-                self._models.remove(uid)
-                await self._publish()
-        await self._until_gone(uid)
+        self._models.terminate(uid)
+        await self._until_ended(uid)
 
     async def report(self, report: ReplicaReport) -> None:
         """A replica says how it is doing."""
         version = self._models.version
-        for order in self._models.report(report):
-            _log.warning("giving up on %s: %s", order.uid, order.reason)
-            self._keep(self._give_up(self._models.get(order.uid).spec, order.reason))
+        self._models.report(report)
         if self._models.version != version:
             _log.info("%s %s: %s %s", report.model_uid, report.replica, report.stage, report.info)
-            await self._publish()
+            await self._act(report.model_uid)
+
+    async def logs(self, uid: str) -> list[ReplicaReport]:
+        """The replicas whose engines' logs tell how the model is doing, or how its launch ended."""
+        return self._models.get(uid).with_logs
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         """A supervisor could not reach a replica: unless it accepts a connection here, it is routed to no more."""
         if await _accepts(address):
             return
         _log.warning("%s %s is not reachable at %s", uid, replica, address)
-        self._models.lost(uid, replica)
+        self._models.lost(uid, replica, time.time())
         await self._publish()
 
-    async def _bring_up(self, spec: ModelSpec) -> None:
-        self._models.move(spec.uid, ModelState.LAUNCHING)
+    async def _act(self, uid: str) -> None:
+        """Something has happened to this model: tell everybody, and have done what is to be done about it."""
+        if uid not in self._tending:
+            self._tending.add(uid)
+            self._keep(self._tend(uid))
         await self._publish()
-        while self._is_up(spec):
-            try:
-                await self._deployer.deploy(spec)
-                return
-            except Exception as error:  # noqa: BLE001  # Serve raises plain RuntimeError, with a replica's traceback in it
-                _log.error("launch of %s failed: %s", spec.uid, error)
-            if self._is_up(spec) and not self._models.deserves_another_try(spec.uid):
-                told = self._models.table().routes[spec.uid].reason
-                await self._give_up(spec, told or "The engine could not be started; the log of the replica says why.")
-                return
-            if self._is_up(spec):
-                await self._deployer.delete(spec.uid)
 
-    async def _give_up(self, spec: ModelSpec, reason: str) -> None:
-        """Clean up first, then say FAILED: whoever reads that may launch the UID again at once."""
-        if not self._is_up(spec):
-            return
-        self._store.forget(spec.uid)
+    async def _tend(self, uid: str) -> None:
+        """Do one thing after the other about this model until there is nothing more to do; the only one to do so."""
         try:
-            await self._deployer.delete(spec.uid)
-        finally:
-            if self._is_up(spec):
-                self._models.move(spec.uid, ModelState.FAILED, reason)
+            await self._knows_serve.wait()
+            while step := self._models.step(uid, time.time()):
+                if start := self._starts.pop(uid, None):
+                    start.cancel()
                 await self._publish()
+                await (self._deploy(step.spec) if isinstance(step, Deploy) else self._delete(step))
+                await self._publish()
+        finally:
+            self._tending.discard(uid)
 
-    def _is_up(self, spec: ModelSpec) -> bool:
-        """Whether this very launch is still wanted: not terminated, given up or followed by another of its UID."""
-        route = self._models.table().routes.get(spec.uid)
-        return (
-            route is not None and route.spec == spec and route.state not in (ModelState.TERMINATING, ModelState.FAILED)
-        )
+    async def _deploy(self, spec: ModelSpec) -> None:
+        self._store.save(spec)
+        try:
+            await self._deployer.deploy(spec)
+        except Exception:  # noqa: BLE001  # whatever Serve or Ray raises, the launch has failed
+            _log.exception("Serve did not take %s", spec.uid)
+            self._models.deploy_failed(spec, time.time())
+        else:
+            self._starts[spec.uid] = self._keep(self._follow_start(spec))
+
+    async def _follow_start(self, spec: ModelSpec) -> None:
+        """Replicas report their own failures; this is for those that could not."""
+        while True:
+            try:
+                is_up = await self._deployer.comes_up(spec.uid)
+                break
+            except ray.exceptions.RayError as error:
+                _log.warning("Serve's controller was not reached: %s", type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+        if not is_up:
+            _log.error("Serve has given up on %s", spec.uid)
+            self._models.deploy_failed(spec, time.time())
+            await self._act(spec.uid)
+
+    async def _delete(self, step: Delete) -> None:
+        if step.forget:
+            self._store.forget(step.uid)
+        try:
+            await self._deployer.delete(step.uid)
+        except Exception:  # noqa: BLE001  # it cannot be waited for any longer
+            _log.exception("Serve did not delete %s", step.uid)
+        finally:
+            self._models.gone(step.uid, time.time())
+
+    async def _until_ended(self, uid: str) -> None:
+        record = self._models.get(uid)
+        await self._act(uid)
+        async with self._changed:
+            await self._changed.wait_for(lambda: record.end is None)
 
     async def _reconcile(self) -> None:
         """After a start: bring up what should run and does not, take down what runs and should not."""
-        specs = [route.spec for route in self._models.table().routes.values()]
-        running = await self._deployer.running()
-        for spec in specs:
-            if model_app(spec.uid) in running:
-                self._models.move(spec.uid, ModelState.LAUNCHING)  # its replicas report with their next health check
-            else:
-                self._keep(self._bring_up(spec))
-        wanted = {model_app(uid) for uid in self._models.table().routes}
-        for name in running - wanted:
-            if name.startswith(model_app("")):
-                await self._deployer.delete(name.removeprefix(model_app("")))
-        await self._publish()
+        found: dict[str, bool] | None = None
+        while found is None:
+            try:
+                found = await self._deployer.found()
+            except ray.exceptions.RayError as error:
+                _log.warning("Serve's controller was not reached: %s", type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+        for uid, alive in found.items():
+            self._models.found(uid, time.time(), alive=alive)
+        self._knows_serve.set()
+        for uid in {*found, *self._models.table().routes}:
+            await self._act(uid)
+
+    async def _watch_idle(self) -> None:
+        while True:
+            await asyncio.sleep(_IDLE_PERIOD_S)
+            await self._mind_idle()
+
+    async def _mind_idle(self) -> None:
+        for verdict in self._idleness.decide(self._models.table(), time.monotonic()):
+            _log.info("%s %s", type(verdict).__name__.lower(), verdict.uid)
+            match verdict:
+                case Doze(uid):
+                    self._models.doze(uid)
+                    self._idleness.announced(uid, self._models.version, time.monotonic())
+                case Rouse(uid):
+                    self._models.rouse(uid, time.time())
+                case Sleep(uid):
+                    self._store.save(self._models.get(uid).spec, asleep=True)
+                    self._models.sleep(uid)
+            await self._act(verdict.uid)
 
     async def _expire_silent(self) -> None:
         while True:
             await asyncio.sleep(self._settings.health_period_s)
             period, now, version = self._settings.health_period_s, time.time(), self._models.version
-            self._models.expire(now - _SILENCE_PERIODS * period)
+            self._models.expire(now - _SILENCE_PERIODS * period, now)
             if self._models.version != version:
                 await self._publish()
             for late in self._models.silent(now - _LATE_PERIODS * period):
                 await self.suspect(late.model_uid, late.replica, str(late.address))
-
-    async def _until_gone(self, uid: str) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: uid not in self._models.table().routes)
 
     async def _publish(self) -> None:
         async with self._changed:

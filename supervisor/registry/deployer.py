@@ -1,16 +1,18 @@
-"""Models as Serve applications: deployed and deleted in threads, since Serve's own calls block."""
+"""Models as Serve applications: Serve's own calls block and run in threads, and nothing here waits for an engine in one."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import ray
 from ray import serve
 from ray._common.utils import import_attr
+from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus
 
 from xinfer.errors import LaunchRefused
@@ -18,7 +20,10 @@ from xinfer.messages import ModelSpec
 from xinfer.names import WORKER_APP, model_app
 from xinfer.settings import EngineSettings
 
-_MAX_LAUNCHES = 256
+_THREADS = 32
+_UP_POLL_S = 0.5
+_GONE_POLL_S = 0.1
+_GONE_S = 60.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -28,21 +33,37 @@ class Deployer:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self._threads = ThreadPoolExecutor(_MAX_LAUNCHES, thread_name_prefix="deploy")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="deploy")
+        self._threads.submit(import_attr, WORKER_APP)  # so that the first launch does not have to
 
     async def deploy(self, spec: ModelSpec) -> None:
-        """Create the application and wait until Serve calls it running; ``RuntimeError`` if it does not come up."""
+        """Have Serve create the application, or change its number of replicas; returns when Serve knows, not when it is up."""
         await self._in_thread(self._run, spec)
 
-    async def delete(self, uid: str) -> None:
-        """Delete the application and wait until its replicas are gone; unknown is fine."""
-        await self._in_thread(serve.delete, model_app(uid))
+    async def comes_up(self, uid: str) -> bool:
+        """Wait until Serve calls the application running (true) or has given it up, or lost it (false)."""
+        while True:
+            status = await self._in_thread(_status, uid)
+            if status is not ApplicationStatus.DEPLOYING:
+                return status in (ApplicationStatus.RUNNING, ApplicationStatus.UNHEALTHY)
+            await asyncio.sleep(_UP_POLL_S)
 
-    async def running(self) -> set[str]:
-        """Names of the applications that Serve has and that have not failed."""
+    async def delete(self, uid: str) -> None:
+        """Delete the application and wait until its replicas are gone; unknown is fine. ``TimeoutError`` after a minute."""
+        began = time.monotonic()
+        await self._in_thread(serve.delete, model_app(uid), _blocking=False)
+        while await self._in_thread(_status, uid) is not ApplicationStatus.NOT_STARTED:
+            if time.monotonic() - began > _GONE_S:
+                raise TimeoutError(f"Serve has not deleted {model_app(uid)} within {_GONE_S:g} s")
+            await asyncio.sleep(_GONE_POLL_S)
+
+    async def found(self) -> dict[str, bool]:
+        """The UIDs of the applications that Serve has, and whether each is alive: neither failed nor on its way out."""
         status = await self._in_thread(serve.status)
         dead = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.DELETING)
-        return {name for name, app in status.applications.items() if app.status not in dead}
+        prefix = model_app("")
+        models = {name: app for name, app in status.applications.items() if name.startswith(prefix)}
+        return {name.removeprefix(prefix): app.status not in dead for name, app in models.items()}
 
     def check_room(self, spec: ModelSpec, gpus_wanted: float) -> None:
         """``LaunchRefused`` if the cluster has not the GPUs for ``spec`` beside the ``gpus_wanted`` of other models."""
@@ -61,8 +82,17 @@ class Deployer:
 
     def _run(self, spec: ModelSpec) -> None:
         build = import_attr(WORKER_APP)
-        serve.run(build(spec, self._settings), name=model_app(spec.uid), route_prefix=None)
+        target = serve.RunTarget(build(spec, self._settings), name=model_app(spec.uid), route_prefix=None)
+        # Waiting as Serve does it would not end if the application were deleted in the meantime.
+        serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         bound = functools.partial(call, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, bound)
+
+
+def _status(uid: str) -> ApplicationStatus:
+    """NOT_STARTED for an application that Serve does not know."""
+    client: Any = _get_global_client(raise_if_no_controller_running=True)
+    status: ApplicationStatus = client.get_serve_status(model_app(uid)).app_status.status
+    return status

@@ -1,72 +1,45 @@
-"""All models and their replicas as a plain class: events go in, instructions come out. No Ray, no clock, no disk."""
+"""All models and their replicas as a plain class: events go in, the next step comes out. No Ray, no clock, no disk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
+from supervisor.registry.record import SETTLED, Record
 from xinfer.errors import Conflict, ModelNotFound
-from xinfer.messages import ModelSpec, ModelState, ReplicaReport, ReplicaStage, Route, RoutingTable
+from xinfer.messages import ModelSpec, ModelState, ReplicaReport, ReplicaStage, RoutingTable
 
-_MOVES = {
-    ModelState.PENDING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
-    ModelState.LAUNCHING: {ModelState.READY, ModelState.FAILED, ModelState.TERMINATING},
-    ModelState.READY: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
-    ModelState.FAILED: {ModelState.TERMINATING},
-    ModelState.TERMINATING: set(),
-}
-
-
-class InvalidTransition(Exception):
-    """A model was moved to a state that its own does not lead to."""
-
-    def __init__(self, uid: str, history: list[ModelState], target: ModelState) -> None:
-        super().__init__(f"model {uid!r}: {' -> '.join(history)} does not lead to {target}")
+_SETTLED_KEPT = 100
+_CANCELLED = "The launch was cancelled."
+_NO_REASON = "The engine could not be started; the log of the replica says why."
+_END_STAGES = {ModelState.FAILED: ReplicaStage.FAILED, ModelState.CANCELLED: ReplicaStage.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Take the model down: its engine fails again and again."""
-
-    uid: str
-    reason: str
-
-
-@dataclass(slots=True)
-class Record:
-    """One model and what has become of it."""
+class Deploy:
+    """Have Serve make the model's application what ``spec`` says, and tell ``deploy_failed`` if it does not come up."""
 
     spec: ModelSpec
-    history: list[ModelState] = field(default_factory=lambda: [ModelState.PENDING])
-    reason: str = ""
-    replicas: dict[str, ReplicaReport] = field(default_factory=dict)
-    ended: set[str] = field(default_factory=set)
-    failures: int = 0
-    given_up: bool = False
 
-    @property
-    def state(self) -> ModelState:
-        """Where it is now."""
-        return self.history[-1]
 
-    def move(self, target: ModelState, reason: str = "") -> None:
-        """Go to ``target``; staying where it is is always legal."""
-        self.reason = reason
-        if target is self.state:
-            return
-        if target not in _MOVES[self.state]:
-            raise InvalidTransition(self.spec.uid, self.history, target)
-        self.history.append(target)
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Take the model's application down, and say ``gone`` then. ``forget`` it on disk first, if that is set."""
 
-    def route(self) -> Route:
-        """What the supervisors get to see."""
-        return Route(self.spec, self.state, self.reason, tuple(self.replicas.values()))
+    uid: str
+    forget: bool
 
 
 class Models:
-    """Every model by UID. ``failures_allowed`` engines in a row may fail before a model that was ready is given up."""
+    """Every model by UID, and what Serve has of each.
+
+    Whatever has happened to a model, ``step`` compares what is wanted with what Serve has and says what to do next. Times are
+    arguments, in Unix seconds. ``failures_allowed`` engines in a row may fail before a model that was ready is given up.
+    """
 
     def __init__(self, version: int, failures_allowed: int = 3) -> None:
         self._records: dict[str, Record] = {}
+        self._applications: dict[str, ModelSpec | None] = {}  # what Serve was last told; None for what has to go
+        self._settled: dict[str, None] = {}  # UIDs, oldest end first
         self._version = version
         self._failures_allowed = failures_allowed
 
@@ -86,97 +59,203 @@ class Models:
         return self._records[uid]
 
     def gpus_wanted(self) -> float:
-        """GPUs that the models asked for take together."""
-        live = (r.spec for r in self._records.values() if r.state is not ModelState.FAILED)
-        return sum(spec.gpus * spec.replicas for spec in live)
+        """GPUs that the models asked for take together; those that sleep take none."""
+        return sum(r.spec.gpus * r.spec.replicas for r in self._records.values() if r.holds_resources)
+
+    # What people ask for.
 
     def add(self, spec: ModelSpec) -> None:
-        """Record a launch; a UID that failed before is free again, any other that exists is a ``Conflict``."""
+        """Record a launch; a UID whose launch failed or was cancelled is free, any other that exists is a ``Conflict``."""
         known = self._records.get(spec.uid)
-        if known and known.state is not ModelState.FAILED:
-            state = known.state.lower()
+        if known and known.state not in SETTLED:
             raise Conflict(
-                f"The UID {spec.uid!r} is in use ({state}). "
+                f"The UID {spec.uid!r} is in use ({known.state.lower()}). "
                 f"Choose another with --model-uid, or `xinfer terminate {spec.uid}` first.",
                 param="model_uid",
             )
-        self._records[spec.uid] = Record(spec)
+        self._settled.pop(spec.uid, None)
+        record = self._records[spec.uid] = Record(spec)
+        record.begin(ReplicaStage.PENDING, spec.created_at)
         self._version += 1
 
-    def move(self, uid: str, target: ModelState, reason: str = "") -> None:
-        """Move one model on; ``InvalidTransition`` if its state does not lead there."""
+    def terminate(self, uid: str) -> None:
+        """Have the model taken down and forgotten."""
         record = self.get(uid)
-        record.move(target, reason)
-        if target is ModelState.FAILED:
-            record.replicas.clear()
-        self._settle(record)  # after a restart of the registry a replica may have reported before this move
+        record.move(ModelState.TERMINATING)
+        record.end = ModelState.TERMINATING
+        self._settled.pop(uid, None)
         self._version += 1
 
-    def remove(self, uid: str) -> None:
-        """Forget a model; unknown is fine."""
-        if self._records.pop(uid, None):
+    def cancel(self, uid: str) -> None:
+        """Have a launch that is under way taken down and kept as CANCELLED; one that is over or ends already stays as it is."""
+        record = self.get(uid)
+        if record.state in (ModelState.READY, ModelState.SLEEPING):
+            raise Conflict(f"The model {uid!r} is up; terminate it instead.")
+        if record.end is None and record.state not in SETTLED:
+            record.move(ModelState.TERMINATING, _CANCELLED)
+            record.end = ModelState.CANCELLED
             self._version += 1
 
-    def report(self, report: ReplicaReport) -> list[GiveUp]:
+    def scale(self, uid: str, replicas: int) -> None:
+        """Have a model that is up get this many replicas; ``Conflict`` if it is not."""
+        record = self.get(uid)
+        if record.state is not ModelState.READY or record.end is not None:
+            raise Conflict(f"The model {uid!r} is not up ({record.state.lower()}); only one that is can be scaled.")
+        up = record.ready_replicas
+        record.fallback = up if replicas > up else None
+        record.spec = replace(record.spec, replicas=replicas)
+        record.reason = ""
+        self._version += 1
+
+    # Sleep. A model first dozes: requests are sent to it no more, but all is there. Then it sleeps, or is up again.
+
+    def asleep(self, spec: ModelSpec) -> None:
+        """Record a model that was asleep when the registry ended."""
+        self.add(spec)
+        self._records[spec.uid].history = [ModelState.SLEEPING]
+
+    def doze(self, uid: str) -> None:
+        """Announce that a READY model is about to sleep."""
+        record = self.get(uid)
+        record.move(ModelState.SLEEPING)
+        record.dozing = True
+        self._version += 1
+
+    def rouse(self, uid: str, at: float) -> None:
+        """A dozing model is used after all."""
+        record = self.get(uid)
+        if record.dozing:
+            record.move(ModelState.READY)
+            record.settle(at)
+            self._version += 1
+
+    def sleep(self, uid: str) -> None:
+        """A dozing model gives everything back."""
+        record = self.get(uid)
+        if record.dozing:
+            record.dozing = False
+            self._clear_away(record)
+
+    def wake(self, uid: str, at: float) -> None:
+        """A sleeping model is asked for: a dozing one is up at once, any other comes up as by a launch; more often is fine."""
+        record = self.get(uid)
+        if record.dozing:
+            self.rouse(uid, at)
+        elif record.state is ModelState.SLEEPING and record.end is None:
+            record.move(ModelState.LAUNCHING)
+            record.waking = True
+            record.failures = record.deployments = 0
+            record.times.clear()
+            record.begin(ReplicaStage.PENDING, at)
+            self._version += 1
+
+    # What replicas say, and what is found out about them.
+
+    def report(self, report: ReplicaReport) -> None:
         """A replica says how it is doing. A replica that has ended is not believed when it says otherwise later."""
         record = self._records.get(report.model_uid)
-        if record is None or record.state is ModelState.FAILED or report.replica in record.ended:
-            return []
-        known = record.replicas.get(report.replica)
+        if record is None or record.state in SETTLED or report.replica in record.ended:
+            return
         if report.stage.is_final:
-            return self._ended(record, report)
-        record.replicas[report.replica] = report
-        if report.stage is ReplicaStage.READY:
-            record.failures = 0
-        if known is None or _visible(known) != _visible(report):
-            self._settle(record)
+            record.replica_ended(report, self._failures_allowed)
             self._version += 1
-        return []
+        elif record.is_wanted and record.hear(report):
+            self._version += 1
 
-    def deserves_another_try(self, uid: str) -> bool:
-        """Whether a launch that Serve has given up was good once: its engine answered and died before Serve saw it."""
-        record = self.get(uid)
-        return ModelState.READY in record.history and not record.given_up
-
-    def lost(self, uid: str, replica: str) -> None:
+    def lost(self, uid: str, replica: str, at: float) -> None:
         """Nobody reaches this replica any more; a later report of its brings it back."""
         record = self._records.get(uid)
         if record and record.replicas.pop(replica, None):
-            self._settle(record)
+            record.settle(at)
             self._version += 1
 
     def silent(self, oldest: float) -> list[ReplicaReport]:
-        """Replicas that take requests but have not reported since ``oldest`` (Unix time)."""
+        """Replicas that take requests but have not reported since ``oldest``."""
         every = [report for record in self._records.values() for report in record.replicas.values()]
         return [report for report in every if report.stage is ReplicaStage.READY and report.updated_at < oldest]
 
-    def expire(self, oldest: float) -> None:
+    def expire(self, oldest: float, at: float) -> None:
         """Drop the replicas that have been silent since ``oldest``; those on their way up may take their time."""
         for report in self.silent(oldest):
-            self.lost(report.model_uid, report.replica)
+            self.lost(report.model_uid, report.replica, at)
 
-    def _ended(self, record: Record, report: ReplicaReport) -> list[GiveUp]:
-        record.ended.add(report.replica)
-        record.replicas.pop(report.replica, None)
-        self._version += 1
-        if report.stage is ReplicaStage.STOPPED or record.state is ModelState.TERMINATING:
-            return []
-        record.failures += 1
-        record.reason = report.info
-        ever_ready = ModelState.READY in record.history
-        self._settle(record)
-        if record.given_up or record.failures < (self._failures_allowed if ever_ready else 1):
-            return []
-        record.given_up = True  # said once: a second order could hit the next launch of the same UID
-        return [GiveUp(record.spec.uid, report.info)]
+    # What Serve has, and what it is to do.
 
-    def _settle(self, record: Record) -> None:
-        """READY while some replica takes requests, LAUNCHING while none does."""
-        if record.state not in (ModelState.LAUNCHING, ModelState.READY):
+    def found(self, uid: str, at: float, *, alive: bool) -> None:
+        """After a restart: Serve has an application of this UID, ``alive`` unless it has failed or is being deleted."""
+        record = self._records.get(uid)
+        if record is None or not record.is_wanted or not alive:
+            self._applications[uid] = None
             return
-        ready = any(r.stage is ReplicaStage.READY for r in record.replicas.values())
-        record.move(ModelState.READY if ready else ModelState.LAUNCHING, "" if ready else record.reason)
+        self._applications[uid] = replace(
+            record.spec, replicas=0
+        )  # how many Serve was told is not known: tell it again
+        record.move(ModelState.LAUNCHING)  # its replicas report with their next health check, or have done so already
+        record.settle(at)
+        self._version += 1
 
+    def step(self, uid: str, at: float) -> Deploy | Delete | None:
+        """What has to be done next about ``uid``, if anything; a deployment counts as begun with this."""
+        record = self._records.get(uid)
+        exists = uid in self._applications
+        if record and record.is_wanted and not (exists and self._applications[uid] is None):
+            return self._deploy(record, at) if self._applications.get(uid) != record.spec else None
+        if exists or (record and record.end):
+            return Delete(uid, forget=bool(record and record.end))
+        return None
 
-def _visible(report: ReplicaReport) -> tuple[object, ...]:
-    return (report.stage, report.address, report.info, report.pid, report.context_length)
+    def deploy_failed(self, spec: ModelSpec, at: float) -> None:
+        """Serve has given up an application. It is tried anew if its engine was good once; news of an older one mean nothing.
+
+        An engine may answer and die before Serve has seen it up: that is a death, not a start that cannot work.
+        """
+        record = self._records.get(spec.uid)
+        if record is None or not record.is_wanted or self._applications.get(spec.uid) != spec:
+            return
+        if record.was_ready and record.deployments < self._failures_allowed:
+            self._clear_away(record)
+            record.settle(at)
+        else:
+            record.give_up(record.reason or _NO_REASON)
+            self._version += 1
+
+    def gone(self, uid: str, at: float) -> None:
+        """Serve has nothing of this UID any more."""
+        self._applications.pop(uid, None)
+        record = self._records.get(uid)
+        if record is None or record.end is None:
+            return
+        end, record.end = record.end, None
+        if end is ModelState.TERMINATING:
+            del self._records[uid]
+        else:
+            self._settle_for_good(record, end, at)
+        self._version += 1
+
+    def _deploy(self, record: Record, at: float) -> Deploy:
+        if record.spec.uid not in self._applications:
+            record.deployments += 1
+            record.drop_replicas()
+        if record.state is not ModelState.READY:
+            record.move(ModelState.LAUNCHING, record.reason)
+            record.begin(ReplicaStage.PLACING, at)
+        self._applications[record.spec.uid] = record.spec
+        self._version += 1
+        return Deploy(record.spec)
+
+    def _clear_away(self, record: Record) -> None:
+        """Whatever Serve has of it has to go, even if the model is wanted again before that has begun."""
+        record.drop_replicas()
+        self._applications[record.spec.uid] = None
+        self._version += 1
+
+    def _settle_for_good(self, record: Record, end: ModelState, at: float) -> None:
+        """FAILED or CANCELLED, and not before all is cleaned up: whoever reads that may launch the UID again at once."""
+        record.move(end, record.reason)
+        record.last_ended = record.last_ended or next(iter(record.replicas.values()), None)
+        record.replicas.clear()
+        record.begin(_END_STAGES[end], at)
+        self._settled[record.spec.uid] = None
+        if len(self._settled) > _SETTLED_KEPT:
+            oldest = next(iter(self._settled))
+            del self._settled[oldest], self._records[oldest]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Callable
@@ -12,12 +11,10 @@ from typing import Any
 import click
 import pytest
 from click.testing import Result
-from rich.console import Console
 
 from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer import errors
 from xinfer.cli import engine_options
-from xinfer.cli.bars import Bars
 
 Run = Callable[..., Result]
 
@@ -67,6 +64,7 @@ DEFAULTS = {
         (["q", "--trust-remote-code", "true"], {"trust_remote_code": True}),
         (["q", "--context-length", "512"], {"context_length": 512}),
         (["q", "--request-limits", "64"], {"request_limits": 64}),
+        (["q", "--idle-timeout", "600", "--kv-cache-gib", "0.5"], {"idle_timeout": 600, "kv_cache_gib": 0.5}),
         (["q", "-ev", "A", "1", "--env", "B", "2"], {"envs": {"A": "1", "B": "2"}}),
         (
             ["q", "--max-num-seqs", "8", "-r", "2", "--enforce-eager"],
@@ -137,16 +135,42 @@ def test_a_failed_launch(run: Run, server: ScriptedServer) -> None:
     server.answer("GET", "/v1/models/m/progress", report("loading"), report("failed", 0, "CUDA out of\nmemory"))
     result = run("launch", "q", "--json")
     assert result.exit_code == 1
-    assert "Error: CUDA out of memory." in result.stderr.splitlines()[-1]
-    assert json.loads(result.stdout) == {"model_uid": "m", "ready": False, "error": "CUDA out of\nmemory"}
+    last = result.stderr.splitlines()[-1]
+    assert last == "Error: CUDA out of memory. `xinfer logs m` shows the engine's log."
+    told = json.loads(result.stdout)
+    assert (told["model_uid"], told["ready"], told["error"].startswith("CUDA out of\nmemory.")) == ("m", False, True)
 
 
-def test_a_launch_that_somebody_else_cancelled(run: Run, server: ScriptedServer) -> None:
-    gone = errors.ModelNotFound("No model 'm'.")
-    server.answer("GET", "/v1/models/m/progress", report("loading"), Answer(gone.body(), 404))
+GONE = errors.ModelNotFound("No model 'm'.")
+
+
+@pytest.mark.parametrize("last", [report("cancelled", 0), Answer(GONE.body(), 404)])
+def test_a_launch_that_somebody_else_cancelled(run: Run, server: ScriptedServer, last: Answer) -> None:
+    server.answer("GET", "/v1/models/m/progress", report("loading"), last)
     result = run("launch", "q")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "cancelled" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "asked"), [("y", 1, "/v1/models/m/cancel"), ("", 1, "/v1/models/m/cancel"), ("n", 0, None)]
+)
+def test_ctrl_c_on_a_terminal_asks(
+    run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, asked: str | None
+) -> None:
+    """Who wants to keep the launch leaves it to itself."""
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    server.reply("POST", "/v1/models/m/cancel", None)
+    result = run("launch", "q", stdin=f"{answer}\n")
+    assert result.exit_code == code
+    assert "Cancel the launch of m?" in result.stderr
+    assert [each.path for each in server.asked if each.path.endswith("/cancel")] == [path for path in [asked] if path]
+    assert ("on its way up" in result.stdout) is (answer == "n")
 
 
 def test_ctrl_c_cancels(run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,18 +182,3 @@ def test_ctrl_c_cancels(run: Run, server: ScriptedServer, monkeypatch: pytest.Mo
     result = run("launch", "q")
     assert (result.exit_code, server.asked[-1].path) == (1, "/v1/models/m/cancel")
     assert "cancelled" in result.stderr
-
-
-def test_bars_follow_the_replicas() -> None:
-    screen = io.StringIO()
-    replicas = [
-        {"replica_model_uid": f"m-rep{n}", "progress": 0.5, "stage": "loading", "info": "[weights]"} for n in (0, 1)
-    ]
-    with Bars("m", Console(file=screen, force_terminal=True, width=100)) as bars:
-        bars.show({"progress": 0, "stage": "pending", "replicas": []})
-        bars.show({"progress": 0.5, "stage": "loading", "replicas": replicas})
-    last = screen.getvalue().split("m-rep0")[-1]
-    assert "m-rep1" in last
-    assert "50%" in last
-    assert "loading [weights]" in last
-    assert "pending" not in last

@@ -1,4 +1,4 @@
-"""``list``, ``describe``, ``terminate`` and ``models``."""
+"""``list``, ``describe``, ``terminate``, ``logs`` and ``models``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def test_list(run: Run) -> None:
     assert json.loads(run("list", "--json").stdout) == [{"id": "m", "model_name": "qwen3", "replica": 2}]
 
 
+def test_list_shows_who_sleeps(run: Run, server: ScriptedServer) -> None:
+    server.reply("GET", "/v1/models", {"data": [{"id": "a", "status": "READY"}, {"id": "b", "status": "SLEEPING"}]})
+    head, *rows = run("list").stdout.splitlines()
+    column = head.split().index("STATUS")
+    assert [(row.split()[0], row.split()[column]) for row in rows] == [("a", "READY"), ("b", "SLEEPING")]
+
+
 def test_an_empty_list_says_what_to_do(run: Run, server: ScriptedServer) -> None:
     server.reply("GET", "/v1/models", {"data": []})
     assert "`xinfer launch MODEL_NAME`" in run("list").stdout
@@ -38,6 +45,35 @@ def test_terminate(run: Run, server: ScriptedServer, args: list[str]) -> None:
     result = run("terminate", *args)
     assert (result.exit_code, result.stdout) == (0, "Model m is terminated.\n")
     assert [asked.method for asked in server.asked] == ["DELETE"]
+
+
+def log_of(*replicas: tuple[str, list[str]]) -> dict[str, object]:
+    return {"model_uid": "m", "replicas": [{"replica_uid": uid, "lines": lines} for uid, lines in replicas]}
+
+
+@pytest.mark.parametrize(
+    ("args", "lines"), [(["m"], "100"), (["-u", "m", "--lines", "2"], "2"), (["m", "-n", "2"], "2")]
+)
+def test_logs(run: Run, server: ScriptedServer, args: list[str], lines: str) -> None:
+    server.reply("GET", "/v1/models/m/log", log_of(("r1", ["loading", "ValueError: [red]no"])))
+    result = run("logs", *args)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "loading\nValueError: [red]no\n", "")
+    assert server.asked[-1].params == {"lines": lines}
+
+
+def test_logs_of_several_replicas_are_told_apart(run: Run, server: ScriptedServer) -> None:
+    told = log_of(("r1", ["one"]), ("r2", ["two"]))
+    server.reply("GET", "/v1/models/m/log", told)
+    assert run("logs", "m").stdout == "==> r1 <==\none\n==> r2 <==\ntwo\n"
+    assert json.loads(run("logs", "m", "--json").stdout) == told
+
+
+@pytest.mark.parametrize("told", [log_of(), log_of(("r1", []))])
+def test_no_log(run: Run, server: ScriptedServer, told: dict[str, object]) -> None:
+    server.reply("GET", "/v1/models/m/log", told)
+    result = run("logs", "m")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No engine of m" in result.stderr
 
 
 def test_models(run: Run) -> None:

@@ -15,6 +15,8 @@ CALLS: list[tuple[Any, ...]] = [
     ("describe_model", ("m",), {}, "GET", "/v1/models/m", {}, {"replica": 1}, {"replica": 1}),
     ("get_launch_model_progress", ("m",), {}, "GET", "/v1/models/m/progress", {}, {"progress": 0.5}, {"progress": 0.5}),
     ("cancel_launch_model", ("m",), {}, "POST", "/v1/models/m/cancel", {}, None, None),
+    ("get_model_log", ("m",), {}, "GET", "/v1/models/m/log", {"lines": "100"}, {"replicas": []}, {"replicas": []}),
+    ("get_model_log", ("m", 5), {}, "GET", "/v1/models/m/log", {"lines": "5"}, {"replicas": []}, {"replicas": []}),
     ("get_instance_info", ("n", None), {}, "GET", "/v1/models/instances", {"model_name": "n"}, [], []),
     ("get_instance_info", (), {"model_uid": "u"}, "GET", "/v1/models/instances", {"model_uid": "u"}, [], []),
     ("list_model_registrations", ("LLM",), {}, "GET", "/v1/model_registrations/LLM", {"detailed": "false"}, [], []),
@@ -107,6 +109,31 @@ def test_wait_ready_travels_in_the_query(client: Any, server: ScriptedServer) ->
     client.launch_model("q", wait_ready=False)
     assert server.asked[0].params == {"wait_ready": "false"}
     assert "wait_ready" not in server.asked[0].body
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "params", "more"),
+    [
+        ((), {}, {}, {}),
+        ((None, 2), {}, {}, {"replica": 2}),
+        ((), {"n_gpu": 0.5, "model_engine": "vLLM"}, {}, {"n_gpu": 0.5, "model_engine": "vLLM"}),
+        ((), {"wait_ready": False}, {"wait_ready": "false"}, {}),
+    ],
+)
+def test_replicas_are_added(
+    client: Any,
+    server: ScriptedServer,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    params: dict[str, str],
+    more: dict[str, Any],
+) -> None:
+    reply = {"replica_id": 1, "replica_model_uid": "m-rep1", "worker_address": "10.0.0.1"}
+    server.reply("POST", "/v1/models/m/replicas", reply)
+    assert client.add_model_replica("m", *args, **kwargs) == reply
+    assert server.asked[0].params == params
+    unset = {"replica": 1, "replica_config": None, "model_engine": None, "n_gpu": None}
+    assert server.asked[0].body == {**unset, **more}
 
 
 @pytest.mark.parametrize(("size", "sent"), [(8, 8), (8.0, 8), (1.8, "1.8"), ("1_8", "1_8"), (None, None)])

@@ -14,7 +14,8 @@ from xinfer.settings import GatewaySettings
 @pytest.fixture
 async def registry(monkeypatch: pytest.MonkeyPatch) -> RegistryDouble:
     double = RegistryDouble()
-    monkeypatch.setattr("supervisor.routes.ask", double.ask)
+    for module in ("routes", "waking"):
+        monkeypatch.setattr(f"supervisor.{module}.ask", double.ask)
     return double
 
 

@@ -11,6 +11,7 @@ from xinfer.messages import (
     ReplicaStage,
     Route,
     RoutingTable,
+    StageTime,
     ThinkingMode,
     ThinkingSwitch,
 )
@@ -37,9 +38,21 @@ def report(
     return ReplicaReport(uid, replica, stage, **facts)
 
 
-def route(*replicas: ReplicaReport, state: ModelState = ModelState.READY, reason: str = "", **facts: Any) -> Route:
+def route(
+    *replicas: ReplicaReport,
+    state: ModelState = ModelState.READY,
+    reason: str = "",
+    times: tuple[StageTime, ...] = (),
+    ended: ReplicaReport | None = None,
+    **facts: Any,
+) -> Route:
     """A model as the supervisor sees it."""
-    return Route(spec(**facts), state, reason, replicas)
+    return Route(spec(**facts), state, reason, replicas, times, ended=ended)
+
+
+def times(**began_at: float) -> tuple[StageTime, ...]:
+    """``times(pending=1, placing=2)``: when each stage began."""
+    return tuple(StageTime(ReplicaStage(name), at) for name, at in began_at.items())
 
 
 def table(*routes: Route, version: int = 1) -> RoutingTable:

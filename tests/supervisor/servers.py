@@ -19,7 +19,7 @@ from tests.supervisor.samples import report, route, table
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.errors import Unavailable
-from xinfer.messages import ReplicaReport, Route, RoutingTable
+from xinfer.messages import ReplicaReport, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,17 +102,22 @@ class RegistryDouble:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.answers: dict[str, Any] = {}
+        """What it answers, by method; None to all others."""
+        self.told: list[tuple[Any, ...]] = []
+        """What supervisors said of themselves as they watched: their id, and how they use models."""
         self.away = False
         self._table = table(version=1)
         self._changed = asyncio.Condition()
 
-    async def ask(self, method: str, *args: Any) -> RoutingTable | None:
+    async def ask(self, method: str, *args: Any) -> Any:
         """In place of ``supervisor.registry.client.ask``."""
         if self.away:
             raise Unavailable("The registry is restarting.", retry_after_s=2)
         if method != "watch":
             self.asked.append((method, *args))
-            return None
+            return self.answers.get(method)
+        self.told.append(args[2:])
         async with self._changed:
             await self._changed.wait_for(lambda: self.away or self._table.version != args[0])
         return await self.ask(method, *args) if self.away else self._table

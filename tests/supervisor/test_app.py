@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -78,6 +79,23 @@ async def test_list_has_those_that_answer(http: httpx.AsyncClient, registry: Reg
     assert [each["status"] for each in chosen] == ["LOADING"]
 
 
+async def test_list_has_those_that_sleep_and_not_those_that_were_cancelled(
+    http: httpx.AsyncClient, registry: RegistryDouble
+) -> None:
+    asleep, waking = ModelState.SLEEPING, ModelState.LAUNCHING
+    await registry.tell(
+        route(state=asleep, uid="a"),
+        replace(route(state=waking, uid="b"), waking=True),
+        route(state=ModelState.CANCELLED, uid="c"),
+    )
+    listed = (await http.get("/v1/models")).json()["data"]
+    assert [(each["id"], each["status"]) for each in listed] == [("a", "SLEEPING"), ("b", "LOADING")]
+    assert [each["model_uid"] for each in (await http.get("/v1/models/instances")).json()] == ["a", "b"]
+    for uid in ("a", "b"):
+        assert (await http.get(f"/v1/models/{uid}")).status_code == 200
+    assert (await http.get("/v1/models/c/progress")).json()["stage"] == "cancelled"
+
+
 async def test_one_model(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
     loading = route(report("r1", ReplicaStage.LOADING, "b"), state=ModelState.LAUNCHING, uid="b")
     await registry.tell(route(report(uid="a"), uid="a"), loading, route(state=ModelState.FAILED, uid="c", reason="why"))
@@ -102,8 +120,11 @@ async def test_unknown_uid_is_a_404_everywhere(http: httpx.AsyncClient, uid: str
         assert "\n" not in answer.text
 
 
-async def test_model_that_is_up_cannot_be_cancelled(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
-    await registry.tell(route(report()))
+@pytest.mark.parametrize("state", [ModelState.READY, ModelState.SLEEPING])
+async def test_model_that_is_up_cannot_be_cancelled(
+    http: httpx.AsyncClient, registry: RegistryDouble, state: ModelState
+) -> None:
+    await registry.tell(route(state=state))
     answer = await http.post("/v1/models/m/cancel")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
 

@@ -99,6 +99,8 @@ def test_everything_that_can_be_asked_for() -> None:
         context_length=1024,
         replica=2,
         request_limits=64,
+        idle_timeout=90,
+        kv_cache_gib=1.5,
         n_gpu=2,
         enable_thinking=False,
         trust_remote_code=True,
@@ -109,6 +111,7 @@ def test_everything_that_can_be_asked_for() -> None:
     assert (spec.uid, spec.path, spec.format, spec.quantization) == ("mine", "Qwen/Qwen3-8B-AWQ", "awq", "Int4")
     assert (spec.revision, spec.context_length, spec.replicas, spec.gpus) == ("abc", 1024, 2, 2)
     assert (spec.request_limits, spec.enable_thinking, spec.trust_remote_code) == (64, False, True)
+    assert (spec.idle_timeout_s, spec.kv_cache_gib) == (90, 1.5)
     assert spec.env == {"A": "b"}
     assert spec.engine_args == {"max_num_seqs": 4, "gpu_memory_utilization": 0.5}
 
@@ -160,6 +163,11 @@ def test_n_gpu_that_is_none(n_gpu: Any) -> None:
         ({"model_name": "qwen3", "request_limits": 0}, "request_limits"),
         ({"model_name": "qwen3", "request_limits": -1}, "request_limits"),
         ({"model_name": "qwen3", "request_limits": "some"}, "request_limits"),
+        *(
+            ({"model_name": "qwen3", name: value}, name)
+            for name in ("idle_timeout", "kv_cache_gib")
+            for value in (0, -1, "soon", "nan", "inf", [1])
+        ),
         ({"model_name": "qwen3", "context_length": 0}, "context_length"),
         ({"model_name": "qwen3", "context_length": "long"}, "context_length"),
         ({"model_name": "qwen3", "enable_thinking": "maybe"}, "enable_thinking"),
@@ -207,6 +215,27 @@ def test_launch_that_cannot_work_names_the_field(body: dict[str, Any], param: st
 @pytest.mark.parametrize("value", ["x", True])
 def test_engine_arguments_that_are_not_the_caller_s(name: str, value: Any) -> None:
     refused(model_name="qwen3", **{name: value})
+
+
+@pytest.mark.parametrize("name", ["gpu_memory_utilization", "gpu-memory-utilization", "gpu_mem", "gpu"])
+@pytest.mark.parametrize("value", [0.6, "0.6", 1, 1.0, "1"])
+def test_share_of_memory_beyond_the_share_of_the_gpu(name: str, value: Any) -> None:
+    """It would take the memory of the other models there; vLLM takes beginnings of names."""
+    refusal = refused(model_name="qwen3", n_gpu=0.5, **{name: value})
+    assert (refusal.param, "0.5" in refusal.message) == (name.replace("-", "_"), True)
+    assert launch(model_name="qwen3", n_gpu=1, **{name: value}).gpus == 1
+
+
+@pytest.mark.parametrize("value", [0.5, 0.25, "0.5"])
+def test_share_of_memory_within_the_share_of_the_gpu(value: Any) -> None:
+    spec = launch(model_name="qwen3", n_gpu=0.5, gpu_memory_utilization=value)
+    assert spec.engine_args == {"gpu_memory_utilization": value}
+
+
+@pytest.mark.parametrize("value", [0, -0.1, 1.01, "all", "nan", True, [1], 10**400])
+@pytest.mark.parametrize("n_gpu", [None, 0.5, 1, 2])
+def test_share_of_memory_that_is_none(n_gpu: Any, value: Any) -> None:
+    assert refused(model_name="qwen3", n_gpu=n_gpu, gpu_memory_utilization=value).param == "gpu_memory_utilization"
 
 
 def test_engine_arguments_of_more_than_one_part() -> None:

@@ -112,6 +112,7 @@ async def test_odd_prompts_are_the_engine_s_to_judge(
         (ModelState.LAUNCHING, [report("r1", ReplicaStage.LOADING)], 503, "model_loading"),
         (ModelState.TERMINATING, [report()], 404, "model_not_found"),
         (ModelState.FAILED, [], 404, "model_not_found"),
+        (ModelState.CANCELLED, [], 404, "model_not_found"),
     ],
 )
 async def test_model_that_takes_no_requests(
@@ -126,4 +127,4 @@ async def test_model_that_takes_no_requests(
     answer = await http.post(CHAT, json=chat())
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert ("retry-after" in answer.headers) == (status == 503)
-    assert ("out of memory" in answer.text) == (state is ModelState.FAILED)
+    assert ("out of memory" in answer.text) == (state in (ModelState.FAILED, ModelState.CANCELLED))

@@ -10,7 +10,6 @@ from supervisor import views
 from tests.supervisor.samples import report, route
 from xinfer.messages import ModelState, ReplicaStage
 
-STARTING, LOADING, STAGE_READY = ReplicaStage.STARTING, ReplicaStage.LOADING, ReplicaStage.READY
 CONTRACT_FIELDS = {
     "model_type": str,
     "model_name": str,
@@ -37,6 +36,13 @@ def test_description_has_the_contract_s_fields() -> None:
     assert told["model_ability"] == ["chat", "tools"]
     assert (told["model_size_in_billions"], told["context_length"]) == (0.6, 2048)
     assert (told["quantization"], told["accelerators"], told["address"]) == ("none", ["0", "1"], ready.address)
+    assert (told["idle_timeout"], told["kv_cache_gib"]) == (None, None)
+
+
+def test_sleeping_model_is_described_as_any_other() -> None:
+    told = views.list_item(route(state=ModelState.SLEEPING, idle_timeout_s=60.0, kv_cache_gib=2.5, replicas=2))
+    assert (told["id"], told["status"], told["idle_timeout"], told["kv_cache_gib"]) == ("m", "SLEEPING", 60.0, 2.5)
+    assert (told["replica"], told["address"], told["model_ability"]) == (2, None, ["chat"])
 
 
 def test_list_item_is_openai_s_model_and_the_description() -> None:
@@ -82,6 +88,7 @@ def test_size(text: str | None, shown: Any) -> None:
         (ModelState.LAUNCHING, "LOADING"),
         (ModelState.READY, "READY"),
         (ModelState.TERMINATING, "TERMINATING"),
+        (ModelState.SLEEPING, "SLEEPING"),
         (ModelState.FAILED, "ERROR"),
     ],
 )
@@ -117,28 +124,5 @@ def test_replicas_of_a_failed_launch_say_why() -> None:
 
 
 def test_replica_on_its_way_up() -> None:
-    (told,) = views.replicas(route(report("r1", LOADING), state=ModelState.LAUNCHING))
+    (told,) = views.replicas(route(report("r1", ReplicaStage.LOADING), state=ModelState.LAUNCHING))
     assert (told["status"], told["model_state"], told["model_address"]) == ("LOADING", "loading", None)
-
-
-@pytest.mark.parametrize(
-    ("stages", "asked", "progress", "stage"),
-    [
-        ([], 1, 0.05, "placing"),
-        ([STARTING], 1, 0.15, "starting"),
-        ([STARTING, LOADING], 2, 0.35, "starting"),
-        ([STAGE_READY], 2, 0.525, "placing"),
-    ],
-)
-def test_progress_is_the_mean_and_the_slowest(stages: list[Any], asked: int, progress: float, stage: str) -> None:
-    reports = [report(f"r{n}", each) for n, each in enumerate(stages)]
-    told = views.progress(route(*reports, state=ModelState.LAUNCHING, replicas=asked))
-    assert (told["progress"], told["stage"], told["error"]) == (progress, stage, None)
-    assert [each["replica_id"] for each in told["replicas"]] == list(range(asked))
-
-
-def test_progress_of_a_ready_and_of_a_failed_model() -> None:
-    told = views.progress(route(report("r1"), report("r2"), replicas=2))
-    assert (told["progress"], told["stage"]) == (1.0, "ready")
-    told = views.progress(route(state=ModelState.FAILED, reason="why"))
-    assert (told["stage"], told["error"], told["replicas"][0]["stage"]) == ("failed", "why", "failed")

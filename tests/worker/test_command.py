@@ -30,7 +30,7 @@ def gpu_build(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def options(model: ModelSpec, settings: EngineSettings = DEFAULTS) -> dict[str, str | None]:
     """The command line as names and values, however the two are joined."""
-    argv = engine_argv(model, "127.0.0.1", 4711, settings)
+    argv = engine_argv(model, settings, "127.0.0.1", 4711)
     assert argv[:3] == [sys.executable, "-m", "worker.engine_server"]
     found: dict[str, str | None] = {}
     for word in argv[3:]:
@@ -204,5 +204,5 @@ def test_numbers_as_vllm_reads_them(text: object, number: int | None) -> None:
 
 
 def test_command_of_the_fake_engine() -> None:
-    argv = fake_argv(spec(context_length=7, engine_args={"tokens": 2}), "127.0.0.1", 1)
+    argv = fake_argv(spec(context_length=7, engine_args={"tokens": 2}), EngineSettings(), "127.0.0.1", 1)
     assert argv == [sys.executable, "-m", "worker.fake.server", "127.0.0.1", "1", "m", "7", '{"tokens": 2}']

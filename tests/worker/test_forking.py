@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT, wait_for
 from worker.forking import run_in_fork
+
+_MAKES_SHARED_MEMORY = f"""
+import os, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from multiprocessing import shared_memory
+from worker.forking import track_resources_apart
+track_resources_apart()
+if os.fork() == 0:
+    memory = shared_memory.SharedMemory(create=True, size=100)
+    print(memory.name, flush=True)
+time.sleep(3600)
+"""
 
 
 def test_answer_comes_from_another_process() -> None:
@@ -28,3 +45,13 @@ def test_what_it_raises() -> None:
 def test_it_dies() -> None:
     with pytest.raises(RuntimeError, match="without an answer"):
         run_in_fork(lambda: os._exit(3))
+
+
+def test_shared_memory_is_removed_when_the_whole_group_is_killed() -> None:
+    argv = [sys.executable, "-c", _MAKES_SHARED_MEMORY]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        assert process.stdout
+        memory = Path("/dev/shm") / process.stdout.readline().decode().strip()
+        assert memory.exists()
+        os.killpg(process.pid, signal.SIGKILL)
+    wait_for(lambda: not memory.exists(), 5, "its removal")

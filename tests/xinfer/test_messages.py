@@ -34,7 +34,8 @@ def test_stages_go_forward() -> None:
     stages = [each for each in ReplicaStage if not each.is_final]
     assert [each.progress for each in stages] == sorted({each.progress for each in stages})
     assert (stages[-1], stages[-1].progress) == (ReplicaStage.READY, 1.0)
-    assert {each for each in ReplicaStage if each.is_final} == {ReplicaStage.STOPPED, ReplicaStage.FAILED}
+    ends = {ReplicaStage.STOPPED, ReplicaStage.FAILED, ReplicaStage.CANCELLED}
+    assert {each for each in ReplicaStage if each.is_final} == ends
 
 
 def test_records_cannot_be_changed_and_survive_a_trip() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xinfer.settings import DEFAULT_ENDPOINT, GatewaySettings, Routing, endpoint, home
+from xinfer.settings import DEFAULT_ENDPOINT, ENGINE_VARIABLES, EngineSettings, GatewaySettings, Routing, endpoint, home
 
 NUMBERS = [each.name for each in fields(GatewaySettings) if each.name != "routing"]
 
@@ -52,6 +52,40 @@ def test_bad_value_in_the_environment_is_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValueError, match=expected):
         from_environment()
+
+
+@pytest.mark.parametrize("name", ENGINE_VARIABLES)
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_bad_value_for_engines_stops_the_start_with_its_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name}={value}: expected a number above 0"):
+        EngineSettings(**{name: value})
+
+
+def test_every_number_for_engines_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(ENGINE_VARIABLES) == {each.name for each in fields(EngineSettings)} - {"extra_env"}
+    for variable in ENGINE_VARIABLES.values():
+        monkeypatch.setenv(variable, "0.5")
+    assert EngineSettings.from_environment() == EngineSettings(**dict.fromkeys(ENGINE_VARIABLES, 0.5))
+    for variable in ENGINE_VARIABLES.values():
+        monkeypatch.setenv(variable, "")
+    assert EngineSettings.from_environment() == EngineSettings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("XINFER_CPU_KV_CACHE_GIB", "all", "XINFER_CPU_KV_CACHE_GIB='all': expected a number"),
+        ("XINFER_CPU_KV_CACHE_GIB", "0", "cpu_kv_cache_gib=0.0: expected a number above 0"),
+        ("XINFER_GPU_MEMORY_SHARE", "92", "gpu_memory_share=92.0: expected a share, above 0 and at most 1"),
+        ("XINFER_ENGINE_START_TIMEOUT_S", "1h", "XINFER_ENGINE_START_TIMEOUT_S='1h': expected a number"),
+    ],
+)
+def test_bad_value_for_engines_in_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=expected):
+        EngineSettings.from_environment()
 
 
 def test_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

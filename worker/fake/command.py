@@ -6,9 +6,10 @@ import json
 import sys
 
 from xinfer.messages import ModelSpec
+from xinfer.settings import EngineSettings
 
 
-def fake_argv(spec: ModelSpec, host: str, port: int) -> list[str]:
+def fake_argv(spec: ModelSpec, _settings: EngineSettings, host: str, port: int) -> list[str]:
     """The command that serves ``spec`` by the fake engine; ``spec.engine_args`` are the fields of ``Behaviour``."""
     behaviour = json.dumps(spec.engine_args)
     context_length = str(spec.context_length or 4096)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from worker.fake.behaviour import Behaviour, Fault
+from worker.fake import wire
+from worker.fake.behaviour import Behaviour, Exit, Fault
 from worker.middleware import ContractMiddleware
 from xinfer.lifetime import die_with_parent
 
+_log = logging.getLogger("fake")
 _FAULTS: dict[str, Fault] = {"!exit": "exit", "!hang": "hang", "!error": "error"}
 
 
@@ -35,6 +37,7 @@ class FakeEngine:
     running: int = 0
     served: int = 0
     aborted: int = 0
+    warm: bool = False
     last_body: dict[str, Any] = field(default_factory=dict)
 
     def app(self) -> Starlette:
@@ -66,8 +69,10 @@ class FakeEngine:
     async def generate(self, request: Request) -> Response:
         """A chat or text completion, streamed or not."""
         body = self.last_body = await request.json()
+        if not self.warm and (failure := await self._warm_up()):
+            return failure
         chat = "messages" in body
-        words = self._words(body, _prompt(body))
+        words = self._words(body, wire.prompt(body))
         if body.get("stream"):
             return StreamingResponse(self._stream(body, words, chat=chat), media_type="text/event-stream")
         work = asyncio.ensure_future(_collect(words))
@@ -79,8 +84,20 @@ class FakeEngine:
             return Response(status_code=499)
         answer = work.result()
         return JSONResponse(
-            _envelope(self.uid, chat=chat, streamed=False) | _answer(answer, chat=chat) | _usage(len(answer))
+            wire.envelope(self.uid, chat=chat, streamed=False)
+            | wire.answer(answer, chat=chat)
+            | wire.usage(len(answer))
         )
+
+    async def _warm_up(self) -> Response | None:
+        """What sets the first generation apart: its time and, if it is to fail, the answer in vLLM's shape."""
+        await asyncio.sleep(self.behaviour.warm_s)
+        _maybe_exit(self.behaviour, "warming_up")
+        self.warm = not self.behaviour.warm_error
+        if self.warm:
+            return None
+        error = {"message": self.behaviour.warm_error, "type": "InternalServerError", "param": None, "code": 500}
+        return JSONResponse({"error": error}, status_code=500)
 
     async def _words(self, body: dict[str, Any], prompt: str) -> AsyncIterator[str]:
         count = int(body.get("max_tokens") or self.behaviour.tokens)
@@ -101,17 +118,19 @@ class FakeEngine:
             self.aborted += not finished
 
     async def _stream(self, body: dict[str, Any], words: AsyncIterator[str], *, chat: bool) -> AsyncIterator[bytes]:
-        head = _envelope(self.uid, chat=chat, streamed=True)
+        head = wire.envelope(self.uid, chat=chat, streamed=True)
         count = 0
         try:
             async for word in words:
                 count += 1
-                yield _event(head | {"choices": [{"index": 0, **_piece(word, chat=chat), "finish_reason": None}]})
-            yield _event(head | {"choices": [{"index": 0, **_piece("", chat=chat), "finish_reason": "length"}]})
+                yield wire.event(
+                    head | {"choices": [{"index": 0, **wire.piece(word, chat=chat), "finish_reason": None}]}
+                )
+            yield wire.event(head | {"choices": [{"index": 0, **wire.piece("", chat=chat), "finish_reason": "length"}]})
             if (body.get("stream_options") or {}).get("include_usage"):
-                yield _event(head | {"choices": []} | _usage(count))
+                yield wire.event(head | {"choices": []} | wire.usage(count))
         except RuntimeError as error:
-            yield _event({"error": {"message": str(error), "type": "InternalServerError", "code": 500}})
+            yield wire.event({"error": {"message": str(error), "type": "InternalServerError", "code": 500}})
         finally:
             await words.aclose()  # type: ignore[attr-defined]
         yield b"data: [DONE]\n\n"
@@ -135,44 +154,38 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _prompt(body: dict[str, Any]) -> str:
-    content = body["messages"][-1]["content"] if "messages" in body else body.get("prompt", "")
-    return content if isinstance(content, str) else ""
-
-
-def _event(payload: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(payload)}\n\n".encode()
-
-
-def _piece(text: str, *, chat: bool) -> dict[str, Any]:
-    return {"delta": {"content": text}} if chat else {"text": text}
-
-
-def _answer(words: list[str], *, chat: bool) -> dict[str, Any]:
-    text = "".join(words)
-    piece = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-    return {"choices": [{"index": 0, **piece, "finish_reason": "length"}]}
-
-
-def _usage(count: int) -> dict[str, Any]:
-    return {"usage": {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": count + 1}}
-
-
-def _envelope(uid: str, *, chat: bool, streamed: bool) -> dict[str, Any]:
-    kind = ("chat.completion.chunk" if streamed else "chat.completion") if chat else "text_completion"
-    return {"id": f"fake-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": uid}
-
-
 def main() -> None:
     """Come up as ``BEHAVIOUR`` says and serve until told to stop."""
     die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(asctime)s %(message)s")
     host, port, uid, context_length, text = sys.argv[1:]
     behaviour = Behaviour(**json.loads(text))
+    _start(behaviour)
+    _load(behaviour, uid)
+    engine = FakeEngine(uid, int(context_length), behaviour)
+    _log.info("Starting vLLM server on http://%s:%s", host, port)
+    uvicorn.run(engine.app(), host=host, port=int(port), log_level="warning")
+
+
+def _start(behaviour: Behaviour) -> None:
     time.sleep(behaviour.start_s)
+    _maybe_exit(behaviour, "starting")
     if behaviour.start_error:
         sys.exit(f"RuntimeError: {behaviour.start_error}")
-    engine = FakeEngine(uid, int(context_length), behaviour)
-    uvicorn.run(engine.app(), host=host, port=int(port), log_level="warning")
+
+
+def _load(behaviour: Behaviour, uid: str) -> None:
+    if behaviour.shows_loading:
+        _log.info("Starting to load model %s...", uid)
+    time.sleep(behaviour.load_s)
+    _maybe_exit(behaviour, "loading")
+    if behaviour.load_error:
+        sys.exit(f"RuntimeError: {behaviour.load_error}")
+
+
+def _maybe_exit(behaviour: Behaviour, stage: Exit) -> None:
+    if behaviour.exit_while == stage:
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import signal
+import tempfile
 
 from worker.host.loop import Child
 from worker.host.warmth import Warmth
@@ -21,6 +22,7 @@ def settle(child: Child, warmth: Warmth) -> None:
     os.environ.clear()
     os.environ.update(warmth.environment(child.request.env))
     os.chdir(child.request.folder)
+    tempfile.tempdir = None  # looked for again, in the new environment
     random.seed()
     logging.getLogger("xinfer.host").handlers.clear()
 

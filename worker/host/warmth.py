@@ -15,8 +15,9 @@ _NATIVE = ("OMP_", "GOMP_", "KMP_", "MKL_", "LD_", "MALLOC_", "TCMALLOC_", "PYTH
 _READ_AGAIN = ("RAY_", "XINFER_")
 """Read at import as well, but by nothing that an engine of ours depends on."""
 _OF_A_SHELL = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "LNAME"})
-_LATE = frozenset({"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"})
-"""Looked at during import, but binding only when a device is first used, which the host never does."""
+_LATE = frozenset({"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TMPDIR"})
+"""Looked at during import, but binding only later: when a device is first used, which the host never does, and when a temporary
+file is made, which a child begins anew with."""
 
 
 @dataclass(frozen=True, slots=True)

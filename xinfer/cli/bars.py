@@ -7,7 +7,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from xinfer.cli.progress import rows
+from xinfer.cli.stages import rows, state
 
 
 class Bars:
@@ -33,8 +33,8 @@ class Bars:
         for row in shown:
             if row["name"] not in self._tasks:
                 self._tasks[row["name"]] = self._progress.add_task(row["name"], total=1.0, state="")
-            state = " ".join(str(row[key]) for key in ("stage", "info") if row.get(key))
-            self._progress.update(self._tasks[row["name"]], completed=float(row.get("progress") or 0), state=state)
+            share = float(row.get("progress") or 0)
+            self._progress.update(self._tasks[row["name"]], completed=share, state=state(row))
 
     def __enter__(self) -> Self:
         self._progress.start()

@@ -26,7 +26,7 @@ def one_line(error: XinferError) -> str:
     """The error's message and the next step, unless the message names one itself."""
     message = " ".join(error.message.split())
     step = _NEXT_STEP.get(error.code)
-    return message if step is None or "`xinfer " in message else f"{_sentence(message)} {step}"
+    return message if step is None or "`xinfer " in message else f"{sentence(message)} {step}"
 
 
 def failed(error: XinferError) -> click.ClickException:
@@ -34,5 +34,6 @@ def failed(error: XinferError) -> click.ClickException:
     return click.ClickException(one_line(error))
 
 
-def _sentence(message: str) -> str:
+def sentence(message: str) -> str:
+    """``message`` with a full stop, if it has none."""
     return message if message.endswith((".", "!", "?")) else f"{message}."

@@ -19,10 +19,15 @@ COMMANDS = {
     "list": ("xinfer.cli.running:list_models", "List the running models."),
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
     "terminate": ("xinfer.cli.running:terminate", "Stop one model and free what it holds."),
+    "logs": ("xinfer.cli.logs:logs", "Show the end of an engine's log."),
     "models": ("xinfer.cli.models:models", "List the models that can be launched by name."),
     "chat": ("xinfer.cli.talk:chat", "Chat with a running model."),
     "generate": ("xinfer.cli.talk:generate", "Let a running model continue a text."),
     "bench": ("xinfer.cli.bench:bench", "Load a server and measure its latency and throughput, or compare two."),
+    "bench-launch": (
+        "xinfer.cli.bench_launch:bench_launch",
+        "Measure how long launches take, beside bare vLLM's start.",
+    ),
 }
 """Where each command is, and the line that ``--help`` shows for it."""
 

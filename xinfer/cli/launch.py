@@ -11,11 +11,16 @@ import click
 from xinfer.cli import engine_options
 from xinfer.cli.options import as_json, print_json, with_client
 from xinfer.cli.progress import display_for, follow
+from xinfer.cli.stages import summary
 from xinfer.cli.switches import SwitchCommand
 from xinfer.errors import LaunchCancelled, LaunchFailed
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
+
+
+_NOT_ON_THE_WIRE = ("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib")
+"""What Xinference's API has no field for: sent only if it was given."""
 
 
 class GpuCount(click.ParamType[Any]):
@@ -48,6 +53,15 @@ class GpuCount(click.ParamType[Any]):
     "--request-limits",
     type=click.IntRange(1),
     help="Requests that each replica may have at once, running and queued; beyond it they get 429.",
+)
+@click.option(
+    "--idle-timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Give its GPU back after so long without a request; the next one wakes it.",
+)
+@click.option(
+    "--kv-cache-gib", type=click.FloatRange(0, min_open=True), metavar="N", help="KV cache of each replica, in GiB."
 )
 @click.option("--n-gpu", type=GpuCount(), default="auto", show_default=True, help="GPUs of each replica; none is CPU.")
 @click.option("-mp", "--model-path", help="A folder or a hub id, instead of the catalog's.")
@@ -87,8 +101,7 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
     known = {**options, "model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
     if twice := known.keys() & extra.keys() | extra.keys() & {"wait_ready"}:
         raise click.UsageError(f"Not an option of the engine: {', '.join(sorted(twice))}. See `xinfer launch --help`.")
-    # What the wire has no field for is sent only if it was given.
-    unset = [key for key in ("context_length", "trust_remote_code") if known[key] is None]
+    unset = [key for key in _NOT_ON_THE_WIRE if known[key] is None]
     return {**{key: value for key, value in known.items() if key not in unset}, **extra}
 
 
@@ -101,12 +114,14 @@ def _waited(client: RESTfulClient, uid: str) -> str:
     """Follow the launch. Ctrl-C cancels it, or leaves it to itself."""
     try:
         with display_for(uid) as display:
-            follow(client, uid, display)
+            report = follow(client, uid, display)
     except KeyboardInterrupt:
         if not _wants_to_cancel(uid):
             return "started"
         client.cancel_launch_model(uid)
         raise LaunchCancelled(f"The launch of {uid!r} was cancelled.") from None
+    if line := summary(uid, report):
+        click.echo(line, err=True)
     return "ready"
 
 

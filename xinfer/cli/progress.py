@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
+from xinfer.cli.failures import sentence
+from xinfer.cli.stages import downloaded, rows, state
 from xinfer.errors import LaunchCancelled, LaunchFailed, ModelNotFound
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
 
 POLL_PERIOD_S = 0.25
-
-_GIVEN_UP = ("failed", "cancelled", "terminating", "stopped")
 
 
 class Display(AbstractContextManager["Display"], Protocol):
@@ -26,15 +26,18 @@ class Display(AbstractContextManager["Display"], Protocol):
         """Show where each replica is now."""
 
 
-def follow(client: RESTfulClient, model_uid: str, display: Display) -> None:
-    """Return when the model is ready; raise LaunchFailed with the server's reason if it will not be."""
+def follow(client: RESTfulClient, model_uid: str, display: Display) -> dict[str, Any]:
+    """The last report, when the model is ready; raise LaunchFailed with the server's reason if it will not be."""
     while True:
         report = _report(client, model_uid)
         display.show(report)
         if report.get("stage") == "ready":
-            return
-        if report.get("stage") in _GIVEN_UP:
-            raise LaunchFailed(str(report.get("error") or f"Model {model_uid!r} did not come up."))
+            return report
+        if report.get("stage") == "cancelled":
+            raise _cancelled(model_uid)
+        if report.get("stage") == "failed":
+            reason = str(report.get("error") or f"Model {model_uid!r} did not come up.")
+            raise LaunchFailed(f"{sentence(reason)} `xinfer logs {model_uid}` shows the engine's log.")
         time.sleep(POLL_PERIOD_S)
 
 
@@ -42,7 +45,11 @@ def _report(client: RESTfulClient, model_uid: str) -> dict[str, Any]:
     try:
         return client.get_launch_model_progress(model_uid)
     except ModelNotFound:
-        raise LaunchCancelled(f"The launch of {model_uid!r} was cancelled.") from None
+        raise _cancelled(model_uid) from None
+
+
+def _cancelled(model_uid: str) -> LaunchCancelled:
+    return LaunchCancelled(f"The launch of {model_uid!r} was cancelled.")
 
 
 def display_for(model_uid: str) -> Display:
@@ -54,26 +61,20 @@ def display_for(model_uid: str) -> Display:
     return Lines(model_uid)
 
 
-def rows(model_uid: str, report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The replicas of a report; before there are any, the launch as a whole."""
-    replicas: list[dict[str, Any]] = report.get("replicas") or [{**report, "replica_model_uid": model_uid}]
-    return [{**row, "name": str(row.get("replica_model_uid") or row.get("replica_id"))} for row in replicas]
-
-
 class Lines:
-    """One line whenever a replica reaches another stage."""
+    """One line whenever a replica reaches another stage, or another tenth of its download."""
 
     def __init__(self, model_uid: str) -> None:
         self._model_uid = model_uid
-        self._stages: dict[str, Any] = {}
+        self._marks: dict[str, Any] = {}
 
     def show(self, report: dict[str, Any]) -> None:
-        """Print the replicas whose stage is new."""
+        """Print the replicas that are further than at the last time."""
         for row in rows(self._model_uid, report):
-            if self._stages.get(row["name"]) != row.get("stage"):
-                self._stages[row["name"]] = row.get("stage")
-                info = f" ({row['info']})" if row.get("info") else ""
-                click.echo(f"{row['name']}: {row.get('stage')}{info}", err=True)
+            mark = (row.get("stage"), int(10 * downloaded(row)))
+            if self._marks.get(row["name"]) != mark:
+                self._marks[row["name"]] = mark
+                click.echo(f"{row['name']}: {state(row, seconds=False)}", err=True)
 
     def __enter__(self) -> Self:
         return self

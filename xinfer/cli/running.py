@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS = {
     "UID": "id",
     "NAME": "model_name",
+    "STATUS": "status",
     "SIZE (B)": "model_size_in_billions",
     "FORMAT": "model_format",
     "QUANTIZATION": "quantization",
@@ -28,7 +29,7 @@ _COLUMNS = {
 @with_client
 @as_json
 def list_models(client: RESTfulClient, as_json: bool) -> None:
-    """List the running models."""
+    """List the running models, and those that sleep until somebody asks them."""
     running = list(client.list_models().values())
     if as_json:
         print_json(running)

@@ -89,7 +89,8 @@ def launch_model(
 ) -> Call[str]:
     """Launch a model and return its UID, by default when it is ready. ``wait_ready=False`` returns at once.
 
-    Further keywords go to the engine.
+    ``idle_timeout`` (seconds without a request after which it sleeps) and ``kv_cache_gib`` may be given as well. Further
+    keywords go to the engine.
     """
     named = dict(locals())
     del named["kwargs"]
@@ -124,13 +125,46 @@ def describe_model(model_uid: str) -> Call[Json]:
 
 
 def get_launch_model_progress(model_uid: str) -> Call[Json]:
-    """How far a launch has come: ``progress`` from 0 to 1, ``stage``, and the same for each of ``replicas``."""
+    """How far a launch has come: ``progress`` from 0 to 1, ``stage``, the time of each of the ``stages``.
+
+    The same for each of ``replicas``, with the ``download`` in bytes.
+    """
     return Call("GET", _model(model_uid, "/progress"), _whole)
 
 
 def cancel_launch_model(model_uid: str) -> Call[None]:
     """Give a launch up; whatever it had started is stopped."""
     return Call("POST", _model(model_uid, "/cancel"), _nothing)
+
+
+def add_model_replica(
+    model_uid: str,
+    replica_config: list[Json] | None = None,
+    replica: int = 1,
+    model_engine: str | None = None,
+    n_gpu: int | float | str | None = None,
+    wait_ready: bool | None = None,
+) -> Call[Json]:
+    """Add ``replica`` replicas to a running model; by default returns when they have answered their first prompt.
+
+    One comes back as ``replica_id``, ``replica_model_uid`` and ``worker_address``, several as a list of these in
+    ``replicas``. They are all like the ones that run.
+    """
+    body = {"replica": replica, "replica_config": replica_config, "model_engine": model_engine, "n_gpu": n_gpu}
+    return Call(
+        "POST",
+        _model(model_uid, "/replicas"),
+        _whole,
+        body,
+        _params(wait_ready=wait_ready),
+        repeatable=False,
+        waits_for_launch=wait_ready is None or wait_ready,
+    )
+
+
+def get_model_log(model_uid: str, lines: int = 100) -> Call[Json]:
+    """The last ``lines`` of the engine's log, for each of ``replicas``; of a failed launch, that of the engine that failed."""
+    return Call("GET", _model(model_uid, "/log"), _whole, params=_params(lines=lines))
 
 
 def get_instance_info(model_name: str | None = None, model_uid: str | None = None) -> Call[list[Json]]:

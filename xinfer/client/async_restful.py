@@ -49,6 +49,8 @@ class AsyncRESTfulClient:
     describe_model = async_method(_calls.describe_model)
     get_launch_model_progress = async_method(_calls.get_launch_model_progress)
     cancel_launch_model = async_method(_calls.cancel_launch_model)
+    add_model_replica = async_method(_calls.add_model_replica)
+    get_model_log = async_method(_calls.get_model_log)
     get_instance_info = async_method(_calls.get_instance_info)
     list_model_registrations = async_method(_calls.list_model_registrations)
     get_model_registration = async_method(_calls.get_model_registration)

@@ -49,6 +49,8 @@ class RESTfulClient:
     describe_model = method(_calls.describe_model)
     get_launch_model_progress = method(_calls.get_launch_model_progress)
     cancel_launch_model = method(_calls.cancel_launch_model)
+    add_model_replica = method(_calls.add_model_replica)
+    get_model_log = method(_calls.get_model_log)
     get_instance_info = method(_calls.get_instance_info)
     list_model_registrations = method(_calls.list_model_registrations)
     get_model_registration = method(_calls.get_model_registration)

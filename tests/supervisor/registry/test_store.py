@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from supervisor.registry.store import Store
+from supervisor.registry.store import Kept, Store
 from xinfer.messages import ModelSpec, ThinkingMode, ThinkingSwitch
 
 FULL = ModelSpec(
@@ -30,6 +31,9 @@ FULL = ModelSpec(
     engine_args={"max_num_seqs": 64, "speculative_config": {"model": "x", "n": [1, 2.5, None]}, "enforce_eager": True},
     env={"HF_TOKEN": "secret", "EMPTY": ""},
     replicas=3,
+    request_limits=7,
+    idle_timeout_s=60.5,
+    kv_cache_gib=0.25,
     gpus=0.5,
     trust_remote_code=True,
     engine="fake",
@@ -54,27 +58,27 @@ def test_full_record_survives_a_restart(file: Path) -> None:
     first.save(FULL)
     first.close()
     second = Store(file)
-    assert second.load() == [FULL]
+    assert second.load() == [Kept(FULL)]
     second.close()
 
 
 def test_what_is_saved_is_there_for_another_process_at_once(store: Store, file: Path) -> None:
     store.save(FULL)
     other = Store(file)
-    assert other.load() == [FULL]
+    assert other.load() == [Kept(FULL)]
     other.close()
 
 
 def test_oldest_launch_first(store: Store) -> None:
     for uid, at in (("b", 3.0), ("c", 1.0), ("a", 2.0)):
         store.save(ModelSpec(uid, "f", "p", created_at=at))
-    assert [spec.uid for spec in store.load()] == ["c", "a", "b"]
+    assert [kept.spec.uid for kept in store.load()] == ["c", "a", "b"]
 
 
 def test_second_launch_of_a_uid_replaces_the_first(store: Store) -> None:
     store.save(ModelSpec("m", "one", "p"))
     store.save(ModelSpec("m", "two", "p"))
-    assert [spec.name for spec in store.load()] == ["two"]
+    assert [kept.spec.name for kept in store.load()] == ["two"]
 
 
 def test_forget(store: Store) -> None:
@@ -82,3 +86,30 @@ def test_forget(store: Store) -> None:
     store.forget("m")
     store.forget("m")
     assert store.load() == []
+
+
+def test_sleep_survives_a_restart_and_ends_with_the_next_start(file: Path) -> None:
+    first = Store(file)
+    first.save(FULL)
+    first.save(FULL, asleep=True)
+    first.close()
+    second = Store(file)
+    assert second.load() == [Kept(FULL, asleep=True)]
+    second.save(FULL)
+    second.close()
+    third = Store(file)
+    assert third.load() == [Kept(FULL, asleep=False)]
+    third.close()
+
+
+def test_file_from_before_models_could_sleep(file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    old = sqlite3.connect(file)
+    old.execute("CREATE TABLE models (uid TEXT PRIMARY KEY, spec TEXT NOT NULL)")
+    old.execute("INSERT INTO models VALUES ('m', ?)", ('{"uid": "m", "name": "f", "path": "p", "created_at": 1}',))
+    old.commit()
+    old.close()
+    for _ in range(2):
+        store = Store(file)
+        assert store.load() == [Kept(ModelSpec("m", "f", "p", created_at=1))]
+        store.close()

@@ -73,8 +73,7 @@ async def fork(running: RunningHost, code: str, log: Path, **env: str) -> Forked
 
 
 async def up(log: Path) -> None:
-    while "up" not in log.read_text():  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+    await asyncio.to_thread(wait_for, lambda: "up" in log.read_text(), 5, "the engine")
 
 
 async def test_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,152 @@
+"""When models fall asleep, as a plain class: what supervisors report goes in, verdicts come out. No Ray, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xinfer.messages import ModelState, Route, RoutingTable, Usage
+
+_UNKNOWN = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Doze:
+    """Announce that the model is about to sleep, so that nobody sends it requests."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Nobody uses it, and everybody knows that it is about to sleep: give everything back."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rouse:
+    """Somebody uses it after all, or could not be asked: have it up again."""
+
+    uid: str
+
+
+Verdict = Doze | Sleep | Rouse
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The latest of one supervisor."""
+
+    version: int
+    """Of the table it acts on."""
+    usages: Mapping[str, Usage]
+    at: float
+
+
+@dataclass(slots=True)
+class _Nap:
+    """A model that dozes."""
+
+    version: int
+    """Of the table that says so."""
+    since: float
+
+
+class Idleness:
+    """Decides which models fall asleep, in two steps, so that no request is lost.
+
+    Once no supervisor has used a model for its ``idle_timeout_s``, it dozes: the table says that it sleeps, and requests are sent
+    to it no more. When every supervisor acts on that table and has nothing under way, it sleeps; if one has, or does not say
+    within ``patience_s``, it is roused. Supervisors are expected to report every ``period_s``; one that has been silent for three
+    times as long is gone. Times are seconds of any clock that does not go back; the first is when the registry started.
+    """
+
+    def __init__(self, now: float, period_s: float = 5.0, patience_s: float = 5.0) -> None:
+        self._started, self._period_s, self._patience_s = now, period_s, patience_s
+        self._supervisors: dict[str, _Heard] = {}
+        self._up_since: dict[str, tuple[float, float]] = {}  # by UID: of which launch, and since when it has been READY
+        self._last_use: dict[str, float] = {}
+        self._naps: dict[str, _Nap] = {}
+
+    def hear(self, supervisor: str, version: int, usages: Mapping[str, Usage], now: float) -> None:
+        """A supervisor acts on the table of this ``version`` and uses models like this."""
+        self._supervisors[supervisor] = _Heard(version, usages, now)
+        for uid, usage in usages.items():
+            used = now if usage.in_flight else now - usage.idle_s
+            self._last_use[uid] = max(used, self._last_use.get(uid, used))
+
+    def announced(self, uid: str, version: int, now: float) -> None:
+        """The table of this ``version`` is the first that says that the model sleeps."""
+        self._naps[uid] = _Nap(version, now)
+
+    def decide(self, table: RoutingTable, now: float) -> list[Verdict]:
+        """What is to be done about the models that have an idle timeout."""
+        self._forget(table, now)
+        routes = [route for route in table.routes.values() if route.spec.idle_timeout_s is not None]
+        return [verdict for route in routes if (verdict := self._verdict(route, now))]
+
+    def _verdict(self, route: Route, now: float) -> Verdict | None:
+        uid = route.spec.uid
+        nap = self._naps.get(uid)
+        if nap and route.state is ModelState.SLEEPING:
+            return self._end_of(nap, route, now)
+        if nap or route.state is not ModelState.READY:
+            self._start_again(uid)
+        if route.state is not ModelState.READY:
+            return None
+        return Doze(uid) if self._is_idle(route, self._ready_since(route, now), now) else None
+
+    def _ready_since(self, route: Route, now: float) -> float:
+        launch, since = self._up_since.get(route.spec.uid, (None, now))
+        if launch != route.spec.created_at:
+            since = now
+            self._up_since[route.spec.uid] = (route.spec.created_at, since)
+        return since
+
+    def _start_again(self, uid: str) -> None:
+        """Once it is up, the next attempt is a whole timeout away."""
+        self._naps.pop(uid, None)
+        self._up_since.pop(uid, None)
+
+    def _is_idle(self, route: Route, up_since: float, now: float) -> bool:
+        """Whether it is certain that it has not been used for long enough; nothing is while a supervisor may be unheard."""
+        timeout_s = float(route.spec.idle_timeout_s or 0)
+        used = max(up_since, self._last_use.get(route.spec.uid, up_since))
+        return (
+            now - used >= timeout_s
+            and now - self._started >= self._forget_s
+            and all(now - heard.at <= 1.5 * self._period_s for heard in self._supervisors.values())
+            and all(_is_unused(heard, route) for heard in self._supervisors.values())
+        )
+
+    def _end_of(self, nap: _Nap, route: Route, now: float) -> Verdict | None:
+        uid = route.spec.uid
+        told = [heard for heard in self._supervisors.values() if heard.version >= nap.version]
+        if not all(_is_unused(heard, route) for heard in told):
+            verdict: Verdict = Rouse(uid)
+        elif len(told) == len(self._supervisors):
+            verdict = Sleep(uid)
+        elif now - nap.since >= self._patience_s:
+            verdict = Rouse(uid)
+        else:
+            return None
+        self._start_again(uid)
+        return verdict
+
+    @property
+    def _forget_s(self) -> float:
+        return 3 * self._period_s
+
+    def _forget(self, table: RoutingTable, now: float) -> None:
+        """Supervisors that are gone, and models that are."""
+        self._supervisors = {name: h for name, h in self._supervisors.items() if now - h.at < self._forget_s}
+        for known in (self._up_since, self._last_use, self._naps):
+            for uid in known.keys() - table.routes.keys():
+                del known[uid]
+
+
+def _is_unused(heard: _Heard, route: Route) -> bool:
+    """Whether this supervisor has nothing under way there, and by its own clock had nothing for as long as the timeout."""
+    usage = heard.usages.get(route.spec.uid, _UNKNOWN)
+    return usage.in_flight == 0 and usage.idle_s >= float(route.spec.idle_timeout_s or 0)

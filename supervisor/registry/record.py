@@ -1,0 +1,168 @@
+"""One model in the registry: where it is in its life, what is known of its replicas, and which moves there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from xinfer.messages import ModelSpec, ModelState, ReplicaReport, ReplicaStage, Route, StageTime
+
+SETTLED = frozenset({ModelState.FAILED, ModelState.CANCELLED})
+"""States of launches that are over and kept for those who ask."""
+_MOVES = {
+    ModelState.PENDING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
+    ModelState.LAUNCHING: {ModelState.READY, ModelState.FAILED, ModelState.TERMINATING},
+    ModelState.READY: {ModelState.LAUNCHING, ModelState.SLEEPING, ModelState.FAILED, ModelState.TERMINATING},
+    ModelState.SLEEPING: {ModelState.LAUNCHING, ModelState.READY, ModelState.FAILED, ModelState.TERMINATING},
+    ModelState.FAILED: {ModelState.TERMINATING},
+    ModelState.CANCELLED: {ModelState.TERMINATING},
+    ModelState.TERMINATING: {ModelState.CANCELLED},
+}
+_HISTORY = 16
+
+
+class InvalidTransition(Exception):
+    """A model was moved to a state that its own does not lead to."""
+
+    def __init__(self, uid: str, history: list[ModelState], target: ModelState) -> None:
+        super().__init__(f"model {uid!r}: {' -> '.join(history)} does not lead to {target}")
+
+
+@dataclass(slots=True)
+class Record:
+    """One model and what has become of it."""
+
+    spec: ModelSpec
+    history: list[ModelState] = field(default_factory=lambda: [ModelState.PENDING])
+    """Its latest states, the present one last."""
+    reason: str = ""
+    replicas: dict[str, ReplicaReport] = field(default_factory=dict)
+    times: list[StageTime] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+    """Replicas that are gone; whatever they may still say."""
+    last_ended: ReplicaReport | None = None
+    end: ModelState | None = None
+    """What becomes of it when its application is gone; TERMINATING stands for nothing at all, None for not ending."""
+    failures: int = 0
+    """Replicas that have failed in a row."""
+    deployments: int = 0
+    """Applications begun for it since a replica was ready."""
+    was_ready: bool = False
+    dozing: bool = False
+    """SLEEPING is announced, but everything is still there."""
+    waking: bool = False
+    fallback: int | None = None
+    """While it is scaled up: the replicas it had, to go back to."""
+
+    @property
+    def state(self) -> ModelState:
+        """Where it is now."""
+        return self.history[-1]
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its application should be there."""
+        is_up = self.state in (ModelState.PENDING, ModelState.LAUNCHING, ModelState.READY)
+        return self.end is None and (is_up or self.dozing)
+
+    @property
+    def holds_resources(self) -> bool:
+        """Whether its GPUs are taken, or kept for it."""
+        return self.state not in SETTLED and (self.state is not ModelState.SLEEPING or self.dozing)
+
+    @property
+    def ready_replicas(self) -> int:
+        """Replicas that take requests."""
+        return len(self.route().targets)
+
+    @property
+    def with_logs(self) -> list[ReplicaReport]:
+        """Those that live, and the last one that has failed; if none lives, the last one that ended, however it did."""
+        live, ended = list(self.replicas.values()), self.last_ended
+        return [*live, ended] if ended and (not live or ended.stage is ReplicaStage.FAILED) else live
+
+    def move(self, target: ModelState, reason: str = "") -> None:
+        """Go to ``target``; staying where it is is always legal."""
+        self.reason = reason
+        if target is self.state:
+            return
+        if target not in _MOVES[self.state]:
+            raise InvalidTransition(self.spec.uid, self.history, target)
+        self.history.append(target)
+        del self.history[:-_HISTORY]
+        self.dozing = False
+        self.waking = self.waking and target is ModelState.LAUNCHING
+
+    def settle(self, at: float) -> None:
+        """READY while some replica takes requests, LAUNCHING while none does; ``at`` is when that became known."""
+        if self.state not in (ModelState.LAUNCHING, ModelState.READY):
+            return
+        if not self.ready_replicas:
+            self.move(ModelState.LAUNCHING, self.reason)
+            return
+        self.move(ModelState.READY, "" if self.state is ModelState.LAUNCHING else self.reason)
+        self.was_ready = True
+        if self.ready_replicas >= self.spec.replicas:
+            self.fallback = None
+            self.begin(ReplicaStage.READY, self._all_ready_at(at))
+
+    def hear(self, report: ReplicaReport) -> bool:
+        """A replica that lives says how it is doing; whether that is news for supervisors."""
+        known = self.replicas.get(report.replica)
+        self.replicas[report.replica] = report
+        if report.stage is ReplicaStage.READY:
+            self.failures = self.deployments = 0
+            if known is None or known.stage is not ReplicaStage.READY:
+                self.reason = ""
+        if known is not None and _visible(known) == _visible(report):
+            return False
+        self.settle(report.updated_at)
+        return True
+
+    def replica_ended(self, report: ReplicaReport, failures_allowed: int) -> None:
+        """A replica is gone. So many may fail in a row once the model was ready, and none before."""
+        known = self.replicas.pop(report.replica, None)
+        self.ended.add(report.replica)
+        self.last_ended = report
+        if report.stage is ReplicaStage.FAILED and self.is_wanted:
+            self.failures += 1
+            self.reason = report.info
+            was_up = known is not None and known.stage is ReplicaStage.READY
+            if self.fallback is not None and not was_up:
+                self._scale_back(self.fallback)
+            elif self.failures >= (failures_allowed if self.was_ready else 1):
+                self.give_up(report.info)
+        self.settle(report.updated_at)
+
+    def give_up(self, reason: str) -> None:
+        """It has to be taken down and becomes FAILED then."""
+        self.reason, self.end = reason, ModelState.FAILED
+
+    def begin(self, stage: ReplicaStage, at: float) -> None:
+        """Note when the launch as a whole came to ``stage``; only the first time counts."""
+        if all(time.stage is not stage for time in self.times):
+            self.times.append(StageTime(stage, at))
+
+    def drop_replicas(self) -> None:
+        """Believe none of those there are any more."""
+        self.ended.update(self.replicas)
+        self.replicas.clear()
+
+    def route(self) -> Route:
+        """What the supervisors get to see."""
+        replicas, times = tuple(self.replicas.values()), tuple(self.times)
+        return Route(self.spec, self.state, self.reason, replicas, times, self.waking, self.last_ended)
+
+    def _scale_back(self, replicas: int) -> None:
+        count = "1 replica" if replicas == 1 else f"{replicas} replicas"
+        self.reason = f"It stays at {count}, since another one did not come up: {self.reason}"
+        self.spec, self.fallback = replace(self.spec, replicas=replicas), None
+
+    def _all_ready_at(self, heard_at: float) -> float:
+        """When the last one became ready by its own account, which after a restart of the registry is older than the news."""
+        told = [time.began_at for r in self.replicas.values() for time in r.times if time.stage is ReplicaStage.READY]
+        return max(told, default=heard_at)
+
+
+def _visible(report: ReplicaReport) -> tuple[object, ...]:
+    times = [time.stage for time in report.times]
+    return (report.stage, report.address, report.info, report.pid, report.context_length, report.download, times)

@@ -1,0 +1,40 @@
+"""What only a process inside the cluster can do or see: ``python -m tests.e2e.ray_side ADDRESS hold N`` or ``... actors``.
+
+``hold`` takes N GPUs from Ray, says so, and gives them back when its stdin ends. ``actors`` prints the names of all that live.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+import ray
+
+
+def hold(gpus: float) -> None:
+    """Take the GPUs with a plain actor, which is nothing that xinfer knows of."""
+
+    class Holder:
+        def ready(self) -> None:
+            """It has them."""
+
+    actor_class: Any = ray.remote(Holder)
+    holder = actor_class.options(num_gpus=gpus, num_cpus=0).remote()
+    ray.get(holder.ready.remote())
+    print("held", flush=True)
+    sys.stdin.read()
+    ray.kill(holder)
+
+
+def actors() -> None:
+    """Print the names of all actors of all namespaces, as JSON."""
+    named = ray.util.list_named_actors(all_namespaces=True)
+    print(json.dumps([actor["name"] for actor in named]), flush=True)
+
+
+if __name__ == "__main__":
+    address, what, *rest = sys.argv[1:]
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    hold(float(rest[0])) if what == "hold" else actors()

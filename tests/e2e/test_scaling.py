@@ -1,0 +1,91 @@
+"""The number of replicas changes, and those that run go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.conftest import ROOT, RunningCluster, wait_for
+from tests.e2e.test_faults import actor
+from xinfer.client import RESTfulClient
+from xinfer.cluster.environment import token_file
+from xinfer.cluster.record import ClusterRecord
+
+ASK = """
+import json, logging, sys, ray
+ray.init(address=sys.argv[1], namespace="xinfer", log_to_driver=False, logging_level=logging.ERROR)
+ray.get(getattr(ray.get_actor("xinfer-registry"), sys.argv[2]).remote(*json.loads(sys.argv[3])))
+"""
+
+
+def scale(cluster: RunningCluster, uid: str, replicas: int) -> None:
+    """What the registry offers and REST has only one half of."""
+    record = ClusterRecord.load(cluster.home)
+    assert record is not None
+    argv = [sys.executable, "-c", ASK, record.ray_address, "scale", json.dumps([uid, replicas])]
+    env = {**cluster.env, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file(cluster.home))}
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def engines(client: RESTfulClient, uid: str) -> dict[str, int]:
+    """The engine's process of each replica that takes requests."""
+    (instance,) = client.get_instance_info(None, uid)
+    ready = [each for each in instance["replica_statuses"] if each["status"] == "READY"]
+    return {each["replica_uid"]: _state(each["model_address"])["pid"] for each in ready}
+
+
+def _state(address: str) -> dict[str, Any]:
+    facts: dict[str, Any] = requests.get(f"{address}/fake/state", timeout=5).json()
+    return facts
+
+
+def test_up_and_down(client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
+    """Also when the registry is restarted in between, which tells Serve once more how many there are to be."""
+    launch_fake("elastic")
+    first = engines(client, "elastic")
+    scale(cluster, "elastic", 3)
+    three = wait_for(lambda: len(found := engines(client, "elastic")) == 3 and found, 30, "three replicas")
+    assert first.items() <= three.items()
+    (registry,) = actor(cluster, "Registry")
+    registry.kill()
+    registry.wait(10)
+    wait_for(lambda: actor(cluster, "Registry"), 20, "another registry")
+    wait_for(lambda: len(engines(client, "elastic")) == 3, 30, "their reports")
+    assert engines(client, "elastic") == three
+    wait_for(lambda: _scaled(cluster, 1), 30, "the new registry")
+    one = wait_for(lambda: len(found := engines(client, "elastic")) == 1 and found, 30, "one replica")
+    assert one.items() <= three.items()
+    assert client.describe_model("elastic")["replica"] == 1
+
+
+def _scaled(cluster: RunningCluster, replicas: int) -> bool:
+    """Whether the registry, which may have heard of no replica yet, takes it."""
+    try:
+        scale(cluster, "elastic", replicas)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_replica_that_does_not_come_up(
+    client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str], tmp_path: Path
+) -> None:
+    """The model stays as it was, and Serve does not go on trying."""
+    launch_fake("cramped", envs={"PYTHONPATH": str(tmp_path)})
+    before = engines(client, "cramped")
+    ending = "import os, sys; print('RuntimeError: the disk is on fire', file=sys.stderr, flush=True); os._exit(1)"
+    (tmp_path / "sitecustomize.py").write_text(ending)
+    scale(cluster, "cramped", 2)
+    wait_for(lambda: client.describe_model("cramped")["replica"] == 1, 30, "the way back")
+    logs = cluster.home / "logs" / "engines"
+    tried = wait_for(lambda: len(list(logs.glob("cramped-*.log"))), 10, "their logs")
+    assert engines(client, "cramped") == before
+    wait_for(lambda: len(actor(cluster, "ServeReplica:model-cramped")) == 1, 20, "one worker")
+    assert len(list(logs.glob("cramped-*.log"))) <= tried + 1

@@ -1,0 +1,162 @@
+"""Real engines out of the warm host: where they come from, and what becomes of them when parts of it die."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import RunningCluster, wait_for
+from xinfer.client import RESTfulClient
+from xinfer.cluster.warm_host import HostStage, HostState
+from xinfer.errors import ModelNotFound
+
+pytestmark = pytest.mark.engine
+
+HELLO = [{"role": "user", "content": "Hello"}]
+ALONE = "Starting without the warm host"
+
+
+@pytest.fixture
+def launch(client: RESTfulClient) -> Iterator[Callable[..., str]]:
+    """Launches tiny-chat on real vLLM; taken down afterwards."""
+    launched = []
+
+    def launch(uid: str, **options: Any) -> str:
+        launched.append(uid)
+        return client.launch_model("tiny-chat", model_uid=uid, n_gpu=None, **options)
+
+    yield launch
+    for uid in launched:
+        with contextlib.suppress(ModelNotFound):
+            client.terminate_model(uid)
+
+
+def warm(cluster: RunningCluster) -> HostState:
+    """The host, once it is ready."""
+
+    def ready() -> HostState | None:
+        state = HostState.load(cluster.home)
+        return state if state and state.stage is HostStage.READY else None
+
+    found: HostState = wait_for(ready, 90, "a warm host")
+    return found
+
+
+def engine_of(client: RESTfulClient, uid: str) -> psutil.Process:
+    """The server's process of the one replica of ``uid``."""
+    named = [p for p in psutil.process_iter(["cmdline"]) if _serves(p, uid)]
+    (process,) = named
+    return process
+
+
+def _serves(process: psutil.Process, uid: str) -> bool:
+    words = " ".join(process.info["cmdline"] or []).split()
+    return "worker.engine_server" in words and uid in words
+
+
+def answers(client: RESTfulClient, uid: str) -> bool:
+    model: Any = client.get_model(uid)
+    return bool(model.chat(HELLO, generate_config={"max_tokens": 4})["usage"]["completion_tokens"])
+
+
+def log_of(cluster: RunningCluster, uid: str) -> str:
+    (log,) = (cluster.home / "logs" / "engines").glob(f"{uid}-*.log")
+    return log.read_text()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def group_of(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def test_engine_comes_from_the_host(cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str]) -> None:
+    host = warm(cluster)
+    launch("warm-one")
+    assert answers(client, "warm-one")
+    assert ALONE not in log_of(cluster, "warm-one")
+    engine = engine_of(client, "warm-one")
+    assert engine.ppid() == host.pid
+    names = {p.name() for p in group_of(engine)}
+    assert any("VLLM::EngineCor" in name for name in names), names
+    assert "XINFER_CLUSTER_ID" in engine.environ()  # `xinfer stop` finds it
+    everything = group_of(engine)
+    client.terminate_model("warm-one")
+    wait_for(lambda: gone(everything), 3, "the engine's end")
+    assert HostState.load(cluster.home) == host
+
+
+def test_variable_that_comes_too_late(
+    cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str]
+) -> None:
+    """The engine starts by itself, with that variable, and its log says why."""
+    warm(cluster)
+    launch("cold-one", envs={"HF_HUB_ETAG_TIMEOUT": "7"})
+    assert answers(client, "cold-one")
+    assert f"{ALONE}: HF_HUB_ETAG_TIMEOUT must be set before the engine is imported." in log_of(cluster, "cold-one")
+    assert engine_of(client, "cold-one").environ()["HF_HUB_ETAG_TIMEOUT"] == "7"
+
+
+def test_host_is_killed(cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str]) -> None:
+    """Its engines go on; another host comes; a launch in between succeeds, from whichever way is open."""
+    host = warm(cluster)
+    launch("older")
+    engine = engine_of(client, "older")
+    os.kill(host.pid, signal.SIGKILL)
+    launch("between")
+    assert answers(client, "older")
+    assert answers(client, "between")
+    assert engine.is_running()
+    assert engine.ppid() != host.pid
+    new = warm(cluster)
+    assert new.pid != host.pid
+    everything = group_of(engine)
+    client.terminate_model("older")
+    wait_for(lambda: gone(everything), 5, "the end of an engine whose host is dead")
+
+
+@pytest.mark.parametrize("victim", ["worker", "server", "core"])
+def test_kill_9(cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str], victim: str) -> None:
+    """Whoever dies takes the engine along; a new replica answers."""
+    warm(cluster)
+    uid = f"doomed-{victim}"
+    launch(uid)
+    engine = engine_of(client, uid)
+    everything = group_of(engine)
+    target = {
+        "worker": lambda: worker_of(cluster, uid),
+        "server": lambda: engine,
+        "core": lambda: next(p for p in everything if "EngineCore" in " ".join(p.cmdline())),
+    }[victim]()
+    target.kill()
+    wait_for(lambda: gone(everything), 15, "the end of the engine's processes")  # vLLM looks after its core every 5 s
+    wait_for(lambda: comes_back(client, uid, engine), 60, "another replica")
+
+
+def worker_of(cluster: RunningCluster, uid: str) -> psutil.Process:
+    return next(
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if f"ServeReplica:model-{uid}:worker" in " ".join(p.info["cmdline"] or [])
+    )
+
+
+def comes_back(client: RESTfulClient, uid: str, before: psutil.Process) -> bool:
+    (instance,) = client.get_instance_info(None, uid)
+    return instance["status"] == "READY" and answers(client, uid) and engine_of(client, uid) != before
+
+
+def test_no_shared_memory_left(cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str]) -> None:
+    before = set(Path("/dev/shm").iterdir())
+    launch("tidy")
+    client.terminate_model("tidy")
+    assert set(Path("/dev/shm").iterdir()) <= before

@@ -1,0 +1,42 @@
+"""The shapes of vLLM's replies, as far as the fake engine has them."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+
+def prompt(body: dict[str, Any]) -> str:
+    """What is asked, if it is text."""
+    content = body["messages"][-1]["content"] if "messages" in body else body.get("prompt", "")
+    return content if isinstance(content, str) else ""
+
+
+def event(payload: dict[str, Any]) -> bytes:
+    """One event of a stream."""
+    return f"data: {json.dumps(payload)}\n\n".encode()
+
+
+def piece(text: str, *, chat: bool) -> dict[str, Any]:
+    """Some text of a streamed choice."""
+    return {"delta": {"content": text}} if chat else {"text": text}
+
+
+def answer(words: list[str], *, chat: bool) -> dict[str, Any]:
+    """The choices of an answer in one piece."""
+    text = "".join(words)
+    piece = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    return {"choices": [{"index": 0, **piece, "finish_reason": "length"}]}
+
+
+def usage(count: int) -> dict[str, Any]:
+    """Counts of tokens, one a word."""
+    return {"usage": {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": count + 1}}
+
+
+def envelope(uid: str, *, chat: bool, streamed: bool) -> dict[str, Any]:
+    """What every reply begins with."""
+    kind = ("chat.completion.chunk" if streamed else "chat.completion") if chat else "text_completion"
+    return {"id": f"fake-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": uid}

@@ -1,0 +1,98 @@
+"""Bare vLLM, as an operator starts it without xinfer: the same arguments and variables, no middleware, no cluster around it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+from worker.command import MIDDLEWARE, engine_argv, engine_env
+from worker.log import LogReader, cause_of, stage_of, tail
+from xinfer.bench.launching.first_token import awaited_first_token
+from xinfer.bench.launching.sample import Sample
+from xinfer.bench.launching.subject import completion
+from xinfer.bench.launching.timeline import Moment, durations
+from xinfer.cluster.ports import free_port
+from xinfer.errors import LaunchFailed
+from xinfer.messages import ModelSpec
+from xinfer.settings import EngineSettings
+
+Argv = Callable[[ModelSpec, str, int], list[str]]
+
+_HOST = "127.0.0.1"
+_SERVER = "vllm.entrypoints.openai.api_server"
+_TIMEOUT_S = 600.0
+_POLL_PERIOD_S = 0.05
+_STOP_GRACE_S = 15.0
+
+
+def bare_argv(spec: ModelSpec, host: str, port: int) -> list[str]:
+    """The worker's command with vLLM's own module in it, and without our middleware."""
+    argv = engine_argv(spec, EngineSettings.from_environment(), host, port)
+    module = argv.index("-m") + 1
+    words = argv[module + 1 :]
+    place = words.index(MIDDLEWARE) - 1
+    return [*argv[:module], _SERVER, *words[:place], *words[place + 2 :]]
+
+
+def started_bare(spec: ModelSpec, folder: Path, argv: Argv = bare_argv) -> Sample:
+    """From its exec to its first token, by stage; its log is in ``folder``. It is gone afterwards."""
+    port, log = free_port(_HOST), folder / "bare.log"
+    reached = _Reached(log)
+    url, body = completion(f"http://{_HOST}:{port}", spec.uid)
+    began, began_at = perf_counter(), time.time()
+    process = _start(argv(spec, _HOST, port), engine_env(spec, EngineSettings.from_environment()), log)
+    try:
+        ended = awaited_first_token(
+            url, body, _TIMEOUT_S, alive=lambda: process.poll() is None, period_s=_POLL_PERIOD_S, look=reached.look
+        )
+    except LaunchFailed as error:
+        raise LaunchFailed(f"Bare vLLM did not come up. {cause_of(tail(log)) or error.message}") from error
+    finally:
+        _end(process)
+    return Sample(ended - began, durations(began_at, began_at + ended - began, reached.moments, before="starting"))
+
+
+class _Reached:
+    """The stages that the log tells of, each with the time at which it was seen there."""
+
+    def __init__(self, log: Path) -> None:
+        self._reader = LogReader(log)
+        self.moments: list[Moment] = []
+
+    def look(self) -> None:
+        """Read what is new."""
+        if stage := stage_of(self._reader.new_lines()):
+            self.moments.append((stage.value, time.time()))
+
+
+def _start(argv: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            argv, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the server, which ends what it started; SIGKILL to what is left of its group."""
+    process.terminate()
+    deadline = time.monotonic() + _STOP_GRACE_S
+    while _group_is_there(process) and time.monotonic() < deadline:
+        time.sleep(_POLL_PERIOD_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _group_is_there(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Asks a server and says when the first token came."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+from xinfer.bench import failures
+from xinfer.bench.answer import Piece, read_stream
+from xinfer.errors import EngineTimeout, InternalError, LaunchFailed, NotFound, Unavailable, from_response
+
+
+def first_token(url: str, body: Mapping[str, Any], timeout_s: float) -> float:
+    """When it came, on the clock of ``perf_counter``; the answer has been read to its end.
+
+    Raises an error of the tree: ``Unavailable`` if nobody listens, ``EngineTimeout`` after ``timeout_s`` seconds of silence.
+    """
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    content = json.dumps({**body, "stream": True})
+    try:
+        connection.request("POST", parts.path, content, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise from_response(response.status, _json(response.read()))
+        return _first_of(response)
+    except TimeoutError:
+        raise EngineTimeout(f"{url} was silent for {timeout_s:g} s.") from None
+    except (OSError, HTTPException) as error:
+        raise Unavailable(f"{url} does not answer ({type(error).__name__}).") from error
+    finally:
+        connection.close()
+
+
+def awaited_first_token(
+    url: str,
+    body: Mapping[str, Any],
+    timeout_s: float,
+    *,
+    alive: Callable[[], bool],
+    period_s: float,
+    look: Callable[[], None] = lambda: None,
+) -> float:
+    """The same of a server that is coming up: asked every ``period_s`` seconds, after a ``look``, until it can answer.
+
+    ``LaunchFailed`` if it is no longer ``alive``, or cannot answer within ``timeout_s`` seconds.
+    """
+    deadline = perf_counter() + timeout_s
+    while True:
+        look()
+        try:
+            return first_token(url, body, timeout_s)
+        except (Unavailable, NotFound, InternalError) as error:
+            if not alive():
+                raise LaunchFailed("It ended before it answered.") from error
+            if perf_counter() > deadline:
+                raise LaunchFailed(f"It did not answer within {timeout_s:g} s: {error.message}") from error
+        time.sleep(period_s)
+
+
+def _first_of(response: HTTPResponse) -> float:
+    pieces: list[Piece] = []
+    while piece := response.read1():
+        pieces.append((perf_counter(), piece))
+    answer = read_stream(pieces)
+    if failure := failures.of_answer(answer):
+        raise failure.error
+    if not answer.content_s:
+        raise LaunchFailed("The answer has no token in it.")
+    return answer.content_s[0]
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None

@@ -1,0 +1,78 @@
+"""``make serve``, from the command to the first token."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import xinfer
+from xinfer.bench.launching.cluster import Cluster
+from xinfer.bench.launching.first_token import awaited_first_token
+from xinfer.bench.launching.lab import Clock
+from xinfer.bench.launching.sample import Sample
+from xinfer.bench.launching.subject import BUNDLED, Subject
+from xinfer.client import RESTfulClient
+from xinfer.errors import LaunchFailed
+
+_TIMEOUT_S = 600.0
+_STOP_S = 60.0
+_POLL_PERIOD_S = 0.1
+
+
+def checkout() -> Path | None:
+    """The checkout that this xinfer is installed from, set up; None if it was installed otherwise."""
+    root = Path(xinfer.__file__).resolve().parent.parent
+    there = (root / "Makefile").is_file() and (root / "deploy" / "setup.py").is_file()
+    return root if there and Path(sys.prefix).resolve() == (root / ".venv").resolve() else None
+
+
+def command(cluster: Cluster, root: Path | None) -> list[str]:
+    """``make serve`` on the cluster's ports, or what it comes down to where there is no Makefile."""
+    if root is None:
+        words = ["start", "--foreground", "--launch", BUNDLED]
+        return [sys.executable, "-m", "xinfer.cli", *words, *cluster.ports]
+    return ["make", "--no-print-directory", "serve", f"BIN={_bin(cluster, root)}"]
+
+
+def _bin(cluster: Cluster, root: Path) -> Path:
+    """A folder to take for that of the commands: ``make serve`` has no option for ports, so its ``xinfer`` adds them."""
+    folder = cluster.home / "bin"
+    folder.mkdir()
+    script = folder / "xinfer"
+    script.write_text(f'#!/bin/sh\nexec "{root}/.venv/bin/xinfer" "$@" {" ".join(cluster.ports)}\n')
+    script.chmod(0o700)
+    return folder
+
+
+def served(cluster: Cluster) -> Sample:
+    """From the command to the first token, by stage. The cluster has been stopped with Ctrl-C."""
+    root = checkout()
+    question = Subject().question(cluster.endpoint, BUNDLED)
+    argv = command(cluster, root)
+    clock = Clock()
+    process = cluster.popen(argv, new_session=True, cwd=root)
+    try:
+        ended = awaited_first_token(
+            *question, _TIMEOUT_S, alive=lambda: process.poll() is None, period_s=_POLL_PERIOD_S
+        )
+        with RESTfulClient(cluster.endpoint) as client:
+            return clock.sample(ended, client.get_launch_model_progress(BUNDLED), before="cluster")
+    except LaunchFailed as error:
+        raise LaunchFailed(f"{error.message} {cluster.last_words}") from error
+    finally:
+        _interrupt(process)
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C; what does not end by it is killed."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            continue
+        return

@@ -1,0 +1,49 @@
+"""The model that is launched, by xinfer and by bare vLLM alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from supervisor.launch import LaunchRequest, resolve
+from xinfer.bench import machine
+from xinfer.messages import ModelSpec
+
+BUNDLED = "tiny-chat"
+_QUESTION = "What is the largest animal?"
+_ANSWER = {"max_tokens": 8, "temperature": 0}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What to launch: a name of the catalog, or a folder or hub id under that name."""
+
+    name: str = BUNDLED
+    model_path: str | None = None
+    n_gpu: int | float | str | None = None
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def launch(self, uid: str) -> dict[str, Any]:
+        """Keywords of the client's ``launch_model``, which are fields of the request too."""
+        asked = {"model_name": self.name, "model_uid": uid, "model_path": self.model_path, "n_gpu": self.n_gpu}
+        return {**asked, **self.engine_args}
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """What a cluster on this machine makes of it; ``LaunchRefused`` if that is nothing."""
+        request = LaunchRequest.read(self.launch("bare"))
+        return resolve(request, uids=(), cluster_has_gpus=bool(machine.facts()["gpus"]))
+
+    def question(self, url: str, uid: str) -> tuple[str, dict[str, Any]]:
+        """Where to ask for a short answer, and how; a model that does not chat continues a text."""
+        if "chat" in self.spec.abilities:
+            messages = [{"role": "user", "content": _QUESTION}]
+            return f"{url}/v1/chat/completions", {"model": uid, "messages": messages, **_ANSWER}
+        return completion(url, uid)
+
+
+def completion(url: str, uid: str) -> tuple[str, dict[str, Any]]:
+    """Where to have a text continued, and how."""
+    return f"{url}/v1/completions", {"model": uid, "prompt": _QUESTION, **_ANSWER}

@@ -1,0 +1,111 @@
+"""The command ``bench-launch``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from xinfer.bench import arguments as types
+from xinfer.bench.launching.row import NAMES, Name
+from xinfer.cli import engine_options
+from xinfer.cli.launch import GpuCount
+from xinfer.cli.options import print_json
+from xinfer.cli.table import print_table
+
+if TYPE_CHECKING:
+    from xinfer.bench.launching.job import Job
+    from xinfer.bench.launching.result import Result
+
+RUNS = 5
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[--ENGINE-OPTION VALUE]...")
+@click.option("--runs", type=click.IntRange(1), default=RUNS, show_default=True, help="Of each row; medians are shown.")
+@click.option(
+    "--only", "names", type=click.Choice(NAMES), multiple=True, help="This row; may be given several times.  [all]"
+)
+@click.option("-mp", "--model-path", help="A folder or a hub id, instead of the bundled model.")
+@click.option("--n-gpu", type=GpuCount(), default="none", show_default=True, help="GPUs of an engine; none is CPU.")
+@click.option("--json", "json_file", type=types.OutputFile(), help="Write every sample there; - is stdout.")
+@click.option("--plot", "plot_file", type=types.OutputFile(), help="Draw where the time of each start goes, as PNG.")
+def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
+    """Measure how long launches take, beside bare vLLM's start.
+
+    Starts clusters of its own, on free ports and in temporary folders, and leaves nothing behind. Options that are not listed
+    here go to the engine on both sides: --enforce-eager. Takes about four minutes a run on two cores.
+    """
+    with _sigterm_interrupts():
+        result = _job(**options).run()
+    if json_file:
+        _write_json(result, json_file)
+    if json_file != types.STDOUT:
+        _print(result)
+    if plot_file:
+        from xinfer.bench.launching.plot import plot  # matplotlib takes a second to import
+
+        plot(result, plot_file)
+    _print_warnings(result)
+    if not all(found.samples for found in result.rows.values()):
+        sys.exit(1)
+
+
+def _job(words: tuple[str, ...], runs: int, names: tuple[str, ...], model_path: str | None, n_gpu: Any) -> Job:
+    from xinfer.bench.launching.job import Job  # takes a while to import, which --help need not wait for
+    from xinfer.bench.launching.subject import BUNDLED, Subject
+
+    stray, engine_args = engine_options.parse(words)
+    if stray:
+        raise click.UsageError(f"Got unexpected argument {stray!r}; options of the engine look like --key value.")
+    is_folder = model_path is not None and Path(model_path).is_dir()
+    path = (
+        str(Path(model_path).absolute()) if model_path and is_folder else model_path
+    )  # the cluster has another folder
+    name = Path(path).name if path else BUNDLED
+    asked = cast("tuple[Name, ...]", tuple(each for each in NAMES if each in (names or NAMES)))
+    return Job(Subject(name, path, n_gpu, engine_args), runs, asked)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM is as Ctrl-C, by which everything that was started is ended, too."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _write_json(result: Result, file: Path) -> None:
+    facts = result.to_json()
+    if file == types.STDOUT:
+        print_json(facts)
+    else:
+        file.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _print(result: Result) -> None:
+    from xinfer.bench.launching import report
+
+    table = report.table(result)
+    print_table(table.headers, table.rows)
+    for line in report.sentences(result):
+        click.echo(f"\n{line}")
+
+
+def _print_warnings(result: Result) -> None:
+    from xinfer.bench.launching import report
+
+    for line in report.warnings(result):
+        click.echo(f"Warning: {line}", err=True)
