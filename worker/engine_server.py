@@ -8,12 +8,13 @@ above it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from worker.forking import fork_inspection, fork_processes, track_resources_apart
+from worker.forking import fork_inspection, fork_processes, override_kernels_once, track_resources_apart
 from xinfer.lifetime import die_with_parent, die_with_parent_from_fork_on
 
 die_with_parent()
@@ -25,6 +26,23 @@ _OF_EVERY_ENGINE = (
     "vllm.v1.executor.uniproc_executor",
     "worker.middleware",
 )
+_LATER = (
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
+    "vllm.entrypoints.anthropic.api_router",
+    "vllm.entrypoints.generate.structured_decisions.api_router",
+    "vllm.entrypoints.openai.chat_completion.api_router",
+    "vllm.entrypoints.openai.completion.api_router",
+    "vllm.entrypoints.openai.responses.api_router",
+    "vllm.entrypoints.serve.profile.api_router",
+    "vllm.entrypoints.serve.sagemaker.api_router",
+    "vllm.entrypoints.serve.tokenize.api_router",
+    "vllm.model_executor.layers.quantization.online.base",
+    "vllm.model_executor.models.llama",
+    "vllm.model_executor.models.qwen3_moe",
+    "vllm.v1.core.sched.scheduler",
+)
+"""What vLLM imports only when it gets there, each a few hundredths of a second; not every version has all of it."""
 
 
 def import_engine() -> None:
@@ -36,6 +54,10 @@ def import_engine() -> None:
 
     kind = "cpu" if current_platform.is_cpu() else "gpu"
     importlib.import_module(f"vllm.v1.worker.{kind}_worker")
+    for name in _LATER:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    override_kernels_once()
 
 
 def run(arguments: Sequence[str]) -> None:

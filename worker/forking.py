@@ -34,6 +34,16 @@ def fork_processes() -> None:
     CpuPlatform.check_and_update_config = classmethod(check_and_fork)
 
 
+def override_kernels_once() -> None:
+    """Have vLLM put its CPU kernels in the places of Triton's now, by a search through all modules, and not in every worker."""
+    from vllm.platforms import current_platform
+
+    platform = type(current_platform)
+    if override := getattr(platform, "register_triton_kernel_overrides", None):
+        override()
+        platform.register_triton_kernel_overrides = classmethod(lambda _: None)
+
+
 def track_resources_apart() -> None:
     """Start Python's resource tracker in a session of its own, for this process and all it forks.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -19,10 +20,12 @@ from worker.fake.command import fake_argv
 from worker.memory import check_memory
 from worker.reporter import Reporter
 from worker.start import start_warm
+from xinfer.cluster import spare
 from xinfer.errors import XinferError
 from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage
 from xinfer.settings import EngineSettings, home
 
+_log = logging.getLogger("ray.serve")
 MakeEngine = Callable[[ModelSpec, EngineSettings, str, Path], Engine]
 
 
@@ -79,7 +82,20 @@ class EngineReplica:
             await self._engine.stop()
             await self._reporter.report(ReplicaStage.FAILED, info=reason)
             raise
+        finally:
+            await self._leave_a_spare()
         self._watch = asyncio.create_task(self._end_with_engine())
+
+    async def _leave_a_spare(self) -> None:
+        """This replica has taken the node's spare process; the next one is to find another."""
+        if not spare.wanted() or await asyncio.to_thread(spare.has_spare):
+            return
+        own = ray.get_runtime_context().get_node_id()
+        nodes = await asyncio.to_thread(ray.nodes)
+        try:
+            await spare.start_spare(next(node for node in nodes if node["NodeID"] == own))
+        except OSError as error:
+            _log.warning("%s", error)
 
     async def _download(self) -> None:
         """A hub model's files come first, so that the launch shows how far they are."""

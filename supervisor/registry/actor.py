@@ -15,7 +15,9 @@ import ray
 from supervisor.registry.deployer import Deployer
 from supervisor.registry.idleness import Doze, Idleness, Rouse, Sleep
 from supervisor.registry.models import Delete, Deploy, Models
+from supervisor.registry.spares import Spares
 from supervisor.registry.store import Store
+from xinfer.cluster import spare
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec, ModelState, ReplicaReport, RoutingTable, Usage
 from xinfer.settings import EngineSettings, home
@@ -47,6 +49,8 @@ class Registry:
         self._keep(self._reconcile())
         self._keep(self._expire_silent())
         self._keep(self._watch_idle())
+        if spare.wanted():
+            self._keep(Spares().tend(restarted=ray.get_runtime_context().was_current_actor_reconstructed))
 
     async def watch(
         self, version: int, timeout_s: float, supervisor: str = "", usages: Mapping[str, Usage] | None = None

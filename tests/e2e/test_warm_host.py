@@ -14,6 +14,8 @@ import pytest
 
 from tests.conftest import RunningCluster, wait_for
 from xinfer.client import RESTfulClient
+from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.record import ClusterRecord
 from xinfer.cluster.warm_host import HostStage, HostState
 from xinfer.errors import ModelNotFound
 
@@ -93,6 +95,23 @@ def test_engine_comes_from_the_host(cluster: RunningCluster, client: RESTfulClie
     client.terminate_model("warm-one")
     wait_for(lambda: gone(everything), 3, "the engine's end")
     assert HostState.load(cluster.home) == host
+
+
+def spares(cluster: RunningCluster) -> list[int]:
+    """Ray's processes that wait for a replica to be put into them."""
+    record = ClusterRecord.load(cluster.home)
+    assert record
+    return [p.pid for p in of_cluster(record.id) if "ray::IDLE" in " ".join(p.cmdline())]
+
+
+def test_replica_is_put_into_the_spare(
+    cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]
+) -> None:
+    """And another one is there for the next."""
+    for uid in ("spare-a", "spare-b"):
+        before = wait_for(lambda: spares(cluster), 30, "a spare process")
+        launch_fake(uid)
+        assert worker_of(cluster, uid).pid in before
 
 
 def test_variable_that_comes_too_late(

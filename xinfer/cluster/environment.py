@@ -7,6 +7,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from xinfer.cluster import spare
 from xinfer.cluster.ports import free_port
 from xinfer.names import SERVE_MIDDLEWARES
 
@@ -14,8 +15,8 @@ MARK = "XINFER_CLUSTER_ID"
 """Every process of a cluster carries its id in this variable; ``stop`` ends those and no others."""
 
 
-def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
-    """This process's environment with what Ray and Serve read at import."""
+def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> dict[str, str]:
+    """This process's environment with what Ray and Serve read at import; ``warm`` has Ray's processes import ahead."""
     return {
         **os.environ,
         MARK: cluster_id,
@@ -32,6 +33,7 @@ def cluster_environment(home: Path, cluster_id: str) -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": SERVE_MIDDLEWARES,
+        **({spare.SETTING: spare.PRELOADED} if warm else {}),
         **_haproxy(home, cluster_id),
     }
 

@@ -48,7 +48,7 @@ class NodeLifecycle:
         """Start the node; yields what it is about to do. Raises ``Conflict`` or ``LaunchFailed``, and then nothing is left."""
         self._check_possible(options)
         record_id = uuid.uuid4().hex
-        env = cluster_environment(self.home, record_id)
+        env = cluster_environment(self.home, record_id, warm=options.warm_host)
         if options.fresh:
             for file in self.home.glob("registry.sqlite*"):
                 file.unlink()

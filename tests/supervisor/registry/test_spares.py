@@ -1,0 +1,41 @@
+"""Which nodes get a spare process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervisor.registry.spares import Spares
+from xinfer.cluster import spare
+
+
+def node(name: str) -> dict[str, Any]:
+    return {"NodeID": name, "Alive": True}
+
+
+def test_each_node_once() -> None:
+    spares = Spares()
+    assert spares.new([node("a")]) == [node("a")]
+    assert spares.new([node("a"), node("b")]) == [node("b")]
+    assert spares.new([node("a"), node("b")]) == []
+
+
+def test_node_that_comes_back() -> None:
+    """It has the same name only if it is another node: Ray gives each its own."""
+    spares = Spares()
+    spares.new([node("a")])
+    assert spares.new([]) == []
+    assert spares.new([node("a2")]) == [node("a2")]
+
+
+def test_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(spare.SETTING, raising=False)
+    assert not spare.wanted()
+    monkeypatch.setenv(spare.SETTING, spare.PRELOADED)
+    assert spare.wanted()
+
+
+async def test_node_that_does_not_answer() -> None:
+    with pytest.raises(OSError, match="spare process"):
+        await spare.start_spare({"NodeManagerAddress": "127.0.0.1", "NodeManagerPort": 1})
