@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -145,7 +146,7 @@ class ServerEngine:
         body = {"model": self._spec.uid, "prompt": "Hello", "max_tokens": 2, "temperature": 0}
         async with self._http.post(f"{self.address}/v1/completions", json=body) as response:
             if response.status != 200:
-                raise LaunchFailed(f"The engine listens but does not generate: {(await response.text())[:500]}")
+                raise LaunchFailed(f"The engine listens but does not generate: {_message(await response.text())}")
         async with self._http.get(f"{self.address}/v1/models") as response:
             self.context_length = (await response.json())["data"][0].get("max_model_len")
 
@@ -171,3 +172,12 @@ class ServerEngine:
             self._port.close()
         if self._scratch:
             await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+
+
+def _message(body: str) -> str:
+    """The sentence in an engine's error, or the beginning of whatever else it is, in one line."""
+    try:
+        said = json.loads(body)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        said = body
+    return " ".join(str(said).split())[:500]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from worker.forking import fork_inspection, fork_processes, override_kernels_once, track_resources_apart
+from worker.waiting import leave_cores_to_others
 from xinfer.lifetime import die_with_parent, die_with_parent_from_fork_on
 
 die_with_parent()
@@ -68,6 +69,7 @@ def run(arguments: Sequence[str]) -> None:
     track_resources_apart()
     fork_processes()
     fork_inspection()
+    leave_cores_to_others()
     die_with_parent_from_fork_on()
     serve()
 

@@ -99,7 +99,7 @@ def test_log_on_request(cluster: RunningCluster, client: RESTfulClient, launch_f
 def test_log_of_a_launch_under_way_and_of_a_model_that_is_up(
     client: RESTfulClient, launch_fake: Callable[..., str]
 ) -> None:
-    uid = launch_fake("talkative", load_s=1.5, wait_ready=False)
+    uid = launch_fake("talkative", load_s=8.0, wait_ready=False)  # a log takes Ray a process to read
     wait_for(lambda: client.get_launch_model_progress(uid)["stage"] == "loading", 20, "loading")
     assert "Starting to load model" in log_of(client, uid)[-1]
     wait_for(lambda: client.get_launch_model_progress(uid)["stage"] == "ready", 20, "ready")

@@ -128,6 +128,7 @@ def _launch_all(options: StartOptions, models: tuple[str, ...]) -> None:
 def _launch(endpoint: str, name: str) -> None:
     """Launch ``name`` under its own name, unless it is coming back from before."""
     from xinfer.cli.progress import display_for, follow
+    from xinfer.cli.stages import summary
     from xinfer.client import RESTfulClient
 
     with RESTfulClient(endpoint) as client:
@@ -135,7 +136,9 @@ def _launch(endpoint: str, name: str) -> None:
         if not any(model["status"] != "ERROR" for model in known):
             client.launch_model(model_name=name, model_uid=name, wait_ready=False)
         with display_for(name) as display:
-            follow(client, name, display)
+            report = follow(client, name, display)
+    if took := summary(name, report):
+        click.echo(took, err=True)
 
 
 def _say_ready(endpoint: str, uid: str, *, launched: bool) -> None:
