@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -57,7 +58,9 @@ def xinfer() -> Iterator[Shell]:
         shell("stop")
 
 
+@pytest.mark.engine
 def test_from_start_to_stop(xinfer: Shell) -> None:
+    """A start, a stop that leaves nothing, another start with what ran before, and an end by force that leaves nothing either."""
     assert xinfer("status").returncode == 1
     port = ("--port", str(xinfer.port))
     started = xinfer("start", *port, "--allow-fake-engine")
@@ -89,6 +92,31 @@ def test_from_start_to_stop(xinfer: Shell) -> None:
     assert xinfer("start", *port, "--allow-fake-engine").returncode == 0
     wait_for(lambda: "kept" in xinfer("list").stdout, 30, "the model coming back")
     assert xinfer("generate", "kept", "Hi", "--max-tokens", "2").stdout.strip() == "0 1"
+    assert xinfer("launch", "tiny-chat", "--n-gpu", "none").returncode == 0
+    raylet_is_killed(xinfer)
+
+
+def raylet_is_killed(xinfer: Shell) -> None:
+    """Workers, the engine that was forked, host, spare process and HAProxy end by themselves; shared memory is removed."""
+    assert xinfer.record
+    cluster_id = xinfer.record.id
+    everything = of_cluster(cluster_id)
+    names = [" ".join(process.cmdline()) for process in everything]
+    for part in ("worker.host.process", "worker.engine_server", "VLLM::Worker", "ray::Registry", "haproxy"):
+        assert any(part in name for name in names), f"{part} is not among {names}"
+    memory = {word for process in everything for word in shared_memory_of(process)}
+    assert memory
+    next(process for process in everything if process.name() == "raylet").kill()
+    wait_for(lambda: not of_cluster(cluster_id), 20, "the end of everything")
+    wait_for(lambda: not any(Path(file).exists() for file in memory), 5, "the removal of shared memory")
+
+
+def shared_memory_of(process: psutil.Process) -> set[str]:
+    """Python's own; Ray's object store is a file that is removed already."""
+    try:
+        return {each.path for each in process.memory_maps() if each.path.startswith("/dev/shm/psm_")}
+    except psutil.Error:
+        return set()
 
 
 def test_interrupted_start_leaves_nothing(xinfer: Shell) -> None:

@@ -32,14 +32,14 @@ def server() -> Iterator[Hub]:
 
 @pytest.fixture
 def launch(client: RESTfulClient, server: Hub, tmp_path: Path) -> Iterator[Launch]:
-    """Launch a catalog's model from that hub on the fake engine, with a cache of the test's own."""
+    """Launch a model from that hub, a catalog's on the fake engine unless told otherwise, with a cache of the test's own."""
     env = {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
     uids: set[str] = set()
 
-    def launch(uid: str, *, wait_ready: bool = False, **options: Any) -> str:
+    def launch(uid: str, *, name: str = "qwen3", wait_ready: bool = False, **options: Any) -> str:
         uids.add(uid)
         asked = {"model_engine": "fake", "model_size_in_billions": 0.6, "n_gpu": None, "envs": env, **options}
-        return client.launch_model("qwen3", model_uid=uid, wait_ready=wait_ready, **asked)
+        return client.launch_model(name, model_uid=uid, wait_ready=wait_ready, **asked)
 
     yield launch
     for uid in uids:
@@ -114,3 +114,15 @@ def test_failure(
     (replica,) = failed_cleanly(cluster, client, uid, before, reason)["replicas"]
     assert replica["stages"][-1]["stage"] == "failed"
     client.terminate_model(uid)
+
+
+@pytest.mark.engine
+def test_vllm_takes_what_was_downloaded(client: RESTfulClient, server: Hub, launch: Launch) -> None:
+    """By a hub id that is in no catalog; its small files are read with the launch's environment, too."""
+    asked = {"model_engine": "vLLM", "model_size_in_billions": None, "model_path": "owner/mine", "enforce_eager": True}
+    launch("mine", name="mine", wait_ready=True, **asked)
+    (replica,) = client.get_launch_model_progress("mine")["replicas"]
+    assert "downloading" in [each["stage"] for each in replica["stages"]]
+    assert server.files_fetched.count("model.safetensors") == 1
+    answer = client.get_model("mine").chat([{"role": "user", "content": "Hello"}])  # type: ignore[attr-defined]
+    assert answer["choices"][0]["message"]["content"]

@@ -78,7 +78,7 @@ def test_asleep_it_gives_its_gpus_to_others(
 
 def test_used_it_stays_awake(cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
     """Steady requests that are less than the timeout apart, and one stream that takes many times as long as that."""
-    launch_fake("long-stream", idle_timeout=2, gap_s=0.5, tokens=50)
+    launch_fake("long-stream", idle_timeout=2, gap_s=0.5, tokens=30)
     streamed: list[str] = []
     stream = threading.Thread(target=lambda: streamed.append(ask(cluster, "long-stream", stream=True).text))
     stream.start()
@@ -119,7 +119,7 @@ def test_asked_for_while_it_falls_asleep(
     """Requests all along, of which some arrive in every part of the way: none is lost."""
     launch_fake("restless", idle_timeout=0.3, tokens=1)
     seen = set()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 12
     while time.monotonic() < end or "SLEEPING" not in seen:
         seen.add(state := status(client, "restless"))
         if state == "SLEEPING":

@@ -83,6 +83,7 @@ def group_of(process: psutil.Process) -> list[psutil.Process]:
 
 def test_engine_comes_from_the_host(cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str]) -> None:
     host = warm(cluster)
+    before = set(Path("/dev/shm").iterdir())
     launch("warm-one")
     assert answers(client, "warm-one")
     assert ALONE not in log_of(cluster, "warm-one")
@@ -94,6 +95,7 @@ def test_engine_comes_from_the_host(cluster: RunningCluster, client: RESTfulClie
     everything = group_of(engine)
     client.terminate_model("warm-one")
     wait_for(lambda: gone(everything), 3, "the engine's end")
+    assert set(Path("/dev/shm").iterdir()) <= before
     assert HostState.load(cluster.home) == host
 
 
@@ -172,10 +174,3 @@ def worker_of(cluster: RunningCluster, uid: str) -> psutil.Process:
 def comes_back(client: RESTfulClient, uid: str, before: psutil.Process) -> bool:
     (instance,) = client.get_instance_info(None, uid)
     return instance["status"] == "READY" and answers(client, uid) and engine_of(client, uid) != before
-
-
-def test_no_shared_memory_left(cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str]) -> None:
-    before = set(Path("/dev/shm").iterdir())
-    launch("tidy")
-    client.terminate_model("tidy")
-    assert set(Path("/dev/shm").iterdir()) <= before

@@ -425,7 +425,7 @@ def test_small_files_are_vllms() -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("load", ["indexed", "revision and download_dir", "mistral"])
+@pytest.mark.parametrize("load", ["revision and download_dir", "mistral"])
 async def test_vllm_downloads_nothing_more(
     load: str, server: Hub, env: dict[str, str], log: Path, folder: Path, tmp_path: Path
 ) -> None:
