@@ -187,9 +187,7 @@ class Models:
         if record is None or not record.is_wanted or not alive:
             self._applications[uid] = None
             return
-        self._applications[uid] = replace(
-            record.spec, replicas=0
-        )  # how many Serve was told is not known: tell it again
+        self._applications[uid] = record.spec  # what runs is left alone
         record.move(ModelState.LAUNCHING)  # its replicas report with their next health check, or have done so already
         record.settle(at)
         self._version += 1

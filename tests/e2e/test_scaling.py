@@ -38,16 +38,21 @@ def engines(client: RESTfulClient, uid: str) -> dict[str, int]:
     """The engine's process of each replica that takes requests."""
     (instance,) = client.get_instance_info(None, uid)
     ready = [each for each in instance["replica_statuses"] if each["status"] == "READY"]
-    return {each["replica_uid"]: _state(each["model_address"])["pid"] for each in ready}
+    states = {each["replica_uid"]: _state(each["model_address"]) for each in ready}
+    return {replica: state["pid"] for replica, state in states.items() if state}
 
 
-def _state(address: str) -> dict[str, Any]:
-    facts: dict[str, Any] = requests.get(f"{address}/fake/state", timeout=5).json()
+def _state(address: str) -> dict[str, Any] | None:
+    """None of one that has just ended."""
+    try:
+        facts: dict[str, Any] = requests.get(f"{address}/fake/state", timeout=5).json()
+    except requests.ConnectionError:
+        return None
     return facts
 
 
 def test_up_and_down(client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
-    """Also when the registry is restarted in between, which tells Serve once more how many there are to be."""
+    """Also when the registry is restarted in between."""
     launch_fake("elastic")
     first = engines(client, "elastic")
     scale(cluster, "elastic", 3)

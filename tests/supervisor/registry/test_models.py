@@ -216,7 +216,7 @@ def test_deployment_is_begun_once() -> None:
 
 
 def test_what_a_restart_finds() -> None:
-    """Models that run go on, with the number of replicas told again; the remains of others are taken down first."""
+    """Models that run are left alone; the remains of others are taken down first."""
     models = Models(version=0)
     for uid in ("runs", "failed", "absent"):
         models.add(spec(uid))
@@ -227,7 +227,7 @@ def test_what_a_restart_finds() -> None:
     models.found("asleep", NOW, alive=True)
     models.found("stranger", NOW, alive=True)
     assert models.get("runs").state is READY
-    assert models.step("runs", NOW) == Deploy(spec("runs"))
+    assert models.step("runs", NOW) is None
     assert [r.replica for r in models.table().routes["runs"].targets] == ["r1"]
     assert models.step("absent", NOW) == Deploy(spec("absent"))
     for uid in ("failed", "asleep", "stranger"):
