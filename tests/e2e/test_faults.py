@@ -26,7 +26,15 @@ def actor(cluster: RunningCluster, title: str) -> list[psutil.Process]:
     """Ray's processes of this cluster whose title begins so."""
     record = ClusterRecord.load(cluster.home)
     assert record is not None
-    return [p for p in of_cluster(record.id) if " ".join(p.cmdline()).startswith(f"ray::{title}")]
+    return [p for p in of_cluster(record.id) if _title(p).startswith(f"ray::{title}")]
+
+
+def _title(process: psutil.Process) -> str:
+    """Empty for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def replicas(client: RESTfulClient, uid: str) -> list[dict[str, Any]]:
