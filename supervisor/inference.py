@@ -32,7 +32,7 @@ class Errand:
 
     route: Route
     targets: list[ReplicaReport]
-    """None while the model sleeps."""
+    """Empty while the model sleeps or wakes."""
     limit: int
     """Requests that each of them may have from here."""
     request: EngineRequest

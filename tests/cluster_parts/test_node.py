@@ -165,8 +165,6 @@ def test_state_on_disk(tmp_path: Path) -> None:
     assert (loaded.stage, loaded.error) == (HostStage.FAILED, "no engine")
     HostState(2**22 - 1, HostStage.READY).save(tmp_path)  # of a process that is gone
     assert HostState.load(tmp_path) is None
-    HostState.forget(tmp_path)
-    HostState.forget(tmp_path)
 
 
 def test_socket_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

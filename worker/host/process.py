@@ -14,7 +14,7 @@ from worker.host.child import settle
 from worker.host.loop import Child, Loop, Unfit
 from worker.host.warmth import Warmth, unfit_to_fork, warm_up
 from xinfer.cluster.node import BROKEN
-from xinfer.cluster.warm_host import HostStage, HostState, socket_path
+from xinfer.cluster.warm_host import MODULE, HostStage, HostState, socket_path
 from xinfer.lifetime import die_with_parent
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings, home
@@ -31,7 +31,7 @@ def main() -> None:
     if _SETTLED not in os.environ:
         _begin_again_as_an_engine_would()
     die_with_parent()
-    show_as(["worker.host.process"])
+    show_as([MODULE])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     listener = _listen()
     HostState(os.getpid(), HostStage.STARTING).save(home())
@@ -50,7 +50,7 @@ def _begin_again_as_an_engine_would() -> None:
     """With the environment of an ordinary launch: much of it is read by the loader and the imports, once and for all."""
     spec = ModelSpec("", "", "", gpus=0 if is_cpu_build() else 1)
     env = engine_env(spec, EngineSettings.from_environment())
-    argv = [sys.executable, "-m", "worker.host.process", _ROOM]
+    argv = [sys.executable, "-m", MODULE, _ROOM]
     os.execve(sys.executable, argv, {**env, _SETTLED: "1"})
 
 

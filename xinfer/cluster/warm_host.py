@@ -56,11 +56,6 @@ class HostState:
         draft.write_text(json.dumps(asdict(self)))
         draft.replace(file)
 
-    @classmethod
-    def forget(cls, home: Path) -> None:
-        """Remove it; none is fine."""
-        cls._file(home).unlink(missing_ok=True)
-
 
 def socket_path() -> Path | None:
     """The socket of this node's host; None outside a cluster."""
