@@ -16,6 +16,7 @@ import psutil
 from xinfer.lifetime import PARENT_VARIABLE
 
 _POLL_PERIOD_S = 0.05
+_KILL_S = 10.0  # how long the kernel may take to free the memory of what it has killed
 
 
 class ReservedPort:
@@ -64,17 +65,19 @@ class EngineProcess(ABC):
         """
         if self.exit_code is None:
             self._terminate()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self.wait()
-                await self._until_empty()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        await self.wait()
+        if not await self._is_gone_within(grace_s):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            await self._is_gone_within(_KILL_S)
 
-    async def _until_empty(self) -> None:
-        while any(_is_alive_in(self.pid, process) for process in psutil.process_iter()):  # noqa: ASYNC110  # no event tells
-            await asyncio.sleep(_POLL_PERIOD_S)
+    async def _is_gone_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.wait()
+                while any(_is_alive_in(self.pid, process) for process in psutil.process_iter()):  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL_PERIOD_S)
+                return True
+        return False
 
 
 class ProcessGroup(EngineProcess):

@@ -82,9 +82,10 @@ class EngineReplica:
             await self._engine.stop()
             await self._reporter.report(ReplicaStage.FAILED, info=reason)
             raise
+        else:
+            self._watch = asyncio.create_task(self._end_with_engine())
         finally:
             await self._leave_a_spare()
-        self._watch = asyncio.create_task(self._end_with_engine())
 
     async def _leave_a_spare(self) -> None:
         """This replica has taken the node's spare process; the next one is to find another."""
