@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
 from tests.conftest import free_port
 from xinfer import errors
@@ -168,10 +167,5 @@ def test_misuse_asks_nobody(run: Callable[..., Result], server: ScriptedServer, 
 
 
 def test_help_imports_neither_aiohttp_nor_matplotlib() -> None:
-    script = (
-        "import sys\nfrom xinfer.cli import xinfer\n"
-        "xinfer(['bench', '--help'], standalone_mode=False)\n"
-        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert set(done.stderr.split()).isdisjoint({"aiohttp", "matplotlib", "numpy", "ray", "uvloop"})
+    _, imported = help_of("bench")
+    assert imported.isdisjoint({"aiohttp", "matplotlib", "numpy", "ray", "uvloop"})

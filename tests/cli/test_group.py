@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 from click.testing import Result
 
+from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer import errors
 from xinfer.cli.failures import one_line
@@ -19,14 +18,9 @@ Run = Callable[..., Result]
 
 
 def test_help_lists_every_command_and_imports_next_to_nothing() -> None:
-    script = (
-        "import sys\nfrom xinfer.cli import xinfer\n"
-        "xinfer(['--help'], standalone_mode=False)\n"
-        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert all(f"  {name} " in done.stdout for name in COMMANDS)
-    assert set(done.stderr.split()).isdisjoint({"ray", "vllm", "torch", "transformers", "requests", "aiohttp", "rich"})
+    text, imported = help_of()
+    assert all(f"  {name} " in text for name in COMMANDS)
+    assert imported.isdisjoint({"ray", "vllm", "torch", "transformers", "requests", "aiohttp", "rich"})
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("start", "stop", "status")])

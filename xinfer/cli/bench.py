@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import fields
@@ -15,7 +14,7 @@ from xinfer import settings
 from xinfer.bench import arguments as types
 from xinfer.bench.plan import Plan, Workload
 from xinfer.bench.target import Server
-from xinfer.cli.options import print_json
+from xinfer.cli.json_file import write_json
 from xinfer.cli.switches import SwitchCommand
 from xinfer.cli.table import print_table
 
@@ -82,7 +81,7 @@ def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> Non
 
     result = _job(options).run(settings.home(), Progress())
     if json_file:
-        _write_json(result, json_file)
+        write_json(result.to_json(), json_file)
     if json_file != types.STDOUT:
         _print(result, stream=options["stream"], turns=options["turns"])
     _print_warnings(result)
@@ -132,14 +131,6 @@ def _watched(processes: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
     for name, pid in processes:
         watched.setdefault(name, []).append(pid)
     return watched
-
-
-def _write_json(result: Result, file: Path) -> None:
-    facts = result.to_json()
-    if file == types.STDOUT:
-        print_json(facts)
-    else:
-        file.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _print(result: Result, *, stream: bool, turns: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ import click
 from xinfer.bench import arguments as types
 from xinfer.bench.launching.row import NAMES, Name
 from xinfer.cli import engine_options
+from xinfer.cli.json_file import write_json
 from xinfer.cli.launch import GpuCount
-from xinfer.cli.options import print_json
 from xinfer.cli.table import print_table
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any)
     with _sigterm_interrupts():
         result = _job(**options).run()
     if json_file:
-        _write_json(result, json_file)
+        write_json(result.to_json(), json_file)
     if json_file != types.STDOUT:
         _print(result)
     if plot_file:
@@ -85,14 +84,6 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _write_json(result: Result, file: Path) -> None:
-    facts = result.to_json()
-    if file == types.STDOUT:
-        print_json(facts)
-    else:
-        file.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _print(result: Result) -> None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, wait_for
+from tests.worker.groups import group_of, is_alive
 from tests.worker.host.hosts import RunningHost, host, host_environment
 from worker.host.client import UNKNOWN_EXIT, ForkedProcess, HostRefused
 from worker.start import start_warm
@@ -48,24 +49,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def group_of(pid: int) -> list[int]:
-    return [p.pid for p in psutil.process_iter() if is_alive(p.pid) and _group(p.pid) == pid]
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except OSError:
-        return None
 
 
 async def fork(running: RunningHost, code: str, log: Path, **env: str) -> ForkedProcess:
