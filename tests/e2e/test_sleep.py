@@ -78,14 +78,14 @@ def test_asleep_it_gives_its_gpus_to_others(
 
 def test_used_it_stays_awake(cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
     """Steady requests that are less than the timeout apart, and one stream that takes many times as long as that."""
-    launch_fake("long-stream", idle_timeout=2, gap_s=0.5, tokens=30)
+    launch_fake("long-stream", idle_timeout=1, gap_s=0.25, tokens=30)
     streamed: list[str] = []
     stream = threading.Thread(target=lambda: streamed.append(ask(cluster, "long-stream", stream=True).text))
     stream.start()
-    launch_fake("steady-use", idle_timeout=4, tokens=1)
+    launch_fake("steady-use", idle_timeout=2, tokens=1)
     while stream.is_alive():
         assert ask(cluster, "steady-use").status_code == 200
-        time.sleep(1)
+        time.sleep(0.5)
     stream.join()
     assert streamed[0].endswith("data: [DONE]\n\n")
     assert [starts(cluster, uid) for uid in ("steady-use", "long-stream")] == [1, 1]
@@ -119,7 +119,7 @@ def test_asked_for_while_it_falls_asleep(
     """Requests all along, of which some arrive in every part of the way: none is lost."""
     launch_fake("restless", idle_timeout=0.3, tokens=1)
     seen = set()
-    end = time.monotonic() + 12
+    end = time.monotonic() + 6
     while time.monotonic() < end or "SLEEPING" not in seen:
         seen.add(state := status(client, "restless"))
         if state == "SLEEPING":

@@ -84,8 +84,14 @@ def words_in(log: Path) -> str:
 
 
 def downloads_of(pid: int) -> list[psutil.Process]:
-    children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if "worker.download.process" in child.cmdline()]
+    return [child for child in psutil.Process(pid).children(recursive=True) if _downloads(child)]
+
+
+def _downloads(process: psutil.Process) -> bool:
+    try:
+        return "worker.download.process" in process.cmdline()
+    except psutil.Error:  # it has just ended
+        return False
 
 
 async def test_progress_grows_to_the_total_at_the_pace_of_the_line(
