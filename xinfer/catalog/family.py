@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from xinfer.messages.model import Ability, ThinkingMode, ThinkingSwitch
+from xinfer.messages.model import Ability, BudgetWords, EffortWords, ThinkingMode, ThinkingSwitch
 
 _SMALLEST, _LARGEST = Decimal("0.000001"), Decimal("1000000")
 
@@ -25,7 +25,7 @@ def canonical_size(size: str | int | float) -> str:
     return f"{number.normalize():f}"
 
 
-Size = Annotated[str, AfterValidator(canonical_size)]
+Size = Annotated[str, AfterValidator(canonical_size), Field(json_schema_extra={"pattern": r"^[0-9]+([._][0-9]+)?$"})]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -45,6 +45,8 @@ class Spec(_Record):
     """Names that ``model_id`` is good for, or a hub id for each name."""
     model_id: str | None = None
     """A hub id or a folder; ``{quantization}`` in it stands for the name of the quantization."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; None is the main branch."""
     bundled: Literal["tiny_chat"] | None = None
     """The model travels inside xinfer: the package that knows its folder."""
 
@@ -64,6 +66,28 @@ class Spec(_Record):
         return str(package.model_path())
 
 
+class Effort(_Record):
+    """How the template is told how hard to think; the fields are those of ``EffortWords``."""
+
+    keyword: str = "reasoning_effort"
+    values: Annotated[tuple[str, ...], Field(min_length=1)]
+    default: str | None = None
+
+    @model_validator(mode="after")
+    def _default_is_a_value(self) -> Self:
+        if self.default is not None and self.default not in self.values:
+            raise ValueError(f"default: {self.default} is not among the values {', '.join(self.values)}")
+        return self
+
+
+class Budget(_Record):
+    """How the template is told how long to think; the fields are those of ``BudgetWords``."""
+
+    keyword: str = "thinking_budget"
+    off: int | None = 0
+    unlimited: int | None = -1
+
+
 class Thinking(_Record):
     """How the family's chat template is told to think or not to; the fields are those of ``ThinkingSwitch``."""
 
@@ -72,11 +96,23 @@ class Thinking(_Record):
     on: bool | int | str = True
     off: bool | int | str = False
     default: bool | None = None
+    effort: Effort | None = None
+    budget: Budget | None = None
+    variables: tuple[str, ...] = ()
+    """Further variables of the template that have to do with thinking, such as ``preserve_thinking``."""
+    start_tag: Annotated[str, Field(min_length=1)] = "<think>"
+    end_tag: Annotated[str, Field(min_length=1)] = "</think>"
 
     @model_validator(mode="after")
     def _switch_has_keywords(self) -> Self:
         if (self.mode is ThinkingMode.SWITCH) != bool(self.keywords):
             raise ValueError("keywords belong to mode switch, which needs at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _only_who_thinks_has_more_words(self) -> Self:
+        if self.mode is ThinkingMode.NEVER and (self.effort or self.budget or self.variables):
+            raise ValueError("effort, budget and variables belong to mode switch or always")
         return self
 
 
@@ -98,6 +134,21 @@ class Family(_Record):
     """vLLM's name for what reads tool calls."""
     engine_args: Mapping[str, Any] = Field(default_factory=dict)
     """Arguments of vLLM's server by their Python names, under those of a launch."""
+    chat_template: Annotated[str, Field(min_length=1)] | None = None
+    """Jinja text in place of the template in the model's own files."""
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    """Where an answer ends besides what the model's own files say."""
+    architectures: tuple[str, ...] = ()
+    """What the models' config.json calls their classes, which vLLM goes by; none if nobody has said."""
+    configs: Mapping[Size, Mapping[str, Any]] = Field(default_factory=dict)
+    """By size, what a model's config.json says that decides how large its KV cache is; a size may be left out."""
+
+    @model_validator(mode="after")
+    def _configs_are_of_its_sizes(self) -> Self:
+        if strange := self.configs.keys() - {spec.size_in_billions for spec in self.specs}:
+            raise ValueError(f"configs: no spec has the size {', '.join(sorted(strange))}")
+        return self
 
     @model_validator(mode="after")
     def _abilities_fit(self) -> Self:
@@ -115,4 +166,7 @@ class Family(_Record):
 
     def thinking_switch(self) -> ThinkingSwitch:
         """The same facts as the message that launches carry."""
-        return ThinkingSwitch(**self.thinking.model_dump())
+        facts = self.thinking.model_dump()
+        facts["effort"] = facts["effort"] and EffortWords(**facts["effort"])
+        facts["budget"] = facts["budget"] and BudgetWords(**facts["budget"])
+        return ThinkingSwitch(**facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -10,6 +11,7 @@ import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from xinfer.catalog.words import BUDGET_KEYWORD, EFFORT_KEYWORDS, VARIABLES, budget_words, effort_words, tags
 from xinfer.messages.model import ThinkingMode, ThinkingSwitch
 
 SWITCHES: tuple[tuple[str, bool | int | str, bool | int | str], ...] = (
@@ -52,9 +54,30 @@ class ChatTemplate:
         except Exception:  # noqa: BLE001 - a template is somebody else's program: whatever it raises, there is no prompt
             return None
 
+    @property
+    def is_jinja(self) -> bool:
+        """Whether it can be parsed."""
+        return self._variables is not None
+
     @cached_property
     def thinking(self) -> ThinkingSwitch:
-        """How it is told to think: by the first known switch that changes the prompt, else always or never."""
+        """How it is told to think: by the first known switch that changes the prompt, else always or never; and how hard."""
+        switch = self._switch
+        if switch.mode is ThinkingMode.NEVER:
+            return switch
+        efforts = (effort_words(name, self.prompt) for name in EFFORT_KEYWORDS if self.reads(name))
+        start, end = tags(self.source)
+        return replace(
+            switch,
+            effort=next((words for words in efforts if words), None),
+            budget=budget_words(self.prompt) if self.reads(BUDGET_KEYWORD) else None,
+            variables=tuple(name for name in VARIABLES if self.reads(name)),
+            start_tag=start,
+            end_tag=end,
+        )
+
+    @cached_property
+    def _switch(self) -> ThinkingSwitch:
         for name, on, off in SWITCHES:
             if not self.reads(name):
                 continue

@@ -29,12 +29,41 @@ class ThinkingMode(StrEnum):
     NEVER = "never"  # it does not know how to
 
 
+class ReasoningOutput(StrEnum):
+    """Where an answer has what was thought, unless its request says otherwise."""
+
+    SPLIT = "split"  # in reasoning_content, beside content
+    INLINE = "inline"  # in content, between the family's tags
+    OMIT = "omit"  # nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class EffortWords:
+    """How a family's chat template is told how hard to think: ``keyword`` is set to one of ``values``, in rising order."""
+
+    keyword: str
+    values: tuple[str, ...]
+    default: str | None = None
+    """What the template takes when it is told nothing; None where that is the model's own choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetWords:
+    """How a family's chat template is told how many tokens it may think for: ``keyword`` is set to their number."""
+
+    keyword: str
+    off: int | None = 0
+    """What it takes for no thinking; None if it cannot be told that."""
+    unlimited: int | None = -1
+    """What it takes for no limit; None if it is not told then."""
+
+
 @dataclass(frozen=True, slots=True)
 class ThinkingSwitch:
     """The words in which one family's chat template is told to think or not to.
 
     ``keywords`` are the ``chat_template_kwargs`` that are set, each to ``on`` or ``off``; ``default`` is what the template does
-    when it is told nothing. For ``ALWAYS`` and ``NEVER`` only ``mode`` has a meaning.
+    when it is told nothing. They have a meaning for ``SWITCH`` only.
     """
 
     mode: ThinkingMode = ThinkingMode.NEVER
@@ -42,6 +71,13 @@ class ThinkingSwitch:
     on: Any = True
     off: Any = False
     default: bool | None = None
+    effort: EffortWords | None = None
+    budget: BudgetWords | None = None
+    variables: tuple[str, ...] = ()
+    """Further variables of the template that have to do with thinking; a request may set them at its top level."""
+    start_tag: str = "<think>"
+    end_tag: str = "</think>"
+    """What the model puts around its thoughts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +103,13 @@ class ModelSpec:
     thinking: ThinkingSwitch = field(default_factory=ThinkingSwitch)
     enable_thinking: bool | None = None
     """The launch option: what a request that says nothing gets. None leaves it to the template."""
+    reasoning_output: ReasoningOutput = ReasoningOutput.SPLIT
+    """The launch option: where the reasoning of a request goes that says nothing."""
     reasoning_parser: str | None = None
     tool_parser: str | None = None
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    """Where the answers of a chat end besides what the model's own files say, unless a request says where."""
     engine_args: dict[str, Any] = field(default_factory=dict)
     """Further arguments of vLLM's server by their Python names, e.g. ``{"max_num_seqs": 64}``."""
     env: dict[str, str] = field(default_factory=dict)
@@ -82,6 +123,8 @@ class ModelSpec:
     gpus: float = 0
     """GPUs each replica takes from Ray; a fraction shares one, 0 runs on the CPU."""
     trust_remote_code: bool = False
+    chosen_because: str = ""
+    """Why this model of the family, and so many GPUs, in sentences; empty where the launch left nothing to choose."""
     engine: Literal["vllm", "fake"] = "vllm"
     """``fake`` is the test double; a cluster takes it only if it was started for tests."""
     created_at: float = 0.0
