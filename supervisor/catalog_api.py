@@ -1,101 +1,86 @@
-"""REST: the catalog, in Xinference's words: families, registrations, engines."""
+"""REST: what can be launched by name, in Xinference's words: families, prompts, engines, versions."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
 
+import ray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from supervisor import family_views
+from supervisor.routes import Routes
 from xinfer.catalog import Catalog, Family
 from xinfer.errors import NotFound
 
 _ABILITIES = ("chat", "generate", "tools", "vision", "reasoning", "audio", "omni", "hybrid")
 
 
-def paths() -> list[Route]:
-    """What this part serves."""
-    return [
-        Route("/v1/models/families", families, methods=["GET"]),
-        Route("/v1/models/vllm-supported", vllm_supported, methods=["GET"]),
-        Route("/v1/model_registrations/{type}", registrations, methods=["GET"]),
-        Route("/v1/model_registrations/{type}/{name}", registration, methods=["GET"]),
-        Route("/v1/engines/{name}", engines, methods=["GET"]),
-        Route("/v1/engines/{type}/{name}", engines, methods=["GET"]),
-    ]
+class CatalogApi:
+    """Handlers that tell of families; those that users have registered are among them."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    def paths(self) -> list[Route]:
+        """What this part serves."""
+        return [
+            Route("/v1/models/families", self.families, methods=["GET"]),
+            Route("/v1/models/prompts", self.prompts, methods=["GET"]),
+            Route("/v1/models/vllm-supported", self.vllm_supported, methods=["GET"]),
+            Route("/v1/models/{type}/{name}/versions", self.versions, methods=["GET"]),
+            Route("/v1/engines/{name}", self.engines, methods=["GET"]),
+            Route("/v1/engines/{type}/{name}", self.engines, methods=["GET"]),
+        ]
+
+    async def families(self, request: Request) -> Response:
+        """Names by ability."""
+        catalog = await load(self._routes)
+        return JSONResponse(family_views.names_by_ability(catalog.families.values(), _ABILITIES))
+
+    async def vllm_supported(self, request: Request) -> Response:
+        """Names that vLLM runs: all of them."""
+        catalog = await load(self._routes)
+        return JSONResponse(family_views.names_by_ability(catalog.families.values(), ("chat", "generate")))
+
+    async def prompts(self, request: Request) -> Response:
+        """What is known of prompts, by name."""
+        catalog = await load(self._routes)
+        return JSONResponse({family.name: family_views.prompt(family) for family in catalog.families.values()})
+
+    async def engines(self, request: Request) -> Response:
+        """What of a family each engine can run. Only vLLM is named: Xinference's CLI fails on engines with a reason instead."""
+        check_type(request)
+        return JSONResponse({"vLLM": family_views.engine_specs(await named(self._routes, request))})
+
+    async def versions(self, request: Request) -> Response:
+        """The models of a family, and where the head has them."""
+        check_type(request)
+        family, head = await named(self._routes, request), _head()
+        return JSONResponse(await asyncio.to_thread(lambda: list(family_views.versions(family, head))))
 
 
-def _with(ability: str) -> list[str]:
-    return [family.name for family in Catalog.load().families.values() if ability in family.abilities]
+async def load(routes: Routes) -> Catalog:
+    """The catalog as it is now. The first call reads it from disk."""
+    return await asyncio.to_thread(lambda: routes.catalog)
 
 
-async def families(request: Request) -> Response:
-    """Names by ability."""
-    return JSONResponse({ability: _with(ability) for ability in _ABILITIES})
-
-
-async def vllm_supported(request: Request) -> Response:
-    """Names that vLLM runs: all of them."""
-    return JSONResponse({ability: _with(ability) for ability in ("chat", "generate")})
-
-
-async def registrations(request: Request) -> Response:
-    """Every family, in full with ``detailed=true``."""
-    _check_type(request)
-    detailed = request.query_params.get("detailed", "false").lower() == "true"
-    found = Catalog.load().families.values()
-    return JSONResponse([_full(family) if detailed else _brief(family) for family in found])
-
-
-async def registration(request: Request) -> Response:
-    """One family in full."""
-    _check_type(request)
-    return JSONResponse(_full(_family(request)))
-
-
-async def engines(request: Request) -> Response:
-    """What of a family each engine can run."""
-    specs = [
-        {
-            "model_name": request.path_params["name"],
-            "model_format": spec.format,
-            "model_size_in_billions": spec.size_in_billions,
-            "quantizations": list(spec.quantizations),
-        }
-        for spec in _family(request).specs
-    ]
-    return JSONResponse({"vLLM": specs})
-
-
-def _check_type(request: Request) -> None:
-    if request.path_params["type"].upper() != "LLM":
-        raise NotFound("xinfer serves language models; the model type has to be LLM.")
-
-
-def _family(request: Request) -> Family:
+async def named(routes: Routes, request: Request) -> Family:
+    """The family that the path names, or ``NotFound``."""
     name = request.path_params["name"]
-    found = Catalog.load().families.get(name)
+    found = (await load(routes)).find(name)
     if found is None:
-        raise NotFound(f"There is no family {name[:100]!r}. GET /v1/models/families lists them.")
+        raise NotFound(f"There is no family {name[:100]!r}. GET /v1/models/families lists them.", param="model_name")
     return found
 
 
-def _brief(family: Family) -> dict[str, Any]:
-    return {"model_name": family.name, "is_builtin": True}
+def check_type(request: Request) -> None:
+    """``NotFound`` if the path is about models of another type; without one, about language models."""
+    if request.path_params.get("type", "LLM").upper() != "LLM":
+        raise NotFound("xinfer serves language models; the model type has to be LLM.")
 
 
-def _full(family: Family) -> dict[str, Any]:
-    return {
-        **_brief(family),
-        "version": 2,
-        "model_type": "LLM",
-        "model_lang": list(family.languages),
-        "model_ability": list(family.abilities),
-        "model_description": family.description,
-        "context_length": family.context_length,
-        "thinking": family.thinking.model_dump(mode="json"),
-        "reasoning_parser": family.reasoning_parser,
-        "tool_parser": family.tool_parser,
-        "model_specs": [spec.model_dump(mode="json") for spec in family.specs],
-    }
+def _head() -> str:
+    address: str = ray.get_runtime_context().gcs_address
+    return address.rpartition(":")[0]

@@ -9,7 +9,9 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 
+from supervisor.registered import catalog_with
 from supervisor.registry.client import ask
+from xinfer.catalog import Catalog
 from xinfer.errors import ModelLoading, ModelNotFound, Unavailable
 from xinfer.messages import ModelState, ReplicaReport, Route, RoutingTable, Usage
 
@@ -50,6 +52,11 @@ class Routes:
     def all(self) -> dict[str, Route]:
         """Every model by UID, failed launches included."""
         return self._table.routes
+
+    @property
+    def catalog(self) -> Catalog:
+        """Every family that can be launched by name, shipped and registered. The first call reads the shipped ones from disk."""
+        return catalog_with(self._table.families)
 
     def get(self, uid: str) -> Route:
         """The model, or ``ModelNotFound``, with the reason if its launch failed."""
@@ -94,6 +101,11 @@ class Routes:
         """Wait until ``condition`` holds for the table."""
         async with self._changed:
             await self._changed.wait_for(lambda: condition(self._table.routes))
+
+    async def wait_for_version(self, version: int) -> None:
+        """Wait until the table is that of ``version`` or a later one."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._table.version >= version)
 
     async def _follow(self) -> None:
         while True:

@@ -1,27 +1,29 @@
-"""Everything that can go wrong, as one tree.
+"""Everything that can go wrong, as one tree::
 
-XinferError
-├── BadRequest                 400  the request itself is wrong
-│   ├── InvalidBody            400  not JSON, not an object, a field of the wrong type or out of range
-│   ├── ContextLengthExceeded  400  prompt plus answer do not fit the model's context
-│   ├── ThinkingNotSupported   400  thinking asked on (off) of a family that never (always) thinks
-│   ├── AbilityNotSupported    400  chat asked of a model that only generates, and the like
-│   └── LaunchRefused          400  a launch that cannot work: no such family, no such path, too many GPUs
-├── AuthenticationFailed       401  a key is needed and none, or a wrong one, came
-├── PermissionRefused          403  the key is good, but not for this
-├── NotFound                   404  no such route, family, job
-│   └── ModelNotFound          404  no model has this UID
-├── MethodNotAllowed           405  the route is there, but not for this method
-├── Conflict                   409  the UID is in use, or the state does not allow it
-├── BodyTooLarge               413  the body is over the limit
-├── LaunchCancelled            499  the launch was cancelled before it was ready
-├── ModelOverloaded            429  every replica of the model is full and so is its queue
-├── LaunchFailed               500  the engine did not come up; carries its own last error
-├── InternalError              500  our fault; the details are in the log under the request id
-├── EngineLost                 502  the engine went away in the middle of an answer
-├── Unavailable                503  nobody can answer this now; a retry may help
-│   └── ModelLoading           503  the model is on its way up
-└── EngineTimeout              504  the engine did not answer in time
+    XinferError
+    ├── BadRequest                 400  the request itself is wrong
+    │   ├── InvalidBody            400  not JSON, not an object, a field of the wrong type or out of range
+    │   ├── ContextLengthExceeded  400  prompt plus answer do not fit the model's context
+    │   ├── ThinkingNotSupported   400  thinking asked on (off) of a family that never (always) thinks
+    │   ├── AbilityNotSupported    400  chat asked of a model that only generates, and the like
+    │   ├── LaunchRefused          400  a launch that cannot work: no such family, no such path, too many GPUs
+    │   └── FamilyRefused          400  a family that cannot be registered as it is described, or whose name is taken
+    ├── AuthenticationFailed       401  a key is needed and none, or a wrong one, came
+    ├── PermissionRefused          403  the key is good, but not for this
+    ├── NotFound                   404  no such route, family, job
+    │   └── ModelNotFound          404  no model has this UID
+    ├── MethodNotAllowed           405  the route is there, but not for this method
+    ├── Conflict                   409  the UID is in use, or the state does not allow it
+    ├── BodyTooLarge               413  the body is over the limit
+    ├── LaunchCancelled            499  the launch was cancelled before it was ready
+    ├── RequestAborted             499  the request was given up by its id before its answer had begun
+    ├── ModelOverloaded            429  every replica of the model is full and so is its queue
+    ├── LaunchFailed               500  the engine did not come up; carries its own last error
+    ├── InternalError              500  our fault; the details are in the log under the request id
+    ├── EngineLost                 502  the engine went away in the middle of an answer
+    ├── Unavailable                503  nobody can answer this now; a retry may help
+    │   └── ModelLoading           503  the model is on its way up
+    └── EngineTimeout              504  the engine did not answer in time
 
 On the wire an error is ``{"error": {"message", "type", "param", "code"}, "detail": message}``: OpenAI's clients read ``error``,
 Xinference's read ``detail``. ``from_response`` rebuilds the same tree on the client's side.
@@ -107,6 +109,12 @@ class LaunchRefused(BadRequest):
     code = "launch_refused"
 
 
+class FamilyRefused(BadRequest):
+    """The family cannot be registered as it is described, or not under its name; ``param`` is the field."""
+
+    code = "family_refused"
+
+
 class AuthenticationFailed(XinferError):
     """A key is needed, and none or a wrong one came."""
 
@@ -153,6 +161,12 @@ class LaunchCancelled(XinferError):
     """The launch was cancelled before it was ready."""
 
     status, type, code = 499, "invalid_request_error", "launch_cancelled"
+
+
+class RequestAborted(XinferError):
+    """Somebody gave the request up by its id before its answer had begun."""
+
+    status, type, code = 499, "invalid_request_error", "request_aborted"
 
 
 class ModelOverloaded(XinferError):

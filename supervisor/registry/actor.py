@@ -13,13 +13,16 @@ from typing import Any
 import ray
 
 from supervisor.registry.deployer import Deployer
+from supervisor.registry.events import Events
+from supervisor.registry.families import Families, Registration
 from supervisor.registry.idleness import Doze, Idleness, Rouse, Sleep
 from supervisor.registry.models import Delete, Deploy, Models
 from supervisor.registry.spares import Spares
 from supervisor.registry.store import Store
+from supervisor.tally import Tally, Totals
 from xinfer.cluster import spare
 from xinfer.errors import LaunchRefused
-from xinfer.messages import ModelSpec, ModelState, ReplicaReport, RoutingTable, Usage
+from xinfer.messages import Event, ModelSpec, ModelState, ReplicaReport, RoutingTable, Usage
 from xinfer.settings import EngineSettings, home
 
 _log = logging.getLogger("xinfer.registry")
@@ -46,11 +49,15 @@ class Registry:
         self._starts: dict[str, asyncio.Task[None]] = {}
         for kept in self._store.load():
             (self._models.asleep if kept.asleep else self._models.add)(kept.spec)
+        restarted: bool = ray.get_runtime_context().was_current_actor_reconstructed
+        self._families = Families(self._store.load_families(persistent_only=not restarted))
+        self._events = Events(self._models.table(), time.time())
+        self._totals = Totals()
         self._keep(self._reconcile())
         self._keep(self._expire_silent())
         self._keep(self._watch_idle())
         if spare.wanted():
-            self._keep(Spares().tend(restarted=ray.get_runtime_context().was_current_actor_reconstructed))
+            self._keep(Spares().tend(restarted=restarted))
 
     async def watch(
         self, version: int, timeout_s: float, supervisor: str = "", usages: Mapping[str, Usage] | None = None
@@ -66,7 +73,7 @@ class Registry:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._changed.wait_for(lambda: self._models.version != version)
-        return self._models.table()
+        return replace(self._models.table(), families=self._families.texts)
 
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and begin to bring it up. Raises ``Conflict`` or ``LaunchRefused``, and then nothing is left behind."""
@@ -75,6 +82,19 @@ class Registry:
         self._store.save(spec)
         _log.info("launch %s: %s on %g GPUs, %d replicas", spec.uid, spec.name, spec.gpus, spec.replicas)
         await self._act(spec.uid)
+
+    async def register(self, registration: Registration) -> int:
+        """Take a family into the catalog; returns the version of the first table that has it. Raises ``FamilyRefused``."""
+        self._families.add(registration)
+        self._store.save_family(registration)
+        _log.info("register %s", registration.name)
+        return await self._tell_families()
+
+    async def unregister(self, name: str) -> int:
+        """Take a registered family out of it, the same way; models of it that run go on. Raises ``NotFound``."""
+        self._store.forget_family(self._families.remove(name).name)
+        _log.info("unregister %s", name)
+        return await self._tell_families()
 
     async def scale(self, uid: str, replicas: int) -> None:
         """Have a model that is up get this many replicas; those that run go on. Raises ``Conflict`` or ``LaunchRefused``.
@@ -126,6 +146,15 @@ class Registry:
     async def logs(self, uid: str) -> list[ReplicaReport]:
         """The replicas whose engines' logs tell how the model is doing, or how its launch ended."""
         return self._models.get(uid).with_logs
+
+    async def events(self, uid: str) -> list[Event]:
+        """What has happened to this model lately, also to one that is gone since; none if nothing is known of it."""
+        return self._events.of(uid)
+
+    async def tally(self, supervisor: str, tallies: Mapping[str, Tally]) -> dict[str, Tally]:
+        """A supervisor says what it has counted and gets the sums over all supervisors."""
+        self._totals.hear(supervisor, tallies, time.monotonic())
+        return self._totals.sums(time.monotonic())
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         """A supervisor could not reach a replica: unless it accepts a connection here, it is routed to no more."""
@@ -239,7 +268,14 @@ class Registry:
             for late in self._models.silent(now - _LATE_PERIODS * period):
                 await self.suspect(late.model_uid, late.replica, str(late.address))
 
+    async def _tell_families(self) -> int:
+        self._models.touch()
+        version = self._models.version
+        await self._publish()
+        return version
+
     async def _publish(self) -> None:
+        self._events.observe(self._models.table(), time.time())
         async with self._changed:
             self._changed.notify_all()
 

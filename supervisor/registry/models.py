@@ -48,6 +48,10 @@ class Models:
         """Grows with every change that supervisors have to know."""
         return self._version
 
+    def touch(self) -> None:
+        """Something else that travels with the table has changed."""
+        self._version += 1
+
     def table(self) -> RoutingTable:
         """All models at this moment."""
         return RoutingTable(self._version, {uid: record.route() for uid, record in self._records.items()})

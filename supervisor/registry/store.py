@@ -1,4 +1,4 @@
-"""Desired state on disk: the models that people asked for, in SQLite."""
+"""Desired state on disk: the models that people asked for and the families they registered, in SQLite."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from supervisor.registry.families import Registration
 from xinfer.messages import ModelSpec
 
 _log = logging.getLogger("xinfer.registry")
 _SPEC = TypeAdapter(ModelSpec)
 _SCHEMA = "CREATE TABLE IF NOT EXISTS models (uid TEXT PRIMARY KEY, spec TEXT NOT NULL)"
+_FAMILIES = (
+    "CREATE TABLE IF NOT EXISTS families (name TEXT PRIMARY KEY, family TEXT NOT NULL, persist INTEGER NOT NULL)"
+)
 _ASLEEP = "ALTER TABLE models ADD COLUMN asleep INTEGER NOT NULL DEFAULT 0"
 
 
@@ -27,7 +31,7 @@ class Kept:
 
 
 class Store:
-    """Keeps launches until they are terminated. Every call is on disk when it returns."""
+    """Keeps launches until they are terminated, families until they are unregistered. Every call is on disk when it returns."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +39,7 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute(_SCHEMA)
+        self._db.execute(_FAMILIES)
         columns = [name for _, name, *_ in self._db.execute("PRAGMA table_info(models)")]
         if "asleep" not in columns:
             self._db.execute(_ASLEEP)
@@ -53,6 +58,22 @@ class Store:
         rows = self._db.execute("SELECT uid, spec, asleep FROM models")
         kept = [Kept(spec, bool(asleep)) for uid, text, asleep in rows if (spec := _read(uid, text))]
         return sorted(kept, key=lambda each: each.spec.created_at)
+
+    def save_family(self, registration: Registration) -> None:
+        """Record a family; one that is not to persist as well, since the registry may end and come back on its own."""
+        row = (registration.name, registration.family, int(registration.persist))
+        self._db.execute("INSERT OR REPLACE INTO families (name, family, persist) VALUES (?, ?, ?)", row)
+
+    def forget_family(self, name: str) -> None:
+        """Record that it is registered no more; unknown is fine."""
+        self._db.execute("DELETE FROM families WHERE name = ?", (name,))
+
+    def load_families(self, *, persistent_only: bool) -> list[Registration]:
+        """All families, oldest first. With ``persistent_only``, the others are forgotten: the cluster they were for has ended."""
+        if persistent_only:
+            self._db.execute("DELETE FROM families WHERE NOT persist")
+        rows = self._db.execute("SELECT name, family, persist FROM families ORDER BY rowid")
+        return [Registration(name, family, bool(persist)) for name, family, persist in rows]
 
     def close(self) -> None:
         """Close the file."""

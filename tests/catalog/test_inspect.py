@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from tests.catalog import samples
 from xinfer.catalog import inspect_folder, inspect_hub, inspect_path
 from xinfer.errors import LaunchRefused
-from xinfer.messages import ThinkingMode, ThinkingSwitch
+from xinfer.messages import BudgetWords, ThinkingMode, ThinkingSwitch
 
 CONFIG = {"architectures": ["Qwen3ForCausalLM"], "max_position_embeddings": 40960}
 MakeModel = Callable[..., Path]
@@ -59,15 +59,32 @@ def test_a_model_without_a_template_only_generates(make_model: MakeModel) -> Non
     assert traits.thinking.mode is ThinkingMode.NEVER
 
 
+MINIMAX_M3 = ThinkingSwitch(
+    ThinkingMode.SWITCH, ("thinking_mode",), "enabled", "disabled", start_tag="<mm:think>", end_tag="</mm:think>"
+)
+SEED_OSS = ThinkingSwitch(
+    ThinkingMode.SWITCH,
+    ("thinking_budget",),
+    *(-1, 0, True),
+    budget=BudgetWords("thinking_budget"),
+    start_tag="<seed:think>",
+    end_tag="</seed:think>",
+)
+
+
 @pytest.mark.parametrize(
     ("template", "switch", "parser"),
     [
         (samples.PLAIN, ThinkingSwitch(), None),
-        (samples.DEEPSEEK_V31, ThinkingSwitch(ThinkingMode.SWITCH, ("thinking",), True, False, default=False), None),
+        (
+            samples.DEEPSEEK_V31,
+            ThinkingSwitch(ThinkingMode.SWITCH, ("thinking",), True, False, default=False),
+            "deepseek_v3",
+        ),
         (samples.KIMI_K25, ThinkingSwitch(ThinkingMode.SWITCH, ("thinking",), True, False, default=True), None),
         (samples.BAICHUAN_M2, ThinkingSwitch(ThinkingMode.SWITCH, ("thinking_mode",), "on", "off"), None),
-        (samples.MINIMAX_M3, ThinkingSwitch(ThinkingMode.SWITCH, ("thinking_mode",), "enabled", "disabled"), None),
-        (samples.SEED_OSS, ThinkingSwitch(ThinkingMode.SWITCH, ("thinking_budget",), -1, 0, default=True), None),
+        (samples.MINIMAX_M3, MINIMAX_M3, None),
+        (samples.SEED_OSS, SEED_OSS, None),
         (samples.GEMMA_4, ThinkingSwitch(ThinkingMode.SWITCH, ("enable_thinking",), True, False, default=False), None),
         (samples.DEEPSEEK_R1, ThinkingSwitch(ThinkingMode.ALWAYS), "deepseek_r1"),
         (samples.REFUSES_OFF, ThinkingSwitch(ThinkingMode.ALWAYS), "deepseek_r1"),
@@ -98,6 +115,73 @@ def test_a_tool_parser_is_named_only_where_it_is_sure(make_model: MakeModel, tem
     assert traits.tool_parser == parser
 
 
+GLM_CALL = r"{{ '<tool_call>{function-name}%s<arg_key>{arg-key}</arg_key>\n</tool_call>' }}"
+DEEPSEEK_CALL = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>"
+
+
+@pytest.mark.parametrize(
+    ("manner", "parser"),
+    [
+        ("{{ '[TOOL_CALLS]' + call | tojson }}", "mistral"),
+        (
+            '<|python_tag|> {{ \'{"name": function name, "parameters": dictionary of argument name and its value}\' }}',
+            "llama3_json",
+        ),
+        (DEEPSEEK_CALL + "function<｜tool▁sep｜>name\n```json\n{}\n```", "deepseek_v3"),
+        (DEEPSEEK_CALL + "name<｜tool▁sep｜>{}", "deepseek_v31"),
+        ("<|tool_calls_section_begin|><|tool_call_begin|>", "kimi_k2"),
+        ("<minimax:tool_call><invoke name=", "minimax_m2"),
+        ("<seed:tool_call><function=name><parameter=key>", "seed_oss"),
+        ("<|start|>assistant to=functions.name<|channel|>commentary json", "openai"),
+        (GLM_CALL % r"\n", "glm45"),
+        (GLM_CALL % "", "glm47"),
+        ("[TOOL_CALLS] <minimax:tool_call>", None),
+        ("<my_call>{{ call }}</my_call>", None),
+    ],
+)
+def test_manners_of_calls_and_their_parsers(make_model: MakeModel, manner: str, parser: str | None) -> None:
+    traits = inspect_folder(make_model(template="{% if tools %}" + manner + "{% endif %}" + samples.PLAIN))
+    assert "tools" in traits.abilities
+    assert traits.tool_parser == parser
+    assert inspect_folder(make_model(template=manner + samples.PLAIN)).tool_parser is None, "it reads no tools"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "parsers"),
+    [
+        ("SeedOssForCausalLM", ("seed_oss", "seed_oss")),
+        ("MiniMaxM2ForCausalLM", ("minimax_m2", "minimax_m2")),
+        ("Gemma4ForConditionalGeneration", ("gemma4", "gemma4")),
+        ("LlamaForCausalLM", (None, None)),  # families differ
+        ("SomebodysForCausalLM", (None, None)),
+    ],
+)
+def test_where_the_template_leaves_a_doubt_the_catalog_s_families_of_its_kind_tell(
+    make_model: MakeModel, architecture: str, parsers: tuple[str | None, str | None]
+) -> None:
+    odd = "{% if tools %}odd{% endif %}" + samples.PLAIN + "{% if thinking_mode == 'on' %}hm{% endif %}"
+    traits = inspect_folder(make_model({"architectures": [architecture]}, template=odd))
+    assert (traits.reasoning_parser, traits.tool_parser) == parsers
+    plain = inspect_folder(make_model({"architectures": [architecture]}, template=samples.PLAIN))
+    assert plain.tool_parser is None
+
+
+def test_a_template_wins_over_what_the_catalog_says_of_its_kind(make_model: MakeModel) -> None:
+    config = {"architectures": ["SeedOssForCausalLM"]}
+    traits = inspect_folder(make_model(config, template=samples.QWEN3))
+    assert (traits.reasoning_parser, traits.tool_parser) == ("qwen3", "hermes")
+
+
+def test_thoughts_in_channels_show_by_the_architecture(make_model: MakeModel) -> None:
+    channels = "{% if reasoning_effort %}Reasoning: {{ reasoning_effort }}{% endif %}" + samples.PLAIN
+    traits = inspect_folder(make_model({"architectures": ["GptOssForCausalLM"]}, template=channels))
+    assert traits.thinking.mode is ThinkingMode.ALWAYS
+    assert traits.thinking.effort is not None
+    assert traits.reasoning_parser == "openai_gptoss"
+    assert {"reasoning"} == {"reasoning", "hybrid"} & set(traits.abilities)
+    assert "reasoning" not in inspect_folder(make_model(template=channels)).abilities
+
+
 def test_where_a_template_may_stand(make_model: MakeModel) -> None:
     in_config = inspect_folder(make_model(chat_template=samples.PLAIN))
     assert in_config.abilities == ("chat", "generate")
@@ -108,6 +192,16 @@ def test_where_a_template_may_stand(make_model: MakeModel) -> None:
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": samples.QWEN3}), encoding="utf-8")
     assert "tools" in inspect_folder(folder).abilities
     assert "tools" not in inspect_folder(make_model(template=samples.PLAIN)).abilities  # a file of its own wins
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text(samples.QWEN3, encoding="utf-8")
+    assert "tools" in inspect_folder(folder).abilities
+
+
+@pytest.mark.parametrize(
+    "named", [[], [{"name": "rag", "template": samples.QWEN3}], [{"name": "default"}], ["default"], 7]
+)
+def test_templates_that_no_request_would_get_are_none(make_model: MakeModel, named: Any) -> None:
+    assert inspect_folder(make_model(chat_template=named)).abilities == ("generate",)
 
 
 def test_a_template_that_is_not_plain_jinja_is_searched(make_model: MakeModel) -> None:
@@ -129,6 +223,8 @@ def test_markers_for_training_do_not_hide_a_switch(make_model: MakeModel) -> Non
         ({"text_config": {"max_position_embeddings": 2048}}, 2048),
         ({"max_position_embeddings": 32768, "rope_scaling": {"type": "yarn", "factor": 4.0}}, 131072),
         ({"max_position_embeddings": 131072, "rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, 131072),
+        ({"llm_config": {"max_position_embeddings": 4096}}, 4096),
+        ({"thinker_config": {"text_config": {"max_position_embeddings": 8192}}}, 8192),
         ({}, None),
     ],
 )
@@ -136,9 +232,22 @@ def test_the_context_is_what_the_config_says(make_model: MakeModel, config: Any,
     assert inspect_folder(make_model(config)).context_length == length
 
 
-def test_pictures_and_sound_show_in_the_config(make_model: MakeModel) -> None:
-    config = CONFIG | {"vision_config": {}, "audio_config": {}}
-    assert {"vision", "audio"} <= set(inspect_folder(make_model(config, template=samples.PLAIN)).abilities)
+@pytest.mark.parametrize(
+    ("parts", "abilities"),
+    [
+        ({}, set()),
+        ({"vision_config": None}, set()),
+        ({"vision_config": {}}, {"vision"}),
+        ({"audio_config": {}}, {"audio"}),
+        ({"vision_config": {}, "audio_config": {}}, {"vision", "audio"}),
+        ({"visual": {}}, {"vision"}),
+        ({"img_processor": {}, "audio_processor": {}}, {"vision", "audio"}),
+        ({"thinker_config": {"vision_config": {}, "audio_config": {}}}, {"vision", "audio", "omni"}),
+    ],
+)
+def test_pictures_and_sound_show_in_the_config(make_model: MakeModel, parts: Any, abilities: set[str]) -> None:
+    found = set(inspect_folder(make_model(CONFIG | parts, template=samples.PLAIN)).abilities)
+    assert found == {"chat", "generate", *abilities}
 
 
 def test_a_folder_that_cannot_be_a_model_is_refused(tmp_path: Path, make_model: MakeModel) -> None:

@@ -141,15 +141,33 @@ def test_file_with_a_broken_header_has_its_size_all_the_same(tmp_path: Path, con
     [
         ("8", (), 16),
         (0.6, ("pytorch", "none"), 1.2),
-        ("8", ("fp8", "fp8"), 8),
-        ("8", ("gptq", "Int4"), 4.5),
-        ("8", ("gptq", "Int8"), 8),
-        ("8", ("awq", None), 4.5),
-        ("31", ("fp4", "FP4"), 31 * 4.5 / 8),
+        ("8", ("fp8", "fp8"), 1.92 + 7.04),
+        ("8", ("gptq", "Int4"), 1.92 + 7.04 * 4.5 / 8),
+        ("8", ("gptq", "Int8"), 1.92 + 7.04),
+        ("8", ("awq", None), 1.92 + 7.04 * 4.5 / 8),
+        ("31", ("fp4", "FP4"), 2 + 30 * 4.5 / 8),
+        ("70", ("bnb", "4-bit"), 2 + 69 * 4.5 / 8),
     ],
 )
 def test_weights_by_size(size: str | float, facts: tuple[Any, ...], gigabytes: float) -> None:
     assert weights_by_size(size, *facts) == pytest.approx(gigabytes * 1e9)
+
+
+@pytest.mark.parametrize(
+    ("size", "facts", "gigabytes"),
+    [
+        ("4", ("awq", "Int4"), 2.67),
+        ("8", ("awq", "Int4"), 6.10),
+        ("8", ("fp8", "fp8"), 9.44),
+        ("14", ("awq", "Int4"), 9.98),
+        ("32", ("awq", "Int4"), 19.33),
+        ("32", ("pytorch", "none"), 65.52),
+        ("235", ("gptq", "Int4"), 125),
+    ],
+)
+def test_weights_by_size_come_near_to_files_on_the_hub(size: str, facts: tuple[str, str], gigabytes: float) -> None:
+    """Those of Qwen3: names round its sizes, 8.2 billion to 8 and 14.8 to 14."""
+    assert weights_by_size(size, *facts) == pytest.approx(gigabytes * 1e9, rel=0.13)
 
 
 @pytest.mark.parametrize(

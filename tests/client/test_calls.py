@@ -24,12 +24,43 @@ CALLS: list[tuple[Any, ...]] = [
     ("get_model_registration", ("LLM", "q"), {}, "GET", "/v1/model_registrations/LLM/q", {}, {}, {}),
     ("query_engine_by_model_name", ("q",), {}, "GET", "/v1/engines/LLM/q", {}, {}, {}),
     ("query_engine_by_model_name", ("q", None), {}, "GET", "/v1/engines/q", {}, {}, {}),
+    ("register_model", ("LLM", "{}", True), {}, "POST", "/v1/model_registrations/LLM", {}, None, None),
+    ("unregister_model", ("LLM", "q"), {}, "DELETE", "/v1/model_registrations/LLM/q", {}, None, None),
+    ("suggest_registration", ("/m",), {}, "POST", "/v1/models/llm/auto-register", {}, {"version": 2}, {"version": 2}),
+    ("get_model_versions", ("LLM", "q"), {}, "GET", "/v1/models/LLM/q/versions", {}, [], []),
+    ("prompts", (), {}, "GET", "/v1/models/prompts", {}, {"q": {}}, {"q": {}}),
+    ("_get_supervisor_internal_address", (), {}, "GET", "/v1/address", {}, "10.0.0.1:6379", "10.0.0.1:6379"),
+    ("get_progress", ("r/1",), {}, "GET", "/v1/requests/r%2F1/progress", {}, {"progress": 1}, {"progress": 1}),
     ("vllm_models", (), {}, "GET", "/v1/models/vllm-supported", {}, {"chat": []}, {"chat": []}),
     ("families", (), {}, "GET", "/v1/models/families", {}, {"chat": []}, {"chat": []}),
     ("get_workers_info", (), {}, "GET", "/v1/workers", {}, [], []),
     ("get_supervisor_info", (), {}, "GET", "/v1/supervisor", {}, {}, {}),
     ("cluster_info", (), {"detailed": True}, "GET", "/v1/cluster/info", {"detailed": "true"}, [], []),
     ("status", (), {}, "GET", "/status", {}, {"uptime": 1}, {"uptime": 1}),
+    ("list_cached_models", ("n",), {}, "GET", "/v1/cache/models", {"model_name": "n"}, {"list": [{}]}, [{}]),
+    (
+        "list_deletable_models",
+        ("v", "ip"),
+        {},
+        "GET",
+        "/v1/cache/models/files",
+        {"model_version": "v", "worker_ip": "ip"},
+        {"paths": []},
+        {"paths": []},
+    ),
+    (
+        "confirm_and_remove_model",
+        ("v",),
+        {},
+        "DELETE",
+        "/v1/cache/models",
+        {"model_version": "v"},
+        {"result": True},
+        True,
+    ),
+    ("get_model_events", ("m",), {}, "GET", "/v1/models/m/events", {}, [], []),
+    ("terminate_model_replica", ("m", 1), {}, "DELETE", "/v1/models/m/replicas/1", {}, {"remaining_replicas": 2}, 2),
+    ("abort_cluster", (), {}, "DELETE", "/v1/clusters", {}, {"result": True}, {"result": True}),
     ("list_models", (), {}, "GET", "/v1/models", {}, {"data": [{"id": "a"}]}, {"a": {"id": "a"}}),
 ]
 
@@ -134,6 +165,13 @@ def test_replicas_are_added(
     assert server.asked[0].params == params
     unset = {"replica": 1, "replica_config": None, "model_engine": None, "n_gpu": None}
     assert server.asked[0].body == {**unset, **more}
+
+
+@pytest.mark.parametrize("model", ['{"model_name": "w"}', {"model_name": "w"}])
+def test_a_family_is_registered_as_a_string(client: Any, server: ScriptedServer, model: Any) -> None:
+    server.reply("POST", "/v1/model_registrations/LLM", None)
+    assert client.register_model("LLM", model, False) is None
+    assert server.asked[0].body == {"model": '{"model_name": "w"}', "worker_ip": None, "persist": False}
 
 
 @pytest.mark.parametrize(("size", "sent"), [(8, 8), (8.0, 8), (1.8, "1.8"), ("1_8", "1_8"), (None, None)])

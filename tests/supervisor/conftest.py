@@ -14,7 +14,7 @@ from xinfer.settings import GatewaySettings
 @pytest.fixture
 async def registry(monkeypatch: pytest.MonkeyPatch) -> RegistryDouble:
     double = RegistryDouble()
-    for module in ("routes", "waking"):
+    for module in ("routes", "waking", "models_api", "replicas_api", "metrics_api", "registrations_api"):
         monkeypatch.setattr(f"supervisor.{module}.ask", double.ask)
     return double
 

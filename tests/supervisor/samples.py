@@ -55,6 +55,6 @@ def times(**began_at: float) -> tuple[StageTime, ...]:
     return tuple(StageTime(ReplicaStage(name), at) for name, at in began_at.items())
 
 
-def table(*routes: Route, version: int = 1) -> RoutingTable:
+def table(*routes: Route, version: int = 1, families: tuple[str, ...] = ()) -> RoutingTable:
     """All models."""
-    return RoutingTable(version, {each.spec.uid: each for each in routes})
+    return RoutingTable(version, {each.spec.uid: each for each in routes}, families)

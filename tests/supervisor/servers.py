@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from supervisor.registry.families import Families
 from tests.supervisor.samples import report, route, table
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
@@ -107,6 +108,7 @@ class RegistryDouble:
         self.told: list[tuple[Any, ...]] = []
         """What supervisors said of themselves as they watched: their id, and how they use models."""
         self.away = False
+        self.families = Families()
         self._table = table(version=1)
         self._changed = asyncio.Condition()
 
@@ -114,6 +116,8 @@ class RegistryDouble:
         """In place of ``supervisor.registry.client.ask``."""
         if self.away:
             raise Unavailable("The registry is restarting.", retry_after_s=2)
+        if method in ("register", "unregister"):
+            return await self._change_families(method, *args)
         if method != "watch":
             self.asked.append((method, *args))
             return self.answers.get(method)
@@ -125,9 +129,17 @@ class RegistryDouble:
     async def tell(self, *routes: Route) -> None:
         """Let the table be made of these."""
         async with self._changed:
-            self._table = table(*routes, version=self._table.version + 1)
+            self._table = table(*routes, version=self._table.version + 1, families=self.families.texts)
             self._changed.notify_all()
         await asyncio.sleep(0.01)
+
+    async def _change_families(self, method: str, what: Any) -> int:
+        """What the real registry's shell does; supervisors hear of it a moment after the answer."""
+        (self.families.add if method == "register" else self.families.remove)(what)
+        asyncio.get_running_loop().call_later(
+            0.02, lambda: asyncio.ensure_future(self.tell(*self._table.routes.values()))
+        )
+        return self._table.version + 1
 
     async def tell_replicas(self, *replicas: ReplicaReport, **facts: Any) -> None:
         """Let there be one model ``m`` with these replicas."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xinfer.catalog import kin
+from xinfer.catalog.config_names import text_config
 from xinfer.catalog.template import ChatTemplate
 from xinfer.errors import LaunchRefused
 from xinfer.messages.model import Ability, ThinkingMode, ThinkingSwitch
 
-SMALL_FILES = ["config.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json"]
+_TOOL_TEMPLATE = "additional_chat_templates/tool_use.jinja"
+SMALL_FILES = ["config.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json", _TOOL_TEMPLATE]
+_THINKER = "thinker_config"
+_EYES = ("vision_config", "visual", "mm_vision_tower", "img_processor")
+_EARS = ("audio_config", "audio_processor")
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
 
 
@@ -60,18 +66,28 @@ def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
     template = _main_template(path, tokenizer_config, name)
     if template is None:
         return Traits(architecture, context_length, ("generate",))
+    thinking = template.thinking
+    if thinking.mode is ThinkingMode.NEVER:
+        thinking = kin.thinking(architecture)  # in channels of its own, perhaps, rather than in tags
+    uses_tools, thinks = template.reads("tools"), thinking.mode is not ThinkingMode.NEVER
     traits: dict[Ability, bool] = {
         "chat": True,
         "generate": True,
-        "tools": template.reads("tools"),
-        "vision": "vision_config" in config,
-        "audio": "audio_config" in config,
-        "reasoning": template.thinking.mode is not ThinkingMode.NEVER,
-        "hybrid": template.thinking.mode is ThinkingMode.SWITCH,
+        "tools": uses_tools,
+        "vision": _has_part(config, _EYES),
+        "audio": _has_part(config, _EARS),
+        "omni": _THINKER in config,
+        "reasoning": thinks,
+        "hybrid": thinking.mode is ThinkingMode.SWITCH,
     }
-    abilities = tuple(ability for ability, has in traits.items() if has)
-    parsers = template.reasoning_parser, template.tool_parser
-    return Traits(architecture, context_length, abilities, template.thinking, *parsers)
+    return Traits(
+        architecture,
+        context_length,
+        tuple(ability for ability, has in traits.items() if has),
+        thinking,
+        reasoning_parser=(template.reasoning_parser or kin.reasoning_parser(architecture)) if thinks else None,
+        tool_parser=(template.tool_parser or kin.tool_parser(architecture)) if uses_tools else None,
+    )
 
 
 def inspect_hub(model_id: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> Traits:
@@ -110,10 +126,11 @@ def _hub_of(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _main_template(folder: Path, tokenizer_config: Mapping[str, Any], name: str) -> ChatTemplate | None:
-    """The template that engines take: a file of its own wins over one in the tokenizer's config."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return ChatTemplate(_read_text(file, name))
+    """The template that engines take for requests with tools: a file of its own wins over one in the tokenizer's config."""
+    own = folder / "chat_template.jinja"
+    for file in (folder / _TOOL_TEMPLATE, own) if own.is_file() else ():
+        if file.is_file():
+            return ChatTemplate(_read_text(file, name))
     found = (_read_json(folder / "chat_template.json", name) or {}).get("chat_template")
     found = found or tokenizer_config.get("chat_template")
     if isinstance(found, list):
@@ -122,9 +139,16 @@ def _main_template(folder: Path, tokenizer_config: Mapping[str, Any], name: str)
     return ChatTemplate(found) if isinstance(found, str) else None
 
 
+def _has_part(config: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether the model, or the part of it that answers, has a part of one of these names."""
+    inner = config.get(_THINKER)
+    return any(
+        where.get(name) is not None for where in (config, inner if isinstance(inner, dict) else {}) for name in names
+    )
+
+
 def _context_length(config: Mapping[str, Any]) -> int | None:
-    inner = config.get("text_config")
-    text: Mapping[str, Any] = inner if isinstance(inner, dict) else config
+    text = text_config(config)
     lengths = [text[key] for key in _CONTEXT_KEYS if isinstance(text.get(key), int)]
     rope = text.get("rope_scaling") or text.get("rope_parameters") or {}
     if isinstance(rope, dict) and "yarn" in (rope.get("type"), rope.get("rope_type")):

@@ -22,7 +22,7 @@ CPU_OVERHEAD_BYTES = GIB
 _TOKENS_IF_UNKNOWN = 2048  # what vLLM takes if no file tells
 _LONG_ROPE = "longrope"
 _ANY_LENGTH = 10**8
-_GPU_COUNTS = (1, 2, 4, 8, 16, 32, 64)
+GPU_COUNTS = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def gpus_needed(config: Mapping[str, Any], weights_bytes: int, gpu_bytes: int, *
     ``asked`` are keywords of ``estimate``.
     """
     heads = first(text_config(config), "num_attention_heads") or 0
-    for count in _GPU_COUNTS:
+    for count in GPU_COUNTS:
         needed = estimate(config, weights_bytes, parallel=Parallel(count), **asked)
         if heads % count == 0 and needed.total_bytes <= gpu_bytes:
             return count

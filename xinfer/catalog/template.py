@@ -11,6 +11,7 @@ import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from xinfer.catalog.tool_marks import tool_parser
 from xinfer.catalog.words import BUDGET_KEYWORD, EFFORT_KEYWORDS, VARIABLES, budget_words, effort_words, tags
 from xinfer.messages.model import ThinkingMode, ThinkingSwitch
 
@@ -102,6 +103,8 @@ class ChatTemplate:
             return None
         if switch.keywords == ("enable_thinking",) and switch.default is not False:
             return "qwen3"  # this parser, too, takes an unset enable_thinking for on
+        if switch.keywords == ("thinking",) and switch.default is False:
+            return "deepseek_v3"  # and this one an unset thinking for off
         if switch.mode is ThinkingMode.ALWAYS and (self.prompt() or "").rstrip().endswith("<think>"):
             return "deepseek_r1"
         return None
@@ -109,12 +112,7 @@ class ChatTemplate:
     @cached_property
     def tool_parser(self) -> str | None:
         """vLLM's parser for its tool calls, if there is no doubt which."""
-        text = self.source.replace("\\", "")
-        if not self.reads("tools") or "<tool_call>" not in text or "<arg_key>" in text:
-            return None
-        if "<function=" in text:
-            return "qwen3_coder" if "<parameter=" in text else None
-        return "hermes" if '{"name":' in text and '"arguments":' in text else None
+        return tool_parser(self.source) if self.reads("tools") else None
 
     @cached_property
     def _variables(self) -> set[str] | None:

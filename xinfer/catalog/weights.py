@@ -19,7 +19,9 @@ _BITS_BY_QUANTIZATION = {
 }
 _BITS_BY_FORMAT = {"fp8": 8.0, "awq": 4.5, "gptq": 4.5, "bnb": 4.5, "fp4": 4.5, "mxfp4": 4.5, "nvfp4": 4.5}
 """With the scales of each group of weights: 16 bits for 32 of them."""
-_PLAIN_BITS = 16.0
+PLAIN_BITS = 16.0
+_MOST_PLAIN, _MOST_PLAIN_SHARE = 1e9, 0.12
+"""Parameters of a quantized model that stay plain, which are its embeddings and its head: so many, or less of a small one."""
 _BYTES_BY_STORED_DTYPE = {"F64": 8.0, "F32": 4.0, "F16": 2.0, "BF16": 2.0, "F8_E4M3": 1.0, "F8_E5M2": 1.0, "I8": 1.0}
 _BYTES_BY_DTYPE = {"float": 4.0, "float32": 4.0}
 _BITS_ON_LOADING = {"fp8": 8.0}
@@ -55,9 +57,15 @@ def weights_in(folder: Path) -> StoredWeights | None:
 
 def weights_by_size(size_in_billions: str | float, format: str = "pytorch", quantization: str | None = None) -> int:  # noqa: A002
     """Bytes of so many parameters, in a format and quantization as the catalog names them."""
+    bits, parameters = bits_per_weight(format, quantization), float(size_in_billions) * 1e9
+    plain = min(_MOST_PLAIN, _MOST_PLAIN_SHARE * parameters)
+    return int((plain * PLAIN_BITS + (parameters - plain) * bits) / 8)
+
+
+def bits_per_weight(format: str = "pytorch", quantization: str | None = None) -> float:  # noqa: A002
+    """Of most weights in a format and quantization as the catalog names them, scales included; plain ones have 16."""
     named = _BITS_BY_QUANTIZATION.get((quantization or "").lower())
-    bits = named or _BITS_BY_FORMAT.get(format.lower(), _PLAIN_BITS)
-    return int(float(size_in_billions) * 1e9 * bits / 8)
+    return named or _BITS_BY_FORMAT.get(format.lower(), PLAIN_BITS)
 
 
 def loaded_bytes(

@@ -137,6 +137,15 @@ def cancel_launch_model(model_uid: str) -> Call[None]:
     return Call("POST", _model(model_uid, "/cancel"), _nothing)
 
 
+def abort_request(model_uid: str, request_id: str, block_duration: float = 30) -> Call[Json]:
+    """Give up the requests whose body has this ``request_id``; its ``msg`` is ``DONE``, or ``NOT_FOUND`` if there are none.
+
+    Requests of that id that come within ``block_duration`` seconds are refused.
+    """
+    body = {"block_duration": block_duration}
+    return Call("POST", _model(model_uid, f"/requests/{_quoted(request_id)}/abort"), _whole, body)
+
+
 def add_model_replica(
     model_uid: str,
     replica_config: list[Json] | None = None,
@@ -172,35 +181,6 @@ def get_instance_info(model_name: str | None = None, model_uid: str | None = Non
     return Call("GET", "/v1/models/instances", _whole, params=_params(model_name=model_name, model_uid=model_uid))
 
 
-def list_model_registrations(model_type: str = "LLM", detailed: bool = False) -> Call[list[Json]]:
-    """The families that can be launched; ``detailed`` adds their specs."""
-    return Call("GET", f"/v1/model_registrations/{_quoted(model_type)}", _whole, params=_params(detailed=detailed))
-
-
-def get_model_registration(model_type: str, model_name: str) -> Call[Json]:
-    """One family of the catalog."""
-    return Call("GET", f"/v1/model_registrations/{_quoted(model_type)}/{_quoted(model_name)}", _whole)
-
-
-def query_engine_by_model_name(
-    model_name: str, model_type: str | None = "LLM", enable_virtual_env: bool | None = None
-) -> Call[Json]:
-    """The engines a family runs on, each with its formats, sizes and quantizations, or with the reason why not."""
-    kind = f"{_quoted(model_type)}/" if model_type else ""
-    params = _params(enable_virtual_env=enable_virtual_env)
-    return Call("GET", f"/v1/engines/{kind}{_quoted(model_name)}", _whole, params=params)
-
-
-def vllm_models() -> Call[dict[str, list[str]]]:
-    """Names of the families that vLLM runs, under ``chat`` and ``generate``."""
-    return Call("GET", "/v1/models/vllm-supported", _whole)
-
-
-def families() -> Call[dict[str, list[str]]]:
-    """Names of the catalog's families, by ability."""
-    return Call("GET", "/v1/models/families", _whole)
-
-
 def get_workers_info() -> Call[list[Json]]:
     """The worker nodes and the models on them."""
     return Call("GET", "/v1/workers", _whole)
@@ -209,6 +189,16 @@ def get_workers_info() -> Call[list[Json]]:
 def get_supervisor_info() -> Call[Json]:
     """Where the supervisor is."""
     return Call("GET", "/v1/supervisor", _whole)
+
+
+def get_supervisor_internal_address() -> Call[str]:
+    """Where nodes that join find the cluster: Ray's address."""
+    return Call("GET", "/v1/address", _whole)
+
+
+def get_progress(request_id: str) -> Call[Json]:
+    """How far a request is; of text, which comes as it is made, no server tells."""
+    return Call("GET", f"/v1/requests/{_quoted(request_id)}/progress", _whole)
 
 
 def cluster_info(detailed: bool = False) -> Call[list[Json]]:

@@ -47,10 +47,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _signed(send: F, build: Callable[..., Any]) -> F:
-    """``help()`` shows the name, the docstring and, behind ``self``, the parameters of ``build``."""
+    """``help()`` shows the name, the docstring, behind ``self`` the parameters of ``build``, and what the caller gets."""
     functools.update_wrapper(send, build)
+    value = str(build.__annotations__["return"]).removeprefix("Call[").removesuffix("]")
+    send.__annotations__ = {**build.__annotations__, "return": value}
     signature = inspect.signature(build)
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    shown = signature.replace(parameters=[itself, *signature.parameters.values()], return_annotation=signature.empty)
+    shown = signature.replace(parameters=[itself, *signature.parameters.values()], return_annotation=value)
     send.__signature__ = shown  # type: ignore[attr-defined]
     return send

@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 import aiohttp
 
-from xinfer.client import _calls
+from xinfer.client import _cache_calls, _calls, _registration_calls
 from xinfer.client._abilities import chats
 from xinfer.client._async_connection import AsyncConnection
 from xinfer.client._calls import Call
@@ -49,18 +49,32 @@ class AsyncRESTfulClient:
     describe_model = async_method(_calls.describe_model)
     get_launch_model_progress = async_method(_calls.get_launch_model_progress)
     cancel_launch_model = async_method(_calls.cancel_launch_model)
+    abort_request = async_method(_calls.abort_request)
     add_model_replica = async_method(_calls.add_model_replica)
+    terminate_model_replica = async_method(_cache_calls.terminate_model_replica)
     get_model_log = async_method(_calls.get_model_log)
+    get_model_events = async_method(_cache_calls.get_model_events)
     get_instance_info = async_method(_calls.get_instance_info)
-    list_model_registrations = async_method(_calls.list_model_registrations)
-    get_model_registration = async_method(_calls.get_model_registration)
-    query_engine_by_model_name = async_method(_calls.query_engine_by_model_name)
-    vllm_models = async_method(_calls.vllm_models)
-    families = async_method(_calls.families)
+    register_model = async_method(_registration_calls.register_model)
+    unregister_model = async_method(_registration_calls.unregister_model)
+    list_model_registrations = async_method(_registration_calls.list_model_registrations)
+    get_model_registration = async_method(_registration_calls.get_model_registration)
+    suggest_registration = async_method(_registration_calls.suggest_registration)
+    get_model_versions = async_method(_registration_calls.get_model_versions)
+    query_engine_by_model_name = async_method(_registration_calls.query_engine_by_model_name)
+    vllm_models = async_method(_registration_calls.vllm_models)
+    families = async_method(_registration_calls.families)
+    prompts = async_method(_registration_calls.prompts)
+    list_cached_models = async_method(_cache_calls.list_cached_models)
+    list_deletable_models = async_method(_cache_calls.list_deletable_models)
+    confirm_and_remove_model = async_method(_cache_calls.confirm_and_remove_model)
     get_workers_info = async_method(_calls.get_workers_info)
     get_supervisor_info = async_method(_calls.get_supervisor_info)
+    _get_supervisor_internal_address = async_method(_calls.get_supervisor_internal_address)  # Xinference's name
+    get_progress = async_method(_calls.get_progress)
     cluster_info = async_method(_calls.cluster_info)
     status = async_method(_calls.status)
+    abort_cluster = async_method(_cache_calls.abort_cluster)
 
     async def get_model(self, model_uid: str) -> AsyncRESTfulGenerateModelHandle | AsyncRESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""

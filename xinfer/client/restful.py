@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 import requests
 
-from xinfer.client import _calls
+from xinfer.client import _cache_calls, _calls, _registration_calls
 from xinfer.client._abilities import chats
 from xinfer.client._calls import Call
 from xinfer.client._connection import Connection
@@ -49,18 +49,32 @@ class RESTfulClient:
     describe_model = method(_calls.describe_model)
     get_launch_model_progress = method(_calls.get_launch_model_progress)
     cancel_launch_model = method(_calls.cancel_launch_model)
+    abort_request = method(_calls.abort_request)
     add_model_replica = method(_calls.add_model_replica)
+    terminate_model_replica = method(_cache_calls.terminate_model_replica)
     get_model_log = method(_calls.get_model_log)
+    get_model_events = method(_cache_calls.get_model_events)
     get_instance_info = method(_calls.get_instance_info)
-    list_model_registrations = method(_calls.list_model_registrations)
-    get_model_registration = method(_calls.get_model_registration)
-    query_engine_by_model_name = method(_calls.query_engine_by_model_name)
-    vllm_models = method(_calls.vllm_models)
-    families = method(_calls.families)
+    register_model = method(_registration_calls.register_model)
+    unregister_model = method(_registration_calls.unregister_model)
+    list_model_registrations = method(_registration_calls.list_model_registrations)
+    get_model_registration = method(_registration_calls.get_model_registration)
+    suggest_registration = method(_registration_calls.suggest_registration)
+    get_model_versions = method(_registration_calls.get_model_versions)
+    query_engine_by_model_name = method(_registration_calls.query_engine_by_model_name)
+    vllm_models = method(_registration_calls.vllm_models)
+    families = method(_registration_calls.families)
+    prompts = method(_registration_calls.prompts)
+    list_cached_models = method(_cache_calls.list_cached_models)
+    list_deletable_models = method(_cache_calls.list_deletable_models)
+    confirm_and_remove_model = method(_cache_calls.confirm_and_remove_model)
     get_workers_info = method(_calls.get_workers_info)
     get_supervisor_info = method(_calls.get_supervisor_info)
+    _get_supervisor_internal_address = method(_calls.get_supervisor_internal_address)  # Xinference's name
+    get_progress = method(_calls.get_progress)
     cluster_info = method(_calls.cluster_info)
     status = method(_calls.status)
+    abort_cluster = method(_cache_calls.abort_cluster)
 
     def get_model(self, model_uid: str) -> RESTfulGenerateModelHandle | RESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""

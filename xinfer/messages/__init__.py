@@ -1,14 +1,29 @@
 """What the supervisor, the registry and the workers say to each other: small frozen records that import neither side."""
 
-from xinfer.messages.model import Ability, ModelSpec, ModelState, ThinkingMode, ThinkingSwitch
+from xinfer.messages.event import Event, EventType
+from xinfer.messages.model import (
+    Ability,
+    BudgetWords,
+    EffortWords,
+    ModelSpec,
+    ModelState,
+    ReasoningOutput,
+    ThinkingMode,
+    ThinkingSwitch,
+)
 from xinfer.messages.replica import DownloadState, ReplicaReport, ReplicaStage, Route, RoutingTable, StageTime
 from xinfer.messages.usage import Usage
 
 __all__ = [
     "Ability",
+    "BudgetWords",
     "DownloadState",
+    "EffortWords",
+    "Event",
+    "EventType",
     "ModelSpec",
     "ModelState",
+    "ReasoningOutput",
     "ReplicaReport",
     "ReplicaStage",
     "Route",

@@ -141,3 +141,5 @@ class RoutingTable:
 
     version: int = 0
     routes: dict[str, Route] = field(default_factory=dict)
+    families: tuple[str, ...] = ()
+    """What people have registered, each family as JSON."""

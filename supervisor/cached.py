@@ -1,0 +1,39 @@
+"""Whether a model's files are on this machine, by a short look at the hub's cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+
+
+def local_files(path: str, revision: str | None = None) -> Path | None:
+    """Where the files of a folder or a hub id are on this machine, all weights among them; None if they are not. Blocks."""
+    folder = Path(path) if path.startswith("/") else _snapshot(path, revision)
+    return folder if folder and _has_weights(folder) else None
+
+
+def _snapshot(repo: str, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache  # takes a while to import
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(repo, "config.json", revision=revision)
+    except HFValidationError:
+        return None
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _has_weights(folder: Path) -> bool:
+    """All that an index names, or any if there is none: weights in one file are there when the file is."""
+    indexes = [index for pattern in _WEIGHTS for index in folder.glob(f"{pattern}.index.json")]
+    return any(map(_is_whole, indexes)) if indexes else any(next(folder.glob(each), None) for each in _WEIGHTS)
+
+
+def _is_whole(index: Path) -> bool:
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return all((index.parent / name).exists() for name in names)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False

@@ -1,0 +1,146 @@
+"""Which model of a family fits what a cluster has, on how many GPUs, and why that one.
+
+A plain decision: the facts of the nodes come in, a choice with its reason comes out. No Ray, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from xinfer.catalog.catalog import Selection
+from xinfer.catalog.footprint import Footprint, footprint_of
+from xinfer.catalog.machines import NodeGpus, Place, places
+from xinfer.catalog.memory import GIB
+from xinfer.catalog.reasons import because, first_of_file, nothing_fits, on_cpu, uncertain
+from xinfer.catalog.weights import PLAIN_BITS, bits_per_weight
+from xinfer.errors import LaunchRefused
+
+USEFUL_TOKENS = 16384
+"""A model is only chosen by itself if a request of this length fits beside its weights, or of its own length if that is less."""
+_ROUNDED_SIZE = 0.06
+"""Names round sizes: 14.8 billion parameters are called 14."""
+_UNKNOWN_CACHE = 0.15
+"""Share of a model's memory that is left for a KV cache of unknown size."""
+_MOST_QUANTIZED = 0.3
+"""Some models are published in 4 bits alone, and nothing but their config would tell."""
+_CONTEXT_STEP = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a launch does not leave open."""
+
+    gpus: float | None = None
+    """Of each replica; None is as many as it takes, 0 the CPU."""
+    replicas: int = 1
+    tokens: int | None = None
+    """The context length; None is what fits, up to the model's own."""
+    kv_dtype: str = "auto"
+    share: float = 0.92
+    """Of each GPU's memory."""
+    can_refuse: bool = True
+    """Whether what is known of the model holds for this launch; not so if arguments of the engine change its memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to launch."""
+
+    selection: Selection
+    gpus: float
+    context_length: int | None = None
+    """Set if the model's own does not fit."""
+    why: str = ""
+    """In sentences; empty where there was nothing to choose."""
+
+
+Sized = tuple[Selection, Footprint]
+
+
+def choose(
+    selections: Sequence[Selection],
+    nodes: Sequence[NodeGpus],
+    wish: Wish,
+    footprint: Callable[[Selection], Footprint] = footprint_of,
+) -> Choice:
+    """The best of ``selections`` that fits: the largest, and of one size the least quantized, on the fewest GPUs that hold it.
+
+    Without a GPU it is the smallest. Where the memory of the GPUs is not known it is the first. LaunchRefused says what the
+    nearest miss would need.
+    """
+    with_gpus = [node for node in nodes if node.gpus]
+    if wish.gpus == 0 or (wish.gpus is None and not with_gpus):
+        return _on_cpu([(each, footprint(each)) for each in selections], nodes, wish)
+    known = [node for node in with_gpus if node.gpu_bytes]
+    if not known:
+        return Choice(selections[0], wish.gpus or 1, why=first_of_file(selections))
+    found = list(places(known, wish.gpus, wish.replicas, wish.share))
+    sized = [(each, footprint(each)) for each in sorted(selections, key=_preference)]
+    for selection, size in sized:
+        for place in found:
+            if _suits(selection, size, place) and (length := _length(size, place, wish)):
+                return _chosen(selections, (selection, size), place, length, wish)
+    return _nearest(sized, known, found, wish, is_sure=wish.can_refuse and len(known) == len(with_gpus))
+
+
+def _chosen(selections: Sequence[Selection], one: Sized, place: Place, length: int, wish: Wish) -> Choice:
+    selection, size = one
+    is_cut = wish.tokens is None and length < size.context_length
+    context = max(_CONTEXT_STEP, length // _CONTEXT_STEP * _CONTEXT_STEP) if is_cut else None
+    tokens = context or wish.tokens or size.context_length
+    needed = size.estimate(tokens, place.ranks, kv_dtype=wish.kv_dtype)
+    why = because(selections, selection, size, place, needed, is_cut=is_cut)
+    return Choice(selection, place.gpus, context, why)
+
+
+def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], wish: Wish) -> Choice:
+    """Each token costs all of its weights there: the smallest plain one, or a quantized one if that is all that fits."""
+    largest = max((node.memory_bytes or 0 for node in nodes), default=0)
+    by_size = sorted(sized, key=lambda each: (_bits(each[0]) != PLAIN_BITS, each[1].weights_bytes))
+    fitting = (each for each in by_size if each[1].estimate(wish.tokens or 1, 0).total_bytes <= largest)
+    selection, size = next(fitting, by_size[0])
+    return Choice(selection, 0, why=on_cpu([each for each, _ in sized], selection, size))
+
+
+def _suits(selection: Selection, size: Footprint, place: Place) -> bool:
+    """Whether these GPUs have the kernels for it and can share it."""
+    return size.can_be_shared_by(place.ranks) and place.has_kernels_for(selection.spec.format)
+
+
+def _length(size: Footprint, place: Place, wish: Wish) -> int:
+    """The context that it can have there; 0 if it does not fit with a useful one."""
+    needed = size.estimate(wish.tokens or min(size.context_length, USEFUL_TOKENS), place.ranks, kv_dtype=wish.kv_dtype)
+    rounded = 0.0 if size.is_measured else size.weights_bytes * _ROUNDED_SIZE / place.ranks
+    room = int(place.gpu_bytes * (1 - _UNKNOWN_CACHE if needed.unknown else 1) - rounded)
+    if needed.total_bytes > room:
+        return 0
+    return wish.tokens or size.longest(room, place.ranks, wish.kv_dtype)
+
+
+def _nearest(
+    sized: Sequence[Sized], nodes: Sequence[NodeGpus], found: Sequence[Place], wish: Wish, *, is_sure: bool
+) -> Choice:
+    """Nothing fits with room to spare: the smallest, if it might all the same, and else LaunchRefused."""
+    selection, size = min(sized, key=lambda each: each[1].weights_bytes)
+    usable = [place for place in found if _suits(selection, size, place)]
+    least = min(
+        (size.estimate(wish.tokens or 1, place.ranks).total_bytes / place.gpu_bytes for place in usable), default=0
+    )
+    if usable and (not is_sure or least * (1 - _ROUNDED_SIZE if size.is_known else _MOST_QUANTIZED) <= 1):
+        return Choice(selection, usable[-1].gpus, why=uncertain(selection, usable[-1]))
+    if not is_sure:
+        return Choice(selection, wish.gpus or 1, why=first_of_file([each for each, _ in sized]))
+    largest = max(node.gpu_bytes or 0 for node in nodes)
+    needs = size.gpus_needed(int(largest * wish.share), wish.tokens or 1, kv_dtype=wish.kv_dtype)
+    count, free = len(sized), [node.free for node in nodes]
+    raise LaunchRefused(nothing_fits(count, selection, size, needs, largest / GIB, free, wish.gpus), param="n_gpu")
+
+
+def _preference(selection: Selection) -> tuple[float, float, bool]:
+    """The largest first; of one size plain weights before 8 bits before 4, and fp8 before other 8 bits."""
+    return -float(selection.spec.size_in_billions), -_bits(selection), selection.spec.format != "fp8"
+
+
+def _bits(selection: Selection) -> float:
+    return bits_per_weight(selection.spec.format, selection.quantization)

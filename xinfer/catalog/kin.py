@@ -1,0 +1,40 @@
+"""What the catalog knows of models with the same architecture, for where a model's own files leave a doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from xinfer.catalog.catalog import Catalog
+from xinfer.catalog.family import Family
+from xinfer.messages.model import ThinkingMode, ThinkingSwitch
+
+T = TypeVar("T")
+
+
+def tool_parser(architecture: str | None) -> str | None:
+    """vLLM's parser, if all families of that architecture have the same."""
+    return _shared(_kin(architecture), lambda family: family.tool_parser)
+
+
+def reasoning_parser(architecture: str | None) -> str | None:
+    """The same of the parser for the thinking."""
+    return _shared(_kin(architecture), lambda family: family.reasoning_parser)
+
+
+def thinking(architecture: str | None) -> ThinkingSwitch:
+    """How they are told to think if all of them always do, whatever a template says; else as if they never did."""
+    shared = _shared(_kin(architecture), lambda family: family.thinking)
+    if shared is None or shared.mode is not ThinkingMode.ALWAYS:
+        return ThinkingSwitch()
+    return _kin(architecture)[0].thinking_switch()
+
+
+def _kin(architecture: str | None) -> Sequence[Family]:
+    return [family for family in Catalog.load().families.values() if architecture in family.architectures]
+
+
+def _shared(kin: Sequence[Family], fact: Callable[[Family], T | None]) -> T | None:
+    """None if they differ, or if there are none."""
+    facts = [fact(family) for family in kin]
+    return facts[0] if facts and all(each == facts[0] for each in facts) else None

@@ -1,0 +1,79 @@
+"""A family as somebody registers it: read, in either of two formats, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from xinfer.catalog.catalog import Catalog
+from xinfer.catalog.family import Family
+from xinfer.catalog.template import ChatTemplate
+from xinfer.catalog.translation import is_folder, refused, translate
+from xinfer.catalog.xinference import GivenModel
+from xinfer.names import is_uid
+
+_MOST_TEMPLATE_BYTES = 100_000
+"""An engine gets it as one argument of its command line, of which Linux takes 128 KiB."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_family(model: str | Mapping[str, Any], catalog: Catalog) -> Family:
+    """The family that ``model`` describes, as JSON or as an object, in xinfer's format or in Xinference's.
+
+    ``FamilyRefused`` names the first field that is wrong. Its folders have to be on this machine.
+    """
+    given = _object(model)
+    if "model_name" in given:
+        family, prefix = translate(_validated(GivenModel, given), catalog), "model_"
+    elif "name" in given:
+        family, prefix = _validated(Family, given), ""
+    else:
+        raise refused("model_name", "missing; xinfer's own format has it as name")
+    _check(family, prefix)
+    return family
+
+
+def _object(model: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(model, str):
+        try:
+            model = from_json(model, allow_inf_nan=False)  # strict, so that what it takes can be written down again
+        except ValueError as error:
+            raise refused("model", f"not JSON: {error}") from None
+    if not isinstance(model, Mapping):
+        raise refused("model", "expected a JSON object, or a string that holds one")
+    return model
+
+
+def _validated(kind: type[M], given: Mapping[str, Any]) -> M:
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "model"
+        raise refused(field, first["msg"].removeprefix("Value error, ").rstrip(".")) from None
+
+
+def _check(family: Family, prefix: str) -> None:
+    """What a shipped family has by its tests. ``prefix`` is what the names of fields begin with."""
+    if not is_uid(family.name):
+        raise refused(f"{prefix}name", "it has to do as a model UID: 100 characters at most, no '-rep1' at its end")
+    for number, spec in enumerate(family.specs):
+        for quantization in spec.quantizations:
+            path = spec.path(quantization)
+            if path.startswith("/") and not is_folder(Path(path)):
+                field = "model_uri" if prefix else "model_id"
+                raise refused(f"{prefix}specs.{number}.{field}", f"there is no folder {path[:200]!r}")
+    if family.chat_template is not None:
+        _check_template(family.chat_template)
+
+
+def _check_template(text: str) -> None:
+    if len(text.encode()) > _MOST_TEMPLATE_BYTES:
+        raise refused("chat_template", f"longer than {_MOST_TEMPLATE_BYTES} bytes")
+    if "{" not in text or not ChatTemplate(text).is_jinja:
+        raise refused("chat_template", "not a Jinja template")

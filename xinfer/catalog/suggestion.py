@@ -1,0 +1,67 @@
+"""What to register for a model in a folder, as far as its own files tell."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from xinfer.catalog.inspect import inspect_folder
+from xinfer.catalog.translation import is_folder, refused
+from xinfer.catalog.weights import bits_per_weight, weights_in
+from xinfer.errors import LaunchRefused
+
+_FORMATS = {"awq": "awq", "gptq": "gptq", "fp8": "fp8", "bitsandbytes": "bnb", "mxfp4": "fp4", "nvfp4": "fp4"}
+_STORED_BITS = {"F64": 64.0, "F32": 32.0}
+
+
+def suggest(model_path: str, model_family: str | None = None) -> dict[str, Any]:
+    """A registration in Xinference's format for the model in this folder, whose template is like that of ``model_family``.
+
+    ``FamilyRefused`` if it is no folder of a model. Abilities that xinfer would have to guess a parser for are left out.
+    """
+    folder = Path(model_path)
+    if not folder.is_absolute() or not is_folder(folder):
+        raise refused("model_path", "expected the full path of a folder that is there")
+    try:
+        traits = inspect_folder(folder, name=model_path)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except LaunchRefused as error:
+        raise refused("model_path", error.message.rstrip(".")) from None
+    abilities = [each for each in traits.abilities if each != "tools" or traits.tool_parser or model_family]
+    facts = {
+        "version": 2,
+        "model_name": re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", folder.resolve().name).strip("-") or "model",
+        "model_family": model_family,
+        "model_lang": ["en"],
+        "model_ability": abilities,
+        "context_length": traits.context_length,
+        "architectures": [traits.architecture] if traits.architecture else [],
+        "tool_parser": traits.tool_parser,
+        "reasoning_parser": traits.reasoning_parser,
+        "model_specs": [{"model_uri": str(folder), **_spec(folder, config)}],
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _spec(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    quantized = config.get("quantization_config") or {}
+    model_format = _FORMATS.get(str(quantized.get("quant_method")), "pytorch")
+    bits = quantized.get("bits")
+    quantization = f"Int{bits}" if isinstance(bits, int) else "none" if model_format == "pytorch" else model_format
+    return {
+        "model_format": model_format,
+        "model_size_in_billions": _size(folder, model_format, quantization),
+        "quantization": quantization,
+    }
+
+
+def _size(folder: Path, model_format: str, quantization: str) -> int | str:
+    """By the weights' bytes, to two digits."""
+    stored = weights_in(folder)
+    if stored is None:
+        raise refused("model_path", "there are no weights in it")
+    bits = _STORED_BITS.get(stored.dtype or "", bits_per_weight(model_format, quantization))
+    billions = float(f"{stored.bytes * 8 / bits / 1e9:.2g}")
+    return int(billions) if billions.is_integer() else f"{billions:f}".rstrip("0").replace(".", "_")

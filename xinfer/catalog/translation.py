@@ -1,0 +1,180 @@
+"""From Xinference's JSON for a model of one's own to a family of the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, get_args
+from urllib.parse import unquote
+
+from xinfer.catalog.catalog import Catalog
+from xinfer.catalog.family import Family, Spec, Thinking
+from xinfer.catalog.inspect import inspect_folder
+from xinfer.catalog.parsers import TOOL_PARSERS, reasoning_parser
+from xinfer.catalog.template import ChatTemplate
+from xinfer.catalog.xinference import HUB, GivenModel, GivenSpec
+from xinfer.errors import FamilyRefused, LaunchRefused
+from xinfer.messages.model import Ability, ThinkingMode, ThinkingSwitch
+
+_LOOK_ALIKE = "name a family that is alike in model_family"
+
+
+class _Clues(Protocol):
+    """What a chat template tells: one that is given, or the one in a folder."""
+
+    @property
+    def thinking(self) -> ThinkingSwitch: ...
+    @property
+    def reasoning_parser(self) -> str | None: ...
+    @property
+    def tool_parser(self) -> str | None: ...
+
+
+def translate(given: GivenModel, catalog: Catalog) -> Family:
+    """The family that ``given`` means; ``FamilyRefused`` names the field that cannot be translated.
+
+    The abilities say what the model can do. How it does it is the matter of the family that ``model_family`` or
+    ``chat_template`` names, else of its chat template, else of the tags and the tool parser.
+    """
+    base = catalog.find(given.model_family or "") or catalog.find(given.chat_template or "")
+    template = _template(given, base, catalog)
+    clues = ChatTemplate(template) if template else _of_folder(given)
+    thinking = _thinking(given, base, clues)
+    tools = _tool_parser(given, base, clues) if "tools" in given.model_ability else None
+    return Family(
+        name=given.model_name,
+        description=given.model_description or "",
+        languages=given.model_lang,
+        abilities=_abilities(given, thinking, tools),
+        context_length=given.tokens,
+        thinking=thinking,
+        reasoning_parser=_reasoning_parser(given, base, clues, thinking),
+        tool_parser=tools,
+        chat_template=template,
+        stop=given.stop or (base.stop if base else ()),
+        stop_token_ids=given.stop_token_ids or (base.stop_token_ids if base else ()),
+        architectures=given.architectures or (base.architectures if base else ()),
+        specs=tuple(_spec(spec, f"model_specs.{number}") for number, spec in enumerate(given.model_specs)),
+    )
+
+
+def _template(given: GivenModel, base: Family | None, catalog: Catalog) -> str | None:
+    """The text in place of the model's own template; a family's name stands for what that family has."""
+    text = given.chat_template
+    if not text:
+        return base.chat_template if base else None
+    if "{" in text:
+        return text
+    if named := catalog.find(text):
+        return named.chat_template
+    raise refused("chat_template", f"{text[:100]!r} is neither Jinja text nor the name of a family")
+
+
+def _of_folder(given: GivenModel) -> _Clues | None:
+    folders = [folder for spec in given.model_specs if spec.model_uri and (folder := local_folder(spec.model_uri))]
+    try:
+        return inspect_folder(folders[0]) if folders and is_folder(folders[0]) else None
+    except LaunchRefused:  # no files of the usual form; the launch will tell
+        return None
+
+
+def _thinking(given: GivenModel, base: Family | None, clues: _Clues | None) -> Thinking:
+    if given.thinking:
+        return given.thinking
+    if not given.thinks:
+        return Thinking()
+    if base and base.thinking.mode is not ThinkingMode.NEVER:
+        return base.thinking
+    tags = {"start_tag": given.reasoning_start_tag, "end_tag": given.reasoning_end_tag}
+    said = {name: tag for name, tag in tags.items() if tag}
+    switch = clues.thinking if clues else ThinkingSwitch()
+    if switch.mode is ThinkingMode.SWITCH:
+        words = {"keywords": switch.keywords, "on": switch.on, "off": switch.off, "default": switch.default}
+        return Thinking.model_validate({"mode": switch.mode, **words, **said})
+    if "hybrid" in given.model_ability and switch.mode is ThinkingMode.NEVER:  # the two that Xinference sets
+        return Thinking.model_validate(
+            {"mode": ThinkingMode.SWITCH, "keywords": ("enable_thinking", "thinking"), **said}
+        )
+    return Thinking.model_validate({"mode": ThinkingMode.ALWAYS, **said})
+
+
+def _reasoning_parser(given: GivenModel, base: Family | None, clues: _Clues | None, thinking: Thinking) -> str | None:
+    if thinking.mode is ThinkingMode.NEVER:
+        return None
+    if given.reasoning_parser:
+        return given.reasoning_parser
+    if base and base.thinking == thinking:
+        return base.reasoning_parser
+    found = (clues.reasoning_parser if clues else None) or reasoning_parser(thinking.start_tag, thinking)
+    if found is None:
+        raise refused(
+            "reasoning_start_tag",
+            f"it is not clear how vLLM is to find thoughts after {thinking.start_tag!r}; {_LOOK_ALIKE}, "
+            "or vLLM's reasoning parser in reasoning_parser",
+        )
+    return found
+
+
+def _tool_parser(given: GivenModel, base: Family | None, clues: _Clues | None) -> str:
+    name = given.tool_parser
+    if name and name not in TOOL_PARSERS:
+        return name  # vLLM's own
+    known = base.tool_parser if base else None
+    found = known or (TOOL_PARSERS[name] if name else clues.tool_parser if clues else None)
+    if found is None:
+        what = f"vLLM cannot read the tool calls of {name!r}" if name else "it is not clear how the model calls tools"
+        raise refused("tool_parser", f"{what}; {_LOOK_ALIKE}, or vLLM's tool parser here")
+    return found
+
+
+def _abilities(given: GivenModel, thinking: Thinking, tool_parser: str | None) -> tuple[Ability, ...]:
+    facts = {
+        "tools": tool_parser is not None,
+        "reasoning": thinking.mode is not ThinkingMode.NEVER,
+        "hybrid": thinking.mode is ThinkingMode.SWITCH,
+    }
+    return tuple(each for each in get_args(Ability) if facts.get(each, each in given.model_ability))
+
+
+def _spec(given: GivenSpec, where: str) -> Spec:
+    names, model_id, revision = given.names, given.model_id, given.model_revision
+    if given.model_uri:
+        folder = local_folder(given.model_uri)
+        if folder is None:
+            raise refused(f"{where}.model_uri", "expected the full path of a folder, or file:// and that")
+        model_id, revision = str(folder), None
+    elif given.model_src:
+        if HUB not in given.model_src:
+            raise refused(f"{where}.model_src", f"xinfer downloads from {HUB}, and there is no such entry")
+        source = given.model_src[HUB]
+        names, model_id, revision = source.quantizations, source.model_id, source.model_revision
+    elif given.model_hub not in (None, HUB):
+        raise refused(
+            f"{where}.model_hub", f"xinfer downloads from {HUB}; for another hub's files give their folder in model_uri"
+        )
+    return Spec(
+        size_in_billions=given.model_size_in_billions,
+        activated_size_in_billions=given.activated_size_in_billions,
+        format=given.model_format,
+        quantizations=names,
+        model_id=model_id,
+        revision=revision,
+    )
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder that a path or a ``file://`` names, there or not; None for any other URI and for what is no full path."""
+    path = unquote(uri.removeprefix("file://").removeprefix("localhost")) if uri.startswith("file://") else uri
+    return Path(path) if path.startswith("/") else None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is there and can be looked at; also for what can be the name of no file."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def refused(field: str, why: str) -> FamilyRefused:
+    """What is raised for a field."""
+    return FamilyRefused(f"{field}: {why}.", param=field)

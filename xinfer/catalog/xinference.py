@@ -1,0 +1,98 @@
+"""Xinference's JSON for a model of one's own, as its documents and web pages write it. Fields of no use to vLLM are ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+
+from xinfer.catalog.family import Name, Thinking, canonical_size
+from xinfer.messages.model import Ability
+
+FORMATS = ("pytorch", "fp8", "fp4", "awq", "gptq", "bnb")
+HUB = "huggingface"
+_CONTEXT_LENGTH = 2048  # what Xinference takes if it is not said
+
+
+def _known_format(name: str) -> str:
+    if name not in FORMATS:
+        raise ValueError(f"{name[:50]!r} does not run on vLLM; the formats are {', '.join(FORMATS)}")
+    return name
+
+
+def _size(value: object) -> object:
+    """Sizes come as numbers and as strings; anything else is no size."""
+    return canonical_size(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+
+
+Size = Annotated[str, BeforeValidator(_size)]
+
+
+class _Given(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class GivenSource(_Given):
+    """Where one hub has a spec."""
+
+    model_id: str
+    quantizations: Annotated[tuple[str, ...], Field(min_length=1)] = ("none",)
+    model_revision: str | None = None
+
+
+class GivenSpec(_Given):
+    """One size in one format: in a folder (``model_uri``), on one hub (``model_id``) or on several (``model_src``)."""
+
+    model_format: Annotated[str, AfterValidator(_known_format)]
+    model_size_in_billions: Size
+    activated_size_in_billions: Size | None = None
+    quantization: str | None = None
+    quantizations: tuple[str, ...] | None = None
+    model_uri: str | None = None
+    model_id: str | None = None
+    model_hub: str | None = None
+    model_revision: str | None = None
+    model_src: Mapping[str, GivenSource] | None = None
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if not (self.model_uri or self.model_id or self.model_src):
+            raise ValueError("expected one of model_uri (a folder), model_id (on the hub) and model_src")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its quantizations, outside of ``model_src``."""
+        return self.quantizations or (self.quantization or "none",)
+
+
+class GivenModel(_Given):
+    """The whole. ``thinking`` and ``reasoning_parser`` are xinfer's own, for what Xinference has no field for."""
+
+    model_name: Name
+    model_specs: Annotated[tuple[GivenSpec, ...], Field(min_length=1)]
+    model_ability: Annotated[tuple[Ability, ...], Field(min_length=1)]
+    model_lang: tuple[str, ...] = ()
+    model_description: str | None = None
+    model_family: str | None = None
+    context_length: PositiveInt | None = _CONTEXT_LENGTH
+    chat_template: str | None = None
+    stop: tuple[str, ...] | None = None
+    stop_token_ids: tuple[int, ...] | None = None
+    architectures: tuple[str, ...] | None = None
+    reasoning_start_tag: str | None = None
+    reasoning_end_tag: str | None = None
+    reasoning_parser: str | None = None
+    tool_parser: str | None = None
+    thinking: Thinking | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Its context length."""
+        return self.context_length or _CONTEXT_LENGTH
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it is said to."""
+        return bool({"reasoning", "hybrid"} & set(self.model_ability))
