@@ -5,23 +5,33 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ray import serve
 from ray.serve import Application
 from starlette.exceptions import HTTPException
-from starlette.routing import Router
+from starlette.routing import BaseRoute, Route, Router
 
-from supervisor import catalog_api
+from supervisor import anthropic_models, openapi_api, responses
+from supervisor.abort_api import AbortApi
 from supervisor.asgi import Message, Receive, Scope, Send, send_json
 from supervisor.body import ClientGone
+from supervisor.cache_api import CacheApi
+from supervisor.catalog_api import CatalogApi
 from supervisor.cluster_api import ClusterApi
 from supervisor.inference import Inference
+from supervisor.left_out import why_left_out
+from supervisor.metrics_api import MetricsApi
 from supervisor.models_api import ModelsApi
+from supervisor.registrations_api import RegistrationsApi
 from supervisor.replicas_api import ReplicasApi
-from supervisor.requests import DATA_PLANE
+from supervisor.requests import find
 from supervisor.routes import Routes
+from supervisor.tally import Tallies
 from supervisor.trimmer import ALLOCATOR, Trimmer
 from supervisor.upstream import Upstream
+from xinfer.error_forms import ErrorForm
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
 from xinfer.scheduling import give_way
 from xinfer.settings import GatewaySettings
@@ -32,11 +42,12 @@ _MAX_ONGOING = 100_000
 
 
 class Supervisor:
-    """Completions go straight to the data plane, everything else to Starlette's routes. All errors leave through here."""
+    """What is for engines goes straight to the data plane, all else to Starlette's routes. All errors leave through here."""
 
     def __init__(self, settings: GatewaySettings, *, allow_fake: bool = False) -> None:
         self._settings, self._allow_fake = settings, allow_fake
-        self._routes = Routes()
+        self._routes, self._tallies = Routes(), Tallies()
+        self._metrics = MetricsApi(self._routes, self._tallies, settings.max_requests_per_replica)
         self._control = self._build_control()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,12 +63,14 @@ class Supervisor:
             if message["type"] == "lifespan.startup":
                 give_way()
                 self._upstream = Upstream(self._settings)
-                self._inference = Inference(self._settings, self._routes, self._upstream)
+                self._inference = Inference(self._settings, self._routes, self._upstream, self._tallies)
                 self._trimmer = Trimmer(self._inference.in_flight)
                 self._trimmer.start()
                 await self._routes.start()
+                self._metrics.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                await self._metrics.stop()
                 await self._routes.stop()
                 await self._trimmer.stop()
                 await self._upstream.close()
@@ -68,30 +81,48 @@ class Supervisor:
         request_id = _request_id(scope)
         send = answer = _Answer(send)
         try:
-            if scope["path"] not in DATA_PLANE:
+            if (target := find(scope["path"])) is None:
                 _refuse_web_pages(scope)
                 await self._control({**scope, "app": self}, receive, send)
             elif scope["method"] == "POST":
-                await self._inference.serve(scope, receive, send, request_id)
+                await self._inference.serve(target, scope, receive, send, request_id)
             else:
                 raise HTTPException(405)
         except ClientGone:
             return
         except XinferError as error:
-            await _refuse(send, error)
+            await _refuse(scope, send, error, request_id)
         except HTTPException as error:
-            await _refuse(send, _routing_error(error))
+            allow = {"allow": self._methods_of(scope["path"])} if error.status_code == 405 else {}
+            await _refuse(scope, send, _routing_error(error, scope), request_id, allow)
         except Exception:  # the edge: whatever it is, the caller gets a fixed sentence
             _log.exception("request %s failed", request_id)
             if answer.begun:
                 raise  # the server cuts the connection: a second head must not follow the first
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
-            await _refuse(send, InternalError(sentence))
+            await _refuse(scope, send, InternalError(sentence), request_id)
+
+    @property
+    def control_routes(self) -> Sequence[BaseRoute]:
+        """Everything that is served but what goes to engines."""
+        return self._control.routes
+
+    def _methods_of(self, path: str) -> str:
+        """For the header ``Allow``: what a path does take. Starlette's own names one route's methods and not another's."""
+        if find(path):
+            return "POST"
+        routes = [route for route in self._control.routes if isinstance(route, Route) and route.path_regex.match(path)]
+        return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
     def _build_control(self) -> Router:
+        catalog = [*CatalogApi(self._routes).paths(), *RegistrationsApi(self._settings, self._routes).paths()]
         models = ModelsApi(self._settings, self._routes, allow_fake=self._allow_fake)
         replicas = ReplicasApi(self._settings, self._routes)
-        return Router([*catalog_api.paths(), *models.paths(), *replicas.paths(), *ClusterApi(self._routes).paths()])
+        aborts = AbortApi(self._settings, self._routes, lambda: self._upstream)
+        engines = [*responses.paths(), *anthropic_models.paths(self._routes), *aborts.paths()]
+        cluster = [*ClusterApi(self._routes).paths(), *CacheApi(self._routes).paths()]
+        own = [*self._metrics.paths(), *openapi_api.paths()]
+        return Router([*catalog, *models.paths(), *replicas.paths(), *cluster, *own, *engines])
 
 
 class _Answer:
@@ -112,12 +143,18 @@ def _refuse_web_pages(scope: Scope) -> None:
         raise PermissionRefused("Requests from web pages may not change the cluster.")
 
 
-async def _refuse(send: Send, error: XinferError) -> None:
-    await send_json(send, error.status, error.body(), error.headers())
+async def _refuse(
+    scope: Scope, send: Send, error: XinferError, request_id: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    form = ErrorForm.of(scope["path"])
+    told = {**error.headers(), **form.headers(request_id), **headers}
+    await send_json(send, error.status, form.body(error, request_id), told)
 
 
-def _routing_error(error: HTTPException) -> XinferError:
+def _routing_error(error: HTTPException, scope: Scope) -> XinferError:
     """Starlette's own refusals."""
+    if why := why_left_out(scope["method"], scope["path"]):
+        return NotFound(why)
     if error.status_code == 405:
         return MethodNotAllowed("This route does not take this method.")
     return NotFound("There is no such route.")

@@ -20,6 +20,7 @@ from xinfer.errors import (
 
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # a string as Python's repr writes it
 _VALIDATION = re.compile(rf"'loc': (?P<loc>{_TEXT}), 'msg': (?P<msg>{_TEXT})")
+_KIND = re.compile(r"\.[A-Z]\w*")  # the class that vLLM tried, in the place of an error
 _CONTEXT = re.compile(r"context length|max_model_len|longer than the maximum model length", re.IGNORECASE)
 
 
@@ -32,11 +33,17 @@ def translate(status: int, body: bytes, request_id: str) -> XinferError:
     error = from_response(status, _json(body))
     if not isinstance(error, BadRequest):
         return error
-    if found := _VALIDATION.search(error.message):
-        field, reason = literal_eval(found["loc"]).removeprefix("body."), literal_eval(found["msg"])
-        return InvalidBody(f"{field}: {reason}", param=field)
+    if refusals := list(_VALIDATION.finditer(error.message)):
+        return _invalid_body([(literal_eval(each["loc"]), literal_eval(each["msg"])) for each in refusals])
     kind = ContextLengthExceeded if _CONTEXT.search(error.message) else BadRequest
     return kind(error.message, param=error.param)
+
+
+def _invalid_body(refusals: list[tuple[str, str]]) -> InvalidBody:
+    """The refusal that goes deepest, the first of those: the others say that it is none of the kinds it was not meant to be."""
+    loc, reason = max(refusals, key=lambda refusal: refusal[0].count("."))
+    field = _KIND.sub("", loc.removeprefix("body."))
+    return InvalidBody(f"{field}: {reason}", param=field)
 
 
 def _json(body: bytes) -> Any:

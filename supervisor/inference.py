@@ -17,8 +17,10 @@ from supervisor.prefix import PromptKey, prompt_key
 from supervisor.relay import Relay
 from supervisor.requests import EngineRequest, model_uid, prepare
 from supervisor.routes import Routes
+from supervisor.tally import Tallies
 from supervisor.upstream import Answer, Upstream
 from supervisor.waking import Waking
+from xinfer.error_forms import ErrorForm
 from xinfer.errors import EngineTimeout, ModelLoading, Unavailable
 from xinfer.messages import ReplicaReport, Route
 from xinfer.settings import GatewaySettings
@@ -45,10 +47,10 @@ class Errand:
 
 
 class Inference:
-    """Carries completions: finds the model, chooses a replica, passes the answer on as it comes."""
+    """Carries requests to engines: finds the model, chooses a replica, passes the answer on as it comes."""
 
-    def __init__(self, settings: GatewaySettings, routes: Routes, upstream: Upstream) -> None:
-        self._settings, self._routes, self._upstream = settings, routes, upstream
+    def __init__(self, settings: GatewaySettings, routes: Routes, upstream: Upstream, tallies: Tallies) -> None:
+        self._settings, self._routes, self._upstream, self._tallies = settings, routes, upstream, tallies
         self._balancer = Balancer(settings.routing)
         self._last_use = LastUse(self._balancer.in_flight)
         self._waking = Waking(routes, settings.wake_timeout_s)
@@ -59,24 +61,32 @@ class Inference:
         """Requests under way."""
         return self._balancer.in_flight()
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        """Answer one request. A failure before the first byte is raised; after it, it is the stream's last event."""
-        errand = self._read(scope["path"], await read_body(scope, receive, self._settings.max_body_bytes))
-        async with ClientWatch(receive) as client:
-            if not errand.targets:
-                errand = await self._when_awake(errand)
-            replica, answer = await self._ask(errand)
-            del errand  # a long prompt is not kept for as long as its answer takes
-            try:
-                relay = Relay(self._settings, send, servers_send(scope, send), client, request_id)
-                await relay.carry(answer)
-            finally:
-                answer.close()
-                self._over(replica)
+    async def serve(
+        self, target: tuple[str, str | None], scope: Scope, receive: Receive, send: Send, request_id: str
+    ) -> None:
+        """Answer one request for ``target``, as ``requests.find`` gives it.
 
-    def _read(self, path: str, raw: bytes) -> Errand:
+        A failure before the first byte is raised; after it, it is the stream's last event.
+        """
+        errand = self._read(*target, await read_body(scope, receive, self._settings.max_body_bytes))
+        with self._tallies.count(errand.uid) as counted:
+            async with ClientWatch(receive) as client:
+                if not errand.targets:
+                    errand = await self._when_awake(errand)
+                replica, answer = await self._ask(errand)
+                counted.answered()
+                del errand  # a long prompt is not kept for as long as its answer takes
+                try:
+                    form = ErrorForm.of(target[0])
+                    relay = Relay(self._settings, send, servers_send(scope, send), client, form, request_id)
+                    counted.broken = not await relay.carry(answer)
+                finally:
+                    answer.close()
+                    self._over(replica)
+
+    def _read(self, path: str, uid_in_path: str | None, raw: bytes) -> Errand:
         body = parse_object(raw)
-        uid = model_uid(body)
+        uid = model_uid(body, uid_in_path)
         route, targets = self._routes.targets(uid)
         request = prepare(path, raw, body, route.spec)
         limit = route.spec.request_limits or self._settings.max_requests_per_replica

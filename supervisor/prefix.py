@@ -11,6 +11,7 @@ import msgspec
 BLOCK_BYTES = 256
 """A prompt is compared in blocks of this size: about four of vLLM's own blocks of 16 tokens."""
 _MAX_BLOCKS = 256
+_MARK = "x-anthropic-billing-header"
 _SESSION_FIELDS = ("session_id", "prompt_cache_key", "user")
 
 
@@ -25,10 +26,11 @@ class PromptKey:
 def prompt_key(uid: str, body: dict[str, Any]) -> PromptKey:
     """The key of ``body``: up to 64 KiB of its prompt, and its ``session_id``, ``prompt_cache_key`` or ``user``.
 
-    Tools and template switches come first, as chat templates put them before the messages.
+    Tools, template switches and a system prompt of its own come first, as chat templates put them before the messages.
     """
-    head = (uid, body.get("tools"), body.get("chat_template_kwargs"))
-    text = msgspec.json.encode(body.get("messages") or body.get("prompt") or "")
+    system = _without_marks(body.get("system")) or body.get("instructions")
+    head = (uid, body.get("tools"), body.get("chat_template_kwargs"), system)
+    text = msgspec.json.encode(body.get("messages") or body.get("prompt") or body.get("input") or "")
     link = hash(msgspec.json.encode(head))
     blocks = []
     for start in range(0, min(len(text) // BLOCK_BYTES, _MAX_BLOCKS) * BLOCK_BYTES, BLOCK_BYTES):
@@ -36,6 +38,14 @@ def prompt_key(uid: str, body: dict[str, Any]) -> PromptKey:
         blocks.append(link)
     given = next((body[name] for name in _SESSION_FIELDS if isinstance(body.get(name), str)), None)
     return PromptKey(tuple(blocks), None if given is None else hash((uid, given)))
+
+
+def _without_marks(system: Any) -> Any:
+    """An Anthropic system prompt without what Claude Code marks each single request with; vLLM takes it out, too."""
+    if not isinstance(system, list):
+        return system
+    texts = (block.get("text") if isinstance(block, dict) else None for block in system)
+    return [text for text in texts if not (isinstance(text, str) and text.startswith(_MARK))]
 
 
 class PrefixMemory:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 
 import aiohttp
-import msgspec
 
 from supervisor.asgi import Headers, Send, send_body, send_head
 from supervisor.body import ClientGone
@@ -14,6 +13,7 @@ from supervisor.client_watch import ClientWatch
 from supervisor.engine_errors import translate
 from supervisor.stall import StallGuard
 from supervisor.upstream import Answer
+from xinfer.error_forms import ErrorForm
 from xinfer.errors import EngineLost, EngineTimeout, XinferError
 from xinfer.settings import GatewaySettings
 
@@ -25,7 +25,7 @@ _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 class Relay:
     """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
 
-    __slots__ = ("_client", "_last", "_request_id", "_send", "_send_piece", "_settings")
+    __slots__ = ("_client", "_form", "_last", "_request_id", "_send", "_send_piece", "_settings")
 
     def __init__(
         self,
@@ -33,34 +33,39 @@ class Relay:
         send: Send,
         send_piece: Send,
         client: ClientWatch,
+        form: ErrorForm,
         request_id: str,
     ) -> None:
-        self._settings, self._client, self._request_id = settings, client, request_id
+        self._settings, self._client, self._form, self._request_id = settings, client, form, request_id
         self._send, self._send_piece = send, send_piece
         self._last = b""
 
-    async def carry(self, answer: Answer) -> None:
-        """Send ``answer`` on. A failure before the first byte is raised; after it, it is the stream's last event."""
-        if answer.status == 200 and answer.is_stream:
-            await self._copy(answer)
-        else:
-            await self._pass_whole(answer)
+    async def carry(self, answer: Answer) -> bool:
+        """Send ``answer`` on; whether all of it was sent.
 
-    async def _copy(self, answer: Answer) -> None:
+        A failure before the first byte is raised; after it, it is the stream's last event.
+        """
+        if answer.status == 200 and answer.is_stream:
+            return await self._copy(answer)
+        await self._pass_whole(answer)
+        return True
+
+    async def _copy(self, answer: Answer) -> bool:
         guard = self._guard()
         try:
             async with guard:
                 guard.client()
-                await send_head(self._send, 200, [(b"content-type", answer.content_type.encode()), *_UNBUFFERED])
+                await send_head(self._send, 200, [*self._head(answer), *_UNBUFFERED])
                 await self._pump(answer, guard)
         except (aiohttp.ClientError, TimeoutError) as failure:
             if guard.client_is_due:
                 raise self._dropped() from None
             error = _describe(failure)
             _log.warning("request %s: %s after the first byte", self._request_id, error.code)
-            await self._finish(_last_event(error, self._last))
-        else:
-            await self._finish(b"")
+            await self._finish(self._last_event(error))
+            return False
+        await self._finish(b"")
+        return True
 
     async def _pump(self, answer: Answer, guard: StallGuard) -> None:
         """The part that runs for every chunk."""
@@ -83,7 +88,7 @@ class Relay:
             _log.info("request %s: the engine answered %d", self._request_id, answer.status)
             raise translate(answer.status, body, self._request_id)
         size = str(len(body)).encode()
-        await self._finish(body, [(b"content-type", answer.content_type.encode()), (b"content-length", size)])
+        await self._finish(body, [*self._head(answer), (b"content-length", size)])
 
     async def _finish(self, data: bytes, head: Headers = ()) -> None:
         """Send the last piece, or with its ``head`` the only one. What was sent before may still be in its way."""
@@ -95,6 +100,15 @@ class Relay:
                 await send_body(self._send, data, more=False)
         except TimeoutError:
             raise self._dropped() from None
+
+    def _head(self, answer: Answer) -> Headers:
+        own = self._form.headers(self._request_id)
+        return [(b"content-type", answer.content_type.encode()), *((k.encode(), v.encode()) for k, v in own.items())]
+
+    def _last_event(self, error: XinferError) -> bytes:
+        """An SSE event of its own, whatever the bytes before it were cut in."""
+        gap = b"" if self._last.endswith(b"\n\n") else b"\n\n"
+        return gap + self._form.event(error, self._request_id)
 
     def _dropped(self) -> ClientGone:
         _log.warning("request %s: the client has stopped reading", self._request_id)
@@ -119,9 +133,3 @@ def _describe(failure: Exception) -> XinferError:
     if isinstance(failure, TimeoutError):
         return EngineTimeout("The engine stood still for too long in the middle of this answer.")
     return EngineLost("The engine went away in the middle of this answer.")
-
-
-def _last_event(error: XinferError, last: bytes) -> bytes:
-    """An SSE event of its own, whatever the bytes before it were cut in."""
-    gap = b"" if last.endswith(b"\n\n") else b"\n\n"
-    return gap + b"data: " + msgspec.json.encode(error.body()) + b"\n\n"

@@ -144,19 +144,153 @@ def test_models_list(api: openai.Client, tiny_chat: str) -> None:
     assert tiny_chat in [model.id for model in api.models.list()]
 
 
-def test_tool_call(api: openai.Client, tiny_chat: str) -> None:
-    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    function = {"name": "get_weather", "description": "Get the current weather of a city.", "parameters": parameters}
-    tools: Any = [{"type": "function", "function": function}]
-    question: list[Any] = [{"role": "user", "content": "What is the weather in Taipei?"}]
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOLS: Any = [
+    {
+        "type": "function",
+        "function": {"name": name, "description": f"Get the current {of} of a city.", "parameters": CITY},
+    }
+    for name, of in (("get_weather", "weather"), ("get_time", "time"))
+]
+NO_THINKING = {"enable_thinking": False}
+
+
+def asked(api: openai.Client, uid: str, question: str, **fields: Any) -> Any:
+    """The one choice of an answer without thinking, or the choices of its stream."""
+    messages: list[Any] = [{"role": "user", "content": question}]
+    create: Any = api.chat.completions.create
+    answer = create(model=uid, messages=messages, temperature=0, extra_body=NO_THINKING, **fields)
+    return [chunk.choices[0] for chunk in answer] if fields.get("stream") else answer.choices[0]
+
+
+def calls(message: Any) -> list[tuple[str, Any]]:
+    """The tools that are called, with their arguments."""
+    return [(call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or []]
+
+
+@pytest.mark.parametrize(
+    ("question", "choice", "expected"),
+    [
+        ("What is the weather in Taipei?", "auto", [("get_weather", {"city": "Taipei"})]),
+        ("What is the weather in Taipei?", "required", [("get_weather", {"city": "Taipei"})]),
+        (
+            "What is the weather in Taipei and Tokyo?",
+            "auto",
+            [("get_weather", {"city": "Taipei"}), ("get_weather", {"city": "Tokyo"})],
+        ),
+        ("What is the largest animal?", "auto", []),
+    ],
+    ids=["auto", "required", "parallel", "none needed"],
+)
+def test_tool_calls(api: openai.Client, tiny_chat: str, question: str, choice: Any, expected: list[Any]) -> None:
+    answer = asked(api, tiny_chat, question, tools=TOOLS, tool_choice=choice)
+    assert answer.finish_reason == ("tool_calls" if expected else "stop")
+    assert calls(answer.message) == expected
+    assert all(call.type == "function" and call.id for call in answer.message.tool_calls or [])
+    *_, last = asked(api, tiny_chat, question, tools=TOOLS, tool_choice=choice, stream=True)
+    assert (last.finish_reason, calls(last.delta)) == (answer.finish_reason, expected)
+
+
+def test_tool_that_is_named_is_called(api: openai.Client, tiny_chat: str) -> None:
+    """Whatever the question is about."""
+    named = {"type": "function", "function": {"name": "get_time"}}
+    answer = asked(api, tiny_chat, "What is the weather in Taipei?", tools=TOOLS, tool_choice=named)
+    assert calls(answer.message) == [("get_time", {"city": "Taipei"})]
+
+
+def test_one_tool_call_at_a_time(api: openai.Client, tiny_chat: str) -> None:
+    question = "What is the weather in Taipei and Tokyo?"
+    answer = asked(api, tiny_chat, question, tools=TOOLS, parallel_tool_calls=False)
+    assert calls(answer.message) == [("get_weather", {"city": "Taipei"})]
+
+
+def test_tool_s_result_is_put_in_words(api: openai.Client, tiny_chat: str) -> None:
+    question: Any = {"role": "user", "content": "What is the weather in Taipei?"}
+    call = asked(api, tiny_chat, question["content"], tools=TOOLS).message
+    result: Any = {"role": "tool", "tool_call_id": call.tool_calls[0].id, "content": '{"temperature": 21}'}
     answer = api.chat.completions.create(
-        model=tiny_chat, messages=question, tools=tools, temperature=0, extra_body={"enable_thinking": False}
+        model=tiny_chat, messages=[question, call, result], tools=TOOLS, temperature=0, extra_body=NO_THINKING
     )
-    assert answer.choices[0].finish_reason == "tool_calls"
-    (call,) = answer.choices[0].message.tool_calls or []
-    assert call.type == "function"
-    assert call.function.name == "get_weather"
-    assert json.loads(call.function.arguments) == {"city": "Taipei"}
+    assert "21" in (answer.choices[0].message.content or "")
+
+
+ANIMAL: Any = {
+    "type": "object",
+    "properties": {"animal": {"enum": ["blue whale", "ant"]}},
+    "required": ["animal"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+def test_answer_to_a_json_schema(api: openai.Client, tiny_chat: str, thinking: bool) -> None:
+    """Thoughts are not constrained, and not part of what is."""
+    answer = api.chat.completions.create(
+        model=tiny_chat,
+        messages=MESSAGES[1:],
+        temperature=0,
+        max_tokens=200,
+        response_format={"type": "json_schema", "json_schema": {"name": "animal", "schema": ANIMAL, "strict": True}},
+        extra_body={"enable_thinking": thinking},
+    )
+    message = answer.choices[0].message
+    assert json.loads(message.content or "")["animal"] in ("blue whale", "ant")
+    assert bool(getattr(message, "reasoning_content", None)) is thinking
+
+
+def test_answer_that_is_some_json_object(api: openai.Client, tiny_chat: str) -> None:
+    answer = asked(api, tiny_chat, QUESTION, response_format={"type": "json_object"}, max_tokens=500)
+    assert answer.finish_reason == "length" or isinstance(json.loads(answer.message.content), dict)
+    assert answer.message.content.lstrip().startswith("{")
+
+
+def test_schema_that_is_none_is_refused(api: openai.Client, tiny_chat: str) -> None:
+    wrong = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+    for streams in (True, False):
+        with pytest.raises(openai.BadRequestError, match="nonsense"):
+            asked(api, tiny_chat, QUESTION, response_format=wrong, stream=streams)
+
+
+def test_logprobs(api: openai.Client, tiny_chat: str) -> None:
+    answer = asked(api, tiny_chat, QUESTION, logprobs=True, top_logprobs=2, max_tokens=4)
+    tokens = answer.logprobs.content
+    assert "".join(token.token for token in tokens) == answer.message.content
+    assert all(len(token.top_logprobs) == 2 and token.logprob <= 0 for token in tokens)
+    text = api.completions.create(model=tiny_chat, prompt=QUESTION, max_tokens=3, logprobs=1, temperature=0)
+    assert text.choices[0].logprobs is not None
+    assert len(text.choices[0].logprobs.tokens or []) == 3
+
+
+def test_several_answers_to_one_question(api: openai.Client, tiny_chat: str) -> None:
+    create: Any = api.chat.completions.create
+    fields = {"model": tiny_chat, "messages": MESSAGES, "n": 3, "max_tokens": 8, "extra_body": NO_THINKING}
+    whole = create(**fields)
+    assert sorted(choice.index for choice in whole.choices) == [0, 1, 2]
+    assert all(choice.message.content for choice in whole.choices)
+    said = {0: "", 1: "", 2: ""}
+    for chunk in create(**fields, stream=True):
+        for choice in chunk.choices:
+            said[choice.index] += choice.delta.content
+    assert all(said.values())
+    texts = api.completions.create(model=tiny_chat, prompt=QUESTION, n=2, max_tokens=4)
+    assert [choice.index for choice in texts.choices] == [0, 1]
+
+
+def test_same_seed_same_answer(api: openai.Client, tiny_chat: str) -> None:
+    def story(seed: int) -> str:
+        answer = api.completions.create(
+            model=tiny_chat, prompt="Once upon", max_tokens=24, temperature=2, top_p=1, seed=seed
+        )
+        return answer.choices[0].text
+
+    assert story(7) == story(7)
+    assert len({story(seed) for seed in range(4)}) > 1
+
+
+def test_stop(api: openai.Client, tiny_chat: str) -> None:
+    answer = asked(api, tiny_chat, QUESTION, stop=["whale"])
+    assert (answer.finish_reason, answer.stop_reason) == ("stop", "whale")
+    assert answer.message.content.endswith("blue ")
 
 
 def test_streams_share_the_engine(cluster: RunningCluster, tiny_chat: str) -> None:
@@ -193,22 +327,41 @@ def requests_running(address: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_leaving_aborts(cluster: RunningCluster, tiny_chat: str, stream: bool) -> None:
-    """A client that leaves takes its request along within a second, long before it would have been finished."""
+LONG_TEXT = {"prompt": "Once", "max_tokens": 4000, "ignore_eos": True}
+LONG_RESPONSE = {"input": "Once", "max_output_tokens": 4000, "ignore_eos": True}
+LONG_SCHEMA = {"type": "array", "items": {"enum": ["whale"]}, "minItems": 900}
+LONG_MESSAGE = {
+    "messages": MESSAGES[1:],
+    "max_tokens": 4000,
+    "thinking": {"type": "disabled"},
+    "output_config": {"format": {"type": "json_schema", "schema": LONG_SCHEMA}},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "long", "stream"),
+    [
+        ("completions", LONG_TEXT, True),
+        ("completions", LONG_TEXT, False),
+        ("responses", LONG_RESPONSE, True),
+        ("messages", LONG_MESSAGE, True),
+    ],
+)
+def test_leaving_aborts(cluster: RunningCluster, tiny_chat: str, path: str, long: dict[str, Any], stream: bool) -> None:
+    """A client that leaves takes its request along within half a second, long before it would have been finished."""
     address = requests.get(f"{cluster.endpoint}/v1/models/{tiny_chat}", timeout=10).json()["address"]
     begun = tokens_generated(address, tiny_chat)
-    body = {"model": tiny_chat, "prompt": "Once", "max_tokens": 4000, "stream": stream, "ignore_eos": True}
-    command = ["curl", "-sN", f"{cluster.endpoint}/v1/completions", "-d", json.dumps(body)]
+    body = {"model": tiny_chat, "stream": stream, **long}
+    command = ["curl", "-sN", f"{cluster.endpoint}/v1/{path}", "-d", json.dumps(body)]
     leaver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     wait_for(lambda: tokens_generated(address, tiny_chat) - begun > 20, 10, "the request at work in the engine")
     leaver.kill()
     leaver.wait()
-    time.sleep(1)
+    time.sleep(0.5)
     left = tokens_generated(address, tiny_chat)
-    time.sleep(1)
+    time.sleep(0.5)
     assert tokens_generated(address, tiny_chat) - left <= 2, "the engine goes on"
-    assert left - begun < 3900, "it was finished, not aborted"
+    assert left - begun < 2500, "it was finished, not aborted"
 
 
 def tokens_generated(address: str, uid: str) -> float:

@@ -100,3 +100,40 @@ def test_engine_that_is_busy_or_paused() -> None:
     assert type(error) is Unavailable
     assert "secret" not in error.message
     assert error.headers()["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [
+        (
+            [
+                {
+                    "type": "string_type",
+                    "loc": "body.input",
+                    "msg": "Input should be a valid string",
+                    "input": "<list>",
+                },
+                {"type": "x", "loc": "body.input.0.EasyInputMessageParam.role", "msg": "Input should be 'user'"},
+                {"type": "missing", "loc": "body.input.0.ResponseOutputMessageParam.id", "msg": "Field required"},
+            ],
+            "input.0.role: Input should be 'user'",
+        ),
+        (
+            [
+                {"type": "missing", "loc": "body.prompt", "msg": "Field required", "input": "<dict of 2 items>"},
+                {"type": "x", "loc": "body.messages.0.ChatCompletionUserMessageParam.content", "msg": "Input is wrong"},
+            ],
+            "messages.0.content: Input is wrong",
+        ),
+    ],
+)
+def test_of_many_refusals_the_one_that_goes_deepest_is_told(errors: list[dict[str, Any]], message: str) -> None:
+    """vLLM tries every kind that a field may have, and names the classes."""
+    error = vllm(validation(*errors), "Bad Request", "body.input")
+    assert (type(error), error.message, error.param) == (InvalidBody, message, message.split(":")[0])
+
+
+def test_refusal_of_the_messages_api() -> None:
+    body = {"type": "error", "error": {"type": "BadRequestError", "message": "Grammar error: Invalid type: nonsense"}}
+    error = translate(400, json.dumps(body).encode(), "req-1")
+    assert (type(error), error.message) == (BadRequest, "Grammar error: Invalid type: nonsense")

@@ -10,7 +10,9 @@ import pytest
 
 from supervisor.launch import LaunchRequest, resolve
 from worker.command import flags
-from xinfer.catalog import Catalog
+from xinfer.catalog import Catalog, Family
+from xinfer.catalog.machines import NodeGpus
+from xinfer.catalog.memory import GIB
 from xinfer.errors import LaunchRefused, ThinkingNotSupported
 from xinfer.messages import ModelSpec, ThinkingMode
 
@@ -40,8 +42,12 @@ CLIENTS_BODY: dict[str, Any] = {
 """What ``xinference-client`` 4.1.0 sends for ``launch_model("qwen3", "vllm", model_size_in_billions=0.6)``."""
 
 
-def launch(uids: tuple[str, ...] = (), has_gpus: bool = False, **body: Any) -> ModelSpec:
-    return resolve(LaunchRequest.read(body), uids=uids, cluster_has_gpus=has_gpus)
+UNKNOWN = NodeGpus(8, 8)
+"""A node with GPUs that does not tell of their memory."""
+
+
+def launch(uids: tuple[str, ...] = (), nodes: tuple[NodeGpus, ...] = (), **body: Any) -> ModelSpec:
+    return resolve(LaunchRequest.read(body), uids=uids, nodes=nodes)
 
 
 def refused(**body: Any) -> LaunchRefused:
@@ -134,7 +140,13 @@ def test_everything_that_can_be_asked_for() -> None:
     ],
 )
 def test_n_gpu(n_gpu: Any, has_gpus: bool, gpus: float) -> None:
-    assert launch(model_name="qwen3", n_gpu=n_gpu, has_gpus=has_gpus).gpus == gpus
+    assert launch(model_name="qwen3", n_gpu=n_gpu, nodes=(UNKNOWN,) if has_gpus else ()).gpus == gpus
+
+
+@pytest.mark.parametrize(("n_gpu", "gpus"), [("auto", 1), (None, 0), (0.5, 0.5), (2, 2)])
+def test_model_with_a_path_gets_the_gpus_that_are_asked_for(folder: Path, n_gpu: Any, gpus: float) -> None:
+    spec = launch(model_path=str(folder), n_gpu=n_gpu, nodes=(NodeGpus(8, 8, 80 * GIB, 9.0),))
+    assert (spec.gpus, spec.context_length, spec.chosen_because) == (gpus, None, "")
 
 
 @pytest.mark.parametrize("n_gpu", [-1, "-1", 1.5, "many", "nan", "inf", "-inf", "1e400", [1], {}])
@@ -238,6 +250,41 @@ def test_share_of_memory_that_is_none(n_gpu: Any, value: Any) -> None:
     assert refused(model_name="qwen3", n_gpu=n_gpu, gpu_memory_utilization=value).param == "gpu_memory_utilization"
 
 
+def test_launch_by_name_alone_is_fitted_to_the_cluster() -> None:
+    spec = launch(model_name="qwen3", nodes=(NodeGpus(8, 8, 80 * GIB, 9.0),))
+    assert (spec.size_in_billions, spec.format, spec.gpus) == ("235", "pytorch", 8)
+    assert spec.chosen_because.startswith("qwen3 235B is the largest that fits 8 GPUs of 80 GiB.")
+    spec = launch(model_name="qwen3", nodes=(NodeGpus(1, 1, 24 * GIB, 8.9),), model_format="pytorch")
+    assert (spec.path, spec.gpus) == ("Qwen/Qwen3-8B", 1)
+
+
+def test_what_is_asked_for_is_left_as_it_is() -> None:
+    node = NodeGpus(8, 8, 80 * GIB, 9.0)
+    asked = {"model_size_in_billions": 8, "model_format": "fp8", "context_length": 1000}
+    spec = launch(model_name="qwen3", nodes=(node,), **asked)
+    assert (spec.path, spec.gpus, spec.context_length, spec.chosen_because) == ("Qwen/Qwen3-8B-FP8", 1, 1000, "")
+    assert launch(model_name="qwen3", nodes=(node,), n_gpu=2).gpus == 2
+    assert launch(model_name="qwen3", nodes=(node,), model_size_in_billions=8, tensor_parallel_size=4).gpus == 4
+
+
+def test_one_model_on_a_number_of_gpus_is_not_weighed() -> None:
+    """Whether it fits is the worker's to see, who has its files."""
+    nodes = (NodeGpus(1, 1, 1 * GIB, 9.0),)
+    asked = {"model_size_in_billions": 235, "model_format": "pytorch"}
+    assert launch(model_name="qwen3", nodes=nodes, n_gpu=1, **asked).path == "Qwen/Qwen3-235B-A22B"
+    with pytest.raises(LaunchRefused, match=r"qwen3 235B (needs|fits)") as caught:
+        launch(model_name="qwen3", nodes=nodes, **asked)
+    assert caught.value.param == "n_gpu"
+    assert launch(model_name="qwen3", nodes=nodes, cpu_offload_gb=900, **asked).gpus == 1, "the figures do not hold"
+
+
+def test_memory_that_the_engine_may_fill_counts() -> None:
+    node, asked = NodeGpus(1, 1, 80 * GIB, 9.0), {"model_name": "qwen3", "model_format": "pytorch"}
+    assert launch(nodes=(node,), **asked).size_in_billions == "32"
+    assert launch(nodes=(node,), gpu_memory_utilization=0.5, **asked).size_in_billions == "14"
+    assert launch(nodes=(node,), n_gpu=0.5, gpu_memory_utilization=0.5, **asked).size_in_billions == "14"
+
+
 def test_engine_arguments_of_more_than_one_part() -> None:
     spec = launch(model_name="qwen3", **{"compilation-config.mode": 3, "hf_overrides": {"a": 1}})
     assert flags(spec.engine_args)[-1] in ('{"a": 1}', '--hf-overrides={"a": 1}')
@@ -258,6 +305,25 @@ def test_uid_that_was_asked_for_is_kept_even_if_taken() -> None:
 
 def test_family_in_any_case() -> None:
     assert launch(model_name="QWEN3").name == "qwen3"
+
+
+def test_registered_family() -> None:
+    spec = {"size_in_billions": "7", "model_id": "sea/whale", "revision": "v1"}
+    facts: dict[str, Any] = {
+        "name": "whale",
+        "description": "",
+        "languages": [],
+        "abilities": ["chat"],
+        "specs": [spec],
+    }
+    whale = Family(**facts, context_length=9, chat_template="{{ x }}", stop=(".",), engine_args={"seed": 1})
+    request, catalog = LaunchRequest.read({"model_name": "Whale"}), Catalog.load().extended([whale])
+    found = resolve(request, uids=(), catalog=catalog)
+    assert (found.uid, found.path, found.revision, found.stop) == ("whale", "sea/whale", "v1", (".",))
+    assert found.engine_args == {"chat_template": "{{ x }}", "seed": 1}
+    other = LaunchRequest.read({"model_name": "whale", "revision": "v2", "chat_template": "{{ y }}"})
+    found = resolve(other, uids=(), catalog=catalog)
+    assert (found.revision, found.engine_args["chat_template"]) == ("v2", "{{ y }}")
 
 
 def test_folder_that_is_in_no_catalog(folder: Path) -> None:

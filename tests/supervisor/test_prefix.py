@@ -150,3 +150,28 @@ def test_replica_that_is_gone_is_forgotten_and_its_room_is_free() -> None:
     memory.forget(frozenset("ac"))
     assert memory.matches(PromptKey((1, 2), session=9), ALL) == {"b": (1, False)}
     assert len(memory) == 1
+
+
+def test_responses_and_messages_have_beginnings_too() -> None:
+    turns = [{"role": "user", "content": LONG}, {"role": "assistant", "content": LONG}]
+    for field in ("input", "messages"):
+        first, second = (prompt_key("m", {field: turns[:count]}).blocks for count in (1, 2))
+        assert shared(first, second) >= len(first) - 1 > 5
+    assert prompt_key("m", {"input": LONG}) == prompt_key("m", {"prompt": LONG})
+
+
+@pytest.mark.parametrize(
+    "fields", [{"system": "a"}, {"system": [{"type": "text", "text": "a"}]}, {"instructions": "a"}], ids=repr
+)
+def test_system_prompt_comes_before_the_messages(fields: dict[str, Any]) -> None:
+    assert shared(blocks(), blocks(**fields)) == 0
+    assert blocks(**fields) == blocks(**fields)
+
+
+def test_what_claude_code_marks_each_request_with_makes_no_difference() -> None:
+    def key(mark: str) -> tuple[int, ...]:
+        system = [{"type": "text", "text": f"x-anthropic-billing-header: {mark}"}, {"type": "text", "text": "a"}, 1]
+        return blocks(system=system)
+
+    assert key("1") == key("2")
+    assert key("1") != blocks(system="b")

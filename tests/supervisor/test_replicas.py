@@ -159,6 +159,54 @@ async def test_no_such_model(registry: RegistryDouble, http: httpx.AsyncClient) 
     assert registry.asked == []
 
 
+async def test_one_less(registry: RegistryDouble, http: httpx.AsyncClient) -> None:
+    """The answer comes when it is gone, whichever it is."""
+    await registry.tell(model(FIRST, SECOND, replicas=2))
+    removing = asyncio.create_task(http.delete(f"{PATH}/1"))
+    await eventually(lambda: registry.asked)
+    assert registry.asked == [("scale", "m", 1)]
+    await registry.tell(model(FIRST, SECOND))
+    assert not removing.done()
+    await registry.tell(model(SECOND))
+    answer = await removing
+    assert (answer.status_code, answer.json()) == (200, {"remaining_replicas": 1})
+
+
+async def test_the_last_one_takes_the_model_along(registry: RegistryDouble, http: httpx.AsyncClient) -> None:
+    removing = asyncio.create_task(http.delete(f"{PATH}/0"))
+    await eventually(lambda: registry.asked)
+    assert registry.asked == [("terminate", "m")]
+    await registry.tell(model(FIRST, state=ModelState.TERMINATING))
+    await registry.tell()
+    assert (await removing).json() == {"remaining_replicas": 0}
+
+
+async def test_two_who_take_one_each_take_two(registry: RegistryDouble, http: httpx.AsyncClient) -> None:
+    await registry.tell(model(FIRST, SECOND, THIRD, replicas=3))
+    removing = [asyncio.create_task(http.delete(f"{PATH}/2")), asyncio.create_task(http.delete(f"{PATH}/1"))]
+    await eventually(lambda: registry.asked)
+    await registry.tell(model(FIRST, SECOND, replicas=2))
+    await eventually(lambda: len(registry.asked) == 2)
+    assert registry.asked == [("scale", "m", 2), ("scale", "m", 1)]
+    await registry.tell(model(FIRST))
+    assert sorted(each.json()["remaining_replicas"] for each in await asyncio.gather(*removing)) == [1, 2]
+
+
+@pytest.mark.parametrize("number", ["1", "99", "-1", "first"])
+async def test_no_such_replica(registry: RegistryDouble, http: httpx.AsyncClient, number: str) -> None:
+    assert (await http.delete(f"{PATH}/{number}")).status_code == 404
+    assert registry.asked == []
+
+
+@pytest.mark.parametrize("state", [ModelState.LAUNCHING, ModelState.SLEEPING])
+async def test_nothing_is_taken_from_what_is_not_up(
+    registry: RegistryDouble, http: httpx.AsyncClient, state: ModelState
+) -> None:
+    await registry.tell(model(state=state))
+    assert (await http.delete(f"{PATH}/0")).status_code == 409
+    assert registry.asked == []
+
+
 @pytest.mark.parametrize("lines", ["0", "-1", "10001", "many", "", "1.5", "9" * 40, "\u0661"])
 async def test_log_of_so_many_lines_there_is_not(registry: RegistryDouble, http: httpx.AsyncClient, lines: str) -> None:
     answer = await http.get("/v1/models/m/log", params={"lines": lines})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.requests import CHAT, COMPLETIONS, EngineRequest, model_uid, prepare
+from supervisor.requests import CHAT, COMPLETIONS, DATA_PLANE, EngineRequest, model_uid, prepare
 from tests.supervisor.samples import spec
 from xinfer.errors import AbilityNotSupported, BadRequest, InvalidBody
 from xinfer.messages import ModelSpec
@@ -110,7 +110,24 @@ def test_prompt_that_is_none(body: dict[str, Any]) -> None:
 
 
 NAMES = st.sampled_from(
-    ["messages", "prompt", "stream", "stream_options", "enable_thinking", "extra_body", "chat_template_kwargs"]
+    [
+        "messages",
+        "prompt",
+        "stream",
+        "stream_options",
+        "enable_thinking",
+        "extra_body",
+        "chat_template_kwargs",
+        "input",
+        "reasoning",
+        "effort",
+        "thinking",
+        "type",
+        "budget_tokens",
+        "output_config",
+        "tokens",
+        "reasoning_effort",
+    ]
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -119,7 +136,7 @@ VALUES = st.recursive(
 )
 
 
-@given(st.sampled_from([CHAT, COMPLETIONS]), st.dictionaries(NAMES, VALUES))
+@given(st.sampled_from(sorted(DATA_PLANE)), st.dictionaries(NAMES, VALUES))
 def test_any_object_is_prepared_or_refused(path: str, body: dict[str, Any]) -> None:
     request = None
     with contextlib.suppress(BadRequest):

@@ -23,7 +23,6 @@ def told(body: dict[str, Any], thinking: ThinkingSwitch = SWITCH, launch: bool |
     """``chat_template_kwargs`` as the engine gets them; no other spelling of the switch may be left in the body."""
     apply_thinking(body, spec(thinking=thinking, enable_thinking=launch))
     assert "enable_thinking" not in body
-    assert "enable_thinking" not in (body.get("extra_body") or {})
     return body.get("chat_template_kwargs")
 
 
@@ -33,7 +32,6 @@ def told(body: dict[str, Any], thinking: ThinkingSwitch = SWITCH, launch: bool |
         # each place alone
         ({"enable_thinking": True}, None, True),
         ({"enable_thinking": False}, None, False),
-        ({"extra_body": {"enable_thinking": False}}, None, False),
         ({"chat_template_kwargs": {"enable_thinking": False}}, None, False),
         ({"chat_template_kwargs": {"thinking": False}}, None, False),
         ({"chat_template_kwargs": '{"enable_thinking": false}'}, None, False),
@@ -41,16 +39,13 @@ def told(body: dict[str, Any], thinking: ThinkingSwitch = SWITCH, launch: bool |
         ({}, True, True),
         ({}, False, False),
         # the earlier wins
-        ({"enable_thinking": True, "extra_body": {"enable_thinking": False}}, None, True),
         ({"enable_thinking": False, "chat_template_kwargs": {"enable_thinking": True}}, None, False),
         ({"enable_thinking": False, "chat_template_kwargs": {"thinking": True}}, True, False),
-        ({"extra_body": {"enable_thinking": True}, "chat_template_kwargs": {"enable_thinking": False}}, None, True),
         ({"chat_template_kwargs": {"enable_thinking": True, "thinking": False}}, None, True),
         ({"chat_template_kwargs": {"enable_thinking": True}}, False, True),
         ({"enable_thinking": True}, False, True),
         # null says nothing
-        ({"enable_thinking": None, "extra_body": {"enable_thinking": False}}, None, False),
-        ({"enable_thinking": None, "extra_body": None, "chat_template_kwargs": None}, False, False),
+        ({"enable_thinking": None, "chat_template_kwargs": None}, False, False),
         ({"chat_template_kwargs": {"enable_thinking": None, "thinking": True}}, False, True),
         ({"chat_template_kwargs": "null"}, True, True),
     ],
@@ -59,9 +54,7 @@ def test_precedence(body: dict[str, Any], launch: bool | None, expected: bool) -
     assert told(body, launch=launch) == {"enable_thinking": expected}
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"enable_thinking": None}, {"chat_template_kwargs": {}}, {"extra_body": {}}, {"extra_body": "x"}]
-)
+@pytest.mark.parametrize("body", [{}, {"enable_thinking": None}, {"chat_template_kwargs": {}}])
 def test_said_nowhere_the_template_decides(body: dict[str, Any]) -> None:
     assert told(body) is None
 
@@ -95,19 +88,13 @@ def test_launch_option_gives_way_to_the_family_s_own_word(thinking: ThinkingSwit
 
 
 def test_other_template_arguments_stay() -> None:
-    body = {"enable_thinking": True, "chat_template_kwargs": {"reasoning_effort": "low", "documents": [1]}}
-    assert told(body) == {"enable_thinking": True, "reasoning_effort": "low", "documents": [1]}
+    body = {"enable_thinking": True, "chat_template_kwargs": {"style": "low", "documents": [1]}}
+    assert told(body) == {"enable_thinking": True, "style": "low", "documents": [1]}
     assert told({"chat_template_kwargs": '{"x": 1}'}) == {"x": 1}
     assert told({"chat_template_kwargs": {"x": 1}}, launch=False) == {"x": 1, "enable_thinking": False}
 
 
-def test_the_rest_of_extra_body_stays() -> None:
-    body = {"extra_body": {"enable_thinking": True, "top_k": 3}}
-    told(body)
-    assert body["extra_body"] == {"top_k": 3}
-
-
-@pytest.mark.parametrize("place", ["top", "extra", "kwargs", "text"])
+@pytest.mark.parametrize("place", ["top", "kwargs", "text"])
 @pytest.mark.parametrize(
     ("thinking", "wish", "words"),
     [(ALWAYS, False, "always thinks; its thinking cannot be switched off"), (NEVER, True, "never thinks")],
@@ -115,7 +102,6 @@ def test_the_rest_of_extra_body_stays() -> None:
 def test_what_the_family_cannot_do_is_refused(thinking: ThinkingSwitch, wish: bool, words: str, place: str) -> None:
     body = {
         "top": {"enable_thinking": wish},
-        "extra": {"extra_body": {"enable_thinking": wish}},
         "kwargs": {"chat_template_kwargs": {"thinking": wish}},
         "text": {"chat_template_kwargs": json.dumps({"enable_thinking": wish})},
     }[place]
@@ -134,11 +120,10 @@ def test_what_the_family_does_anyway_is_fine_and_not_passed_on(thinking: Thinkin
 
 
 @pytest.mark.parametrize("junk", ["false", 0, 1, "", [], {}, 0.5])
-@pytest.mark.parametrize("place", ["top", "extra", "kwargs"])
+@pytest.mark.parametrize("place", ["top", "kwargs"])
 def test_switch_that_is_no_boolean_is_refused(junk: Any, place: str) -> None:
     body = {
         "top": {"enable_thinking": junk},
-        "extra": {"enable_thinking": True, "extra_body": {"enable_thinking": junk}},
         "kwargs": {"enable_thinking": True, "chat_template_kwargs": {"thinking": junk}},
     }[place]
     with pytest.raises(InvalidBody, match="true or false") as caught:
@@ -163,18 +148,12 @@ def test_untouched_without_a_switch() -> None:
 MAYBE = st.none() | st.booleans()
 
 
-@given(
-    top=MAYBE, extra=MAYBE, inner=MAYBE, short=MAYBE, launch=MAYBE, thinking=st.sampled_from([SWITCH, ON_OFF, BUDGET])
-)
+@given(top=MAYBE, inner=MAYBE, short=MAYBE, launch=MAYBE, thinking=st.sampled_from([SWITCH, ON_OFF, BUDGET]))
 def test_first_word_said_is_the_one_that_counts(
-    top: bool | None, extra: bool | None, inner: bool | None, short: bool | None, launch: bool | None, thinking: Any
+    top: bool | None, inner: bool | None, short: bool | None, launch: bool | None, thinking: Any
 ) -> None:
-    body = {
-        "enable_thinking": top,
-        "extra_body": {"enable_thinking": extra},
-        "chat_template_kwargs": {"enable_thinking": inner, "thinking": short},
-    }
-    said = [word for word in (top, extra, inner, short, launch) if word is not None]
+    body = {"enable_thinking": top, "chat_template_kwargs": {"enable_thinking": inner, "thinking": short}}
+    said = [word for word in (top, inner, short, launch) if word is not None]
     kwargs = told(body, thinking, launch)
     if not said:
         assert kwargs is None

@@ -1,20 +1,30 @@
 """How vLLM's answers are brought into the shape that OpenAI's, Xinference's and LangChain's clients all read.
 
-- reasoning is called ``reasoning_content`` (vLLM says ``reasoning``);
+- reasoning is called ``reasoning_content`` (vLLM says ``reasoning``), or goes where the request wants it;
 - ``content`` of a message or delta is always a string;
+- tool calls of a stream come whole, on the chunk that finishes the choice, unless the caller wants them bit by bit;
 - unless the caller asked for a usage chunk of its own, the token counts ride on the chunk that finishes the answer;
 - a stream of ``/v1/completions`` ends without ``[DONE]``, and one that broke ends with an error event and nothing after it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
+from worker.middleware.choice import Choice
+from worker.middleware.reasoning import MakeShape, Split
+from worker.middleware.wishes import Wishes
+
 DONE = b"data: [DONE]\n\n"
+STILL_HERE = b":\n\n"
+"""A comment, which every reader of events passes over."""
+_SILENCE_S = 5.0
+"""How long a stream may say nothing because all that comes is kept back."""
+_ENVELOPE = ("id", "object", "created", "model")
 _decode = msgspec.json.decode
 encode = msgspec.json.encode
 
@@ -30,53 +40,26 @@ def error_event(message: str, code: str) -> bytes:
     return event({"error": error, "detail": message})
 
 
-def reshape_message(message: dict[str, Any]) -> None:
-    """Bring a message or delta into shape, in place."""
-    reasoning = message.pop("reasoning", None)
-    if reasoning is not None:
-        message["reasoning_content"] = reasoning
-    if not isinstance(message.get("content"), str):
-        message["content"] = ""
-
-
-def reshape_answer(body: bytes) -> bytes:
+def reshape_answer(body: bytes, reasoning: MakeShape = Split) -> bytes:
     """A whole chat completion, not streamed."""
     answer = _decode(body)
     for choice in answer.get("choices", ()):
-        message = choice["message"]
-        reshape_message(message)
-        if message.get("reasoning_content"):
-            message["reasoning_content"] = message["reasoning_content"].strip("\n")
-            message["content"] = message["content"].lstrip("\n")
+        reasoning().message(choice["message"], choice)
     return encode(answer)
 
 
-class Margins:
-    """Takes the empty lines off that a template puts before reasoning and between it and the answer, in a stream of deltas."""
-
-    def __init__(self) -> None:
-        self._in_margin = {"reasoning_content": True, "content": False}
-
-    def trim(self, delta: dict[str, Any]) -> None:
-        """Trim one delta in place; the answer of a model that did not reason stays as it is."""
-        if delta.get("reasoning_content"):
-            self._in_margin["content"] = True
-        for field, in_margin in self._in_margin.items():
-            if in_margin and delta.get(field):
-                delta[field] = delta[field].lstrip("\n")
-                self._in_margin[field] = not delta[field]
-
-
 class StreamReshaper:
-    """Reshapes one stream, event by event. ``merge_usage``: the usage chunk was not the caller's wish."""
+    """Reshapes one stream, event by event, as its request wishes."""
 
-    def __init__(self, *, chat: bool, merge_usage: bool) -> None:
-        self._chat, self._merge_usage = chat, merge_usage
-        self._margins: defaultdict[int, Margins] = defaultdict(Margins)
+    def __init__(self, wishes: Wishes, *, chat: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._chat, self._wishes, self._clock = chat, wishes, clock
+        self._choices: dict[int, Choice] = {}
+        self._envelope: dict[str, Any] = {}
         self._rest = b""
         self._held: dict[str, Any] | None = None
         self._over = False
         self._begun = False
+        self._spoke_at = 0.0
         self.failed_at_once: dict[str, Any] | None = None
         """The engine's error, if its stream has begun with one."""
 
@@ -84,7 +67,7 @@ class StreamReshaper:
         """What may go out after ``data`` has come in; events that are cut in two wait for their other half."""
         events = (self._rest + data).split(b"\n\n")
         self._rest = events.pop()
-        return b"".join(part for text in events for part in self._reshape(text))
+        return b"".join(part for text in events for part in self._reshape(text)) or self._sign_of_life()
 
     def finish(self) -> bytes:
         """What has to follow when the engine's stream has ended."""
@@ -92,6 +75,16 @@ class StreamReshaper:
         if not self._over:
             self._over = True
             return last + error_event("The engine ended the answer before it was complete.", "engine_lost")
+        return last
+
+    def abort(self) -> bytes:
+        """What has to follow when the answer was given up at somebody's wish: it is finished, for that reason."""
+        last = self._release()
+        if not self._over:
+            self._over = True
+            ends = [choice.end("abort") for choice in self._choices.values() if not choice.finished]
+            last += event({**self._envelope, "choices": ends}) if ends else b""
+            last += DONE if self._chat else b""
         return last
 
     def _reshape(self, text: bytes) -> Iterator[bytes]:
@@ -111,20 +104,37 @@ class StreamReshaper:
         if (error := chunk.get("error")) is not None:
             yield self._fail(error)
             return
-        self._begun = True
+        if not self._begun:
+            self._begun, self._spoke_at = True, self._clock()
+            self._envelope = {name: chunk[name] for name in _ENVELOPE if name in chunk}
         choices = chunk.get("choices") or []
-        if self._chat:
-            for choice in choices:
-                reshape_message(choice["delta"])
-                self._margins[choice.get("index", 0)].trim(choice["delta"])
-        if self._merge_usage and not choices:
+        kept = [choice for choice in choices if self._choice(choice).reshape(choice)]
+        if choices and not kept:
+            return
+        self._spoke_at = self._clock()
+        if self._wishes.merge_usage and not choices:
             yield self._release(chunk.get("usage"))
             return
         yield self._release()
-        if self._merge_usage and any(choice.get("finish_reason") for choice in choices):
+        if self._wishes.merge_usage and any(choice.get("finish_reason") for choice in choices):
             self._held = chunk
         else:
             yield event(chunk)
+
+    def _choice(self, choice: dict[str, Any]) -> Choice:
+        index = choice.get("index", 0)
+        known = self._choices.get(index)
+        if known is None:
+            known = self._choices[index] = Choice(index, self._wishes, chat=self._chat)
+        return known
+
+    def _sign_of_life(self) -> bytes:
+        """Something now and then, or whoever waits would take the engine for dead."""
+        now = self._clock()
+        if not self._begun or now - self._spoke_at < _SILENCE_S:
+            return b""
+        self._spoke_at = now
+        return STILL_HERE
 
     def _fail(self, error: Any) -> bytes:
         self._over, self._held = True, None

@@ -2,58 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from worker.middleware.answers import StreamReshaper, encode, reshape_answer
-from xinfer.wire import USAGE_HEADER, USAGE_MERGED
+import msgspec
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from worker.middleware.answers import StreamReshaper, reshape_answer
+from worker.middleware.asgi import App, Message, Receive, Scope, Send, read_body, send_json
+from worker.middleware.streams import EventsMiddleware
+from worker.middleware.under_way import UnderWay
+from worker.middleware.wishes import Wishes
+from xinfer.wire import ABORT_PATH
 
 _CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+_ABORTED = {"message": "The request was aborted.", "type": "invalid_request_error", "code": "request_aborted"}
+_ABORTED_STATUS = 499
 
 
 class ContractMiddleware:
-    """Reshapes successful answers of chat and text completions; ``x-xinfer-usage: merged`` asks for usage on the last chunk."""
+    """Reshapes successful answers of chat and text completions as the request's headers wish, and aborts requests by id."""
 
     def __init__(self, app: App) -> None:
-        self._app = app
+        self._app = EventsMiddleware(app)
+        self._under_way = UnderWay()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path = scope.get("path")
-        if scope["type"] != "http" or path not in (_CHAT, _COMPLETIONS):
+        if scope["type"] != "http" or path not in (_CHAT, _COMPLETIONS, ABORT_PATH):
             await self._app(scope, receive, send)
             return
-        merge_usage = (USAGE_HEADER, USAGE_MERGED) in scope["headers"]
-        await self._app(scope, receive, _Answer(send, chat=path == _CHAT, merge_usage=merge_usage))
+        if path == ABORT_PATH:
+            await self._abort(receive, send)
+            return
+        wishes = Wishes.read(scope["headers"])
+        answer = _Answer(send, wishes, chat=path == _CHAT)
+        if wishes.request_id is None:
+            await self._app(scope, receive, answer)
+        else:
+            await self._serve_abortable(wishes.request_id, scope, receive, answer)
+
+    async def _serve_abortable(self, request_id: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        with self._under_way.request(request_id, receive) as request:
+
+            async def send(message: Message) -> None:
+                if not request.given_up:
+                    await answer(message)
+
+            if not request.given_up:
+                await self._app(scope, request.receive, send)
+            if request.given_up:
+                await answer.abort()
+
+    async def _abort(self, receive: Receive, send: Send) -> None:
+        wish = msgspec.json.decode(await read_body(receive))
+        found = self._under_way.abort(wish["request_id"], wish["block_duration"])
+        await send_json(send, 200, {"msg": "DONE" if found else "NOT_FOUND"})
 
 
 class _Answer:
     """One answer on its way out. What becomes of its body is decided when its head is there."""
 
-    def __init__(self, send: Send, *, chat: bool, merge_usage: bool) -> None:
-        self._send, self._chat, self._merge_usage = send, chat, merge_usage
+    def __init__(self, send: Send, wishes: Wishes, *, chat: bool) -> None:
+        self._send, self._wishes, self._chat = send, wishes, chat
         self._body: Send = send
+        self._stream: _Streamed | None = None
+        self._is_over = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             await self._begin(message)
         elif message["type"] == "http.response.body":
+            self._is_over = not message.get("more_body", False)
             await self._body(message)
         else:
             await self._send(message)
 
+    async def abort(self) -> None:
+        """End it, unless it has ended: a stream that has begun is finished, anything else becomes an error."""
+        if self._is_over:
+            return
+        if self._stream is not None and self._stream.has_begun:
+            await self._stream.abort()
+        else:
+            await send_json(self._send, _ABORTED_STATUS, {"error": _ABORTED})
+
     async def _begin(self, head: Message) -> None:
         kind = dict(head["headers"]).get(b"content-type", b"")
         if head["status"] == 200 and kind.startswith(b"text/event-stream"):
-            self._body = _Streamed(self._send, head, StreamReshaper(chat=self._chat, merge_usage=self._merge_usage))
+            self._body = self._stream = _Streamed(self._send, head, StreamReshaper(self._wishes, chat=self._chat))
         elif head["status"] == 200 and self._chat:
-            self._body = _Whole(self._send, head)
+            self._body = _Whole(self._send, head, self._wishes)
         else:
             await self._send(head)
 
@@ -65,6 +103,11 @@ class _Streamed:
         self._send, self._reshaper = send, reshaper
         self._head: Message | None = head
         self._refused = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its head is out."""
+        return self._head is None
 
     async def __call__(self, message: Message) -> None:
         more = message.get("more_body", False)
@@ -82,27 +125,25 @@ class _Streamed:
             await self._send(head)
         await self._send({"type": "http.response.body", "body": out, "more_body": more})
 
+    async def abort(self) -> None:
+        """Finish it here."""
+        await self._send({"type": "http.response.body", "body": self._reshaper.abort(), "more_body": False})
+
     async def _refuse(self, error: dict[str, Any]) -> None:
         code = error.get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        await _send_json(self._send, {"status": status, "headers": []}, encode({"error": error}))
+        await send_json(self._send, status, {"error": error})
 
 
 class _Whole:
     """An answer in one piece: collected, reshaped, sent."""
 
-    def __init__(self, send: Send, head: Message) -> None:
-        self._send, self._head = send, head
+    def __init__(self, send: Send, head: Message, wishes: Wishes) -> None:
+        self._send, self._head, self._wishes = send, head, wishes
         self._parts: list[bytes] = []
 
     async def __call__(self, message: Message) -> None:
         self._parts.append(message.get("body", b""))
         if not message.get("more_body", False):
-            await _send_json(self._send, self._head, reshape_answer(b"".join(self._parts)))
-
-
-async def _send_json(send: Send, head: Message, body: bytes) -> None:
-    kept = [(name, value) for name, value in head["headers"] if name not in (b"content-length", b"content-type")]
-    own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": head["status"], "headers": kept + own})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+            body = reshape_answer(b"".join(self._parts), self._wishes.reasoning)
+            await send_json(self._send, self._head["status"], body, self._head["headers"])

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.worker.middleware.streams import USAGE, USAGE_CHUNK, chunk, deltas, run, sse, text_chunk
 from worker.middleware.answers import StreamReshaper, reshape_answer
+from worker.middleware.wishes import Wishes
 
-HEAD = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-
-
-def sse(*payloads: Any) -> bytes:
-    texts = [payload if isinstance(payload, str) else json.dumps(payload) for payload in payloads]
-    return b"".join(f"data: {text}\n\n".encode() for text in texts)
-
-
-def chunk(finish: str | None = None, index: int = 0, **delta: Any) -> dict[str, Any]:
-    return {**HEAD, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]}
-
-
-def text_chunk(text: str, finish: str | None = None) -> dict[str, Any]:
-    return {**HEAD, "choices": [{"index": 0, "text": text, "finish_reason": finish}]}
-
-
-USAGE_CHUNK = {**HEAD, "choices": [], "usage": USAGE}
 THINKING = sse(
     chunk(role="assistant", content="", reasoning=None),
     chunk(reasoning="Let me see. 鯨"),
@@ -39,21 +22,6 @@ THINKING = sse(
     USAGE_CHUNK,
     "[DONE]",
 )
-
-
-def run(data: bytes, *, chat: bool = True, merge: bool = True, cuts: tuple[int, ...] = ()) -> list[Any]:
-    """Payloads that come out when ``data`` comes in, cut at ``cuts``."""
-    reshaper = StreamReshaper(chat=chat, merge_usage=merge)
-    ends = [0, *sorted(cuts), len(data)]
-    out = b"".join(reshaper.feed(data[a:b]) for a, b in pairwise(ends)) + reshaper.finish()
-    assert out.endswith(b"\n\n")
-    texts = [each.decode() for each in out.split(b"\n\n")[:-1]]
-    assert all(text.startswith("data: ") for text in texts)
-    return [text[6:] if text == "data: [DONE]" else json.loads(text[6:]) for text in texts]
-
-
-def deltas(payloads: list[Any]) -> list[dict[str, Any]]:
-    return [choice["delta"] for each in payloads if each != "[DONE]" for choice in each["choices"]]
 
 
 def test_reasoning_has_its_own_name_and_content_is_always_text() -> None:
@@ -96,7 +64,7 @@ def test_many_cuts_change_nothing(cuts: list[int], merge: bool) -> None:
 
 
 def test_what_can_go_out_goes_out_at_once() -> None:
-    reshaper = StreamReshaper(chat=True, merge_usage=True)
+    reshaper = StreamReshaper(Wishes(merge_usage=True), chat=True)
     assert b"Let" in reshaper.feed(sse(chunk(content="Let")))
     assert reshaper.feed(b'data: {"id"') == b""
 
@@ -116,12 +84,6 @@ def test_two_answers_finish_each_for_itself() -> None:
     assert told == [(0, "a", None), (1, "b", None), (0, "", "stop"), (1, "c", None), (1, "", "length")]
     assert [each.get("usage") for each in chunks] == [None, None, None, None, USAGE]
     assert done == "[DONE]"
-
-
-def test_tool_calls_pass() -> None:
-    call = {"index": 0, "id": "call-1", "type": "function", "function": {"name": "time", "arguments": "{}"}}
-    out = run(sse(chunk(tool_calls=[call]), chunk("tool_calls", content=""), USAGE_CHUNK, "[DONE]"))
-    assert deltas(out)[0] == {"tool_calls": [call], "content": ""}
 
 
 def test_text_completion_ends_without_done() -> None:
@@ -175,7 +137,7 @@ def test_stream_that_breaks_off_ends_with_an_error(chat: bool) -> None:
 
 
 def test_comments_pass() -> None:
-    reshaper = StreamReshaper(chat=True, merge_usage=True)
+    reshaper = StreamReshaper(Wishes(merge_usage=True), chat=True)
     assert reshaper.feed(b": ping\n\n") == b": ping\n\n"
 
 

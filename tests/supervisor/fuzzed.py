@@ -1,0 +1,87 @@
+"""A supervisor in a thread, for tests that are not coroutines: its registry refuses changes, its cluster is this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+
+from supervisor import nodes
+from supervisor.app import Supervisor
+from tests.supervisor.samples import route, times
+from tests.supervisor.servers import RegistryDouble, fake_engine, serving
+from xinfer.errors import Conflict
+from xinfer.messages import Event, EventType, ModelState
+from xinfer.settings import GatewaySettings
+
+NODE = {
+    "NodeID": "0" * 56,
+    "Alive": True,
+    "NodeManagerAddress": "127.0.0.1",
+    "Resources": {"CPU": 2.0, "GPU": 1.0, "memory": 1024.0**3},
+    "Labels": {},
+}
+_ASKED_BY = ("routes", "waking", "models_api", "replicas_api", "metrics_api", "registrations_api")
+
+
+class Refusing(RegistryDouble):
+    """Changes nothing, so that nobody waits for a change that does not come."""
+
+    async def ask(self, method: str, *args: Any) -> Any:
+        """As the registry would, if it always had a reason to refuse."""
+        if method in ("watch", "tally", "logs", "suspect"):
+            return await super().ask(method, *args)
+        if method == "events":
+            return [Event(EventType.INFO, 1.0, "Ready: it answers.")] if args[0] == "m" else []
+        raise Conflict(f"{method} is refused here.")
+
+
+@contextmanager
+def supervisor_in_a_thread() -> Iterator[str]:
+    """The URL of one with a model ``m`` that a fake engine serves, one that failed, and one that is on its way up."""
+    with pytest.MonkeyPatch.context() as patch:
+        _cluster_is_this_process(patch)
+        ready, leave = threading.Event(), asyncio.Event()
+        found: dict[str, Any] = {}
+
+        async def live() -> None:
+            registry = Refusing()
+            registry.answers = {"tally": {}, "logs": []}
+            for module in _ASKED_BY:
+                patch.setattr(f"supervisor.{module}.ask", registry.ask)
+            app = Supervisor(GatewaySettings())
+            async with fake_engine(tokens=2) as replica, serving(app, lifespan="on") as url:
+                found.update(url=url, loop=asyncio.get_running_loop())
+                await registry.tell(
+                    route(replica, abilities=("chat", "generate")),
+                    route(uid="failed", state=ModelState.FAILED, reason="out of memory", times=times(pending=1.0)),
+                    route(uid="young", state=ModelState.LAUNCHING, times=times(pending=1.0)),
+                )
+                ready.set()
+                await leave.wait()
+
+        thread = threading.Thread(target=asyncio.run, args=(live(),))
+        thread.start()
+        assert ready.wait(20), "the supervisor did not start"
+        try:
+            yield found["url"]
+        finally:
+            found["loop"].call_soon_threadsafe(leave.set)
+            thread.join(20)
+
+
+def _cluster_is_this_process(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ray, "nodes", lambda: [NODE])
+    patch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="127.0.0.1:6379"))
+    patch.setattr(ray, "available_resources", lambda: {"GPU": 1.0})
+
+    async def here(_node: Any, task: Any, *args: Any) -> Any:
+        return await asyncio.to_thread(task._function, *args)
+
+    patch.setattr(nodes, "on_node", here)
