@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from supervisor.fitting import fit
 from supervisor.thinking import check_thinking
 from xinfer.catalog import Catalog, Family, Selection, Traits, inspect_path
+from xinfer.catalog.machines import NodeGpus
 from xinfer.errors import LaunchRefused
-from xinfer.messages import ModelSpec
+from xinfer.messages import ModelSpec, ReasoningOutput
 from xinfer.names import check_uid
 
 ENGINES = ("vllm", "fake")
@@ -58,6 +60,8 @@ class LaunchRequest(BaseModel):
     kv_cache_gib: float | None = Field(None, gt=0, allow_inf_nan=False)
     n_gpu: int | float | str | None = "auto"
     enable_thinking: bool | None = None
+    reasoning_content: bool | None = None
+    include_reasoning: bool | None = None
     trust_remote_code: bool | None = False
     envs: dict[str, str] | None = None
     enable_virtual_env: bool | None = None
@@ -85,16 +89,16 @@ class LaunchRequest(BaseModel):
         return "fake" if name == "fake" else "vllm"
 
     @property
+    def reasoning_output(self) -> ReasoningOutput:
+        """Where the reasoning goes, of requests that do not say."""
+        if self.include_reasoning is False:
+            return ReasoningOutput.OMIT
+        return ReasoningOutput.INLINE if self.reasoning_content is False else ReasoningOutput.SPLIT
+
+    @property
     def engine_args(self) -> dict[str, Any]:
         """The fields that are the engine's; ``LaunchRefused`` for those that are xinfer's to set."""
-        given = {k.replace("-", "_"): v for k, v in (self.model_extra or {}).items() if v is not None}
-        for name in sorted(given):
-            if not _ARGUMENT.match(name):
-                raise LaunchRefused(f"{name[:100]!r} is no argument of the engine.", param=name[:100])
-            stem = name.partition(".")[0]
-            if taken := [ours for ours in sorted(_OURS) if ours.startswith(stem)]:  # vLLM takes beginnings of names
-                raise LaunchRefused(f"xinfer sets {taken[0]} itself; leave {name} out.", param=name)
-        return given
+        return check_engine_args(self.model_extra or {})
 
     def check_memory_share(self, gpus: float) -> None:
         """``LaunchRefused`` if the engine is told to take more of a GPU's memory than the share of the GPU it was given."""
@@ -111,10 +115,11 @@ class LaunchRequest(BaseModel):
                     param=name,
                 )
 
-    def gpus(self, cluster_has_gpus: bool) -> float:
-        """GPUs per replica. ``auto`` is one where there are any, ``none`` and null are the CPU."""
+    @property
+    def gpus(self) -> float | None:
+        """GPUs per replica; None for ``auto``, which is as many as the model takes. ``none`` and null are the CPU."""
         if self.n_gpu == "auto":
-            return 1 if cluster_has_gpus else 0
+            return None
         if self.n_gpu in (None, "none", "None", "null"):
             return 0
         count = _number(self.n_gpu or 0)
@@ -141,21 +146,40 @@ class LaunchRequest(BaseModel):
             del given[name]
 
 
-def resolve(request: LaunchRequest, *, uids: Collection[str], cluster_has_gpus: bool) -> ModelSpec:
-    """The record of what ``request`` asks for. May read the model's own files, so call it in a thread.
+def check_engine_args(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that are set, by their Python names; ``LaunchRefused`` for those that are xinfer's to set."""
+    args = {k.replace("-", "_"): v for k, v in given.items() if v is not None}
+    for name in sorted(args):
+        if not _ARGUMENT.match(name):
+            raise LaunchRefused(f"{name[:100]!r} is no argument of the engine.", param=name[:100])
+        stem = name.partition(".")[0]
+        if taken := [ours for ours in sorted(_OURS) if ours.startswith(stem)]:  # vLLM takes beginnings of names
+            raise LaunchRefused(f"xinfer sets {taken[0]} itself; leave {name} out.", param=name)
+    return args
 
-    Raises ``LaunchRefused`` or ``ThinkingNotSupported``.
+
+def resolve(
+    request: LaunchRequest,
+    *,
+    uids: Collection[str],
+    nodes: Sequence[NodeGpus] = (),
+    catalog: Catalog | None = None,
+) -> ModelSpec:
+    """The record of what ``request`` asks for, on a cluster of these ``nodes``; without a ``catalog``, of what xinfer ships.
+
+    May read the model's own files, so call it in a thread. Raises ``LaunchRefused`` or ``ThinkingNotSupported``.
     """
-    known = _from_path(request) if request.model_path else _from_catalog(request)
-    gpus = request.gpus(cluster_has_gpus)
-    request.check_memory_share(gpus)
+    catalog = catalog or Catalog.load()
+    known = _from_path(request, nodes, catalog) if request.model_path else _from_catalog(request, nodes, catalog)
+    request.check_memory_share(known.gpus)
     uid = check_uid(request.model_uid) if request.model_uid else _free_uid(known.name, uids)
     spec = replace(
         known,
         uid=uid,
-        revision=request.revision,
-        context_length=request.context_length,
+        revision=request.revision or known.revision,
+        context_length=request.context_length or known.context_length,
         enable_thinking=request.enable_thinking,
+        reasoning_output=request.reasoning_output,
         engine=request.engine,
         engine_args={**known.engine_args, **request.engine_args} if request.engine == "vllm" else request.engine_args,
         env=request.envs or {},
@@ -163,7 +187,6 @@ def resolve(request: LaunchRequest, *, uids: Collection[str], cluster_has_gpus: 
         request_limits=request.request_limits,
         idle_timeout_s=request.idle_timeout,
         kv_cache_gib=request.kv_cache_gib,
-        gpus=gpus,
         trust_remote_code=bool(request.trust_remote_code),
         created_at=time.time(),
     )
@@ -172,16 +195,21 @@ def resolve(request: LaunchRequest, *, uids: Collection[str], cluster_has_gpus: 
     return spec
 
 
-def _from_catalog(request: LaunchRequest) -> ModelSpec:
-    size = request.model_size_in_billions
-    name = str(request.model_name)
-    return _of_selection(Catalog.load().select(name, size, request.model_format, request.quantization))
+def _from_catalog(request: LaunchRequest, nodes: Sequence[NodeGpus], catalog: Catalog) -> ModelSpec:
+    choice = fit(request, catalog, nodes)
+    return replace(
+        _of_selection(choice.selection),
+        gpus=choice.gpus,
+        context_length=choice.context_length,
+        chosen_because=choice.why,
+    )
 
 
 def _of_selection(selection: Selection) -> ModelSpec:
     return replace(
         _of_family(selection.family),
         path=str(selection.path),
+        revision=selection.spec.revision,
         format=selection.spec.format,
         quantization=selection.quantization,
         size_in_billions=selection.spec.size_in_billions,
@@ -200,15 +228,17 @@ def _of_family(family: Family) -> ModelSpec:
         thinking=family.thinking_switch(),
         reasoning_parser=family.reasoning_parser,
         tool_parser=family.tool_parser,
-        engine_args=dict(family.engine_args),
+        stop=family.stop,
+        stop_token_ids=family.stop_token_ids,
+        engine_args={**({"chat_template": family.chat_template} if family.chat_template else {}), **family.engine_args},
     )
 
 
-def _from_path(request: LaunchRequest) -> ModelSpec:
+def _from_path(request: LaunchRequest, nodes: Sequence[NodeGpus], catalog: Catalog) -> ModelSpec:
     """A model in a folder or on the hub: the facts of the family it is named after, else those in its own files."""
     path = str(request.model_path)
     traits = inspect_path(path, request.revision, request.envs)
-    family = Catalog.load().families.get(request.model_name or "")
+    family = catalog.families.get(request.model_name or "")
     known = _of_family(family) if family else _of_traits(request.model_name or _name_of(path), traits)
     size = request.model_size_in_billions
     return replace(
@@ -217,6 +247,7 @@ def _from_path(request: LaunchRequest) -> ModelSpec:
         format=request.model_format or "pytorch",
         quantization=request.quantization,
         size_in_billions=None if size is None else str(size),
+        gpus=float(any(node.gpus for node in nodes)) if request.gpus is None else request.gpus,
     )
 
 

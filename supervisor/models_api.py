@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import ray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
-from supervisor import views
+from supervisor import hardware, views
 from supervisor.body import parse_object, read_body
 from supervisor.launch import LaunchRequest, resolve
+from supervisor.launch_by_version import VersionRequest
 from supervisor.progress import progress
 from supervisor.registry.client import ask
 from supervisor.routes import Routes
-from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound
-from xinfer.messages import ModelSpec, ModelState, Route
+from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound, NotFound
+from xinfer.messages import Event, ModelSpec, ModelState, Route
 from xinfer.settings import GatewaySettings
 
 _FALSE = ("false", "0", "no")
@@ -36,10 +38,13 @@ class ModelsApi:
             Path("/v1/models", self.list, methods=["GET"]),
             Path("/v1/models", self.launch, methods=["POST"]),
             Path("/v1/models/instances", self.instances, methods=["GET"]),
+            Path("/v1/models/instance", self.launch_version, methods=["POST"]),
             Path("/v1/models/{uid}", self.describe, methods=["GET"]),
             Path("/v1/models/{uid}", self.terminate, methods=["DELETE"]),
             Path("/v1/models/{uid}/progress", self.progress, methods=["GET"]),
             Path("/v1/models/{uid}/cancel", self.cancel, methods=["POST"]),
+            Path("/v1/models/{uid}/events", self.events, methods=["GET"]),
+            Path("/v1/requests/{request_id}/progress", self.request_progress, methods=["GET"]),
         ]
 
     async def list(self, request: Request) -> Response:
@@ -57,17 +62,11 @@ class ModelsApi:
 
     async def launch(self, request: Request) -> Response:
         """Launch a model; unless ``wait_ready=false``, answer when it has answered."""
-        raw = await read_body(request.scope, request.receive, self._settings.max_body_bytes)
-        asked = LaunchRequest.read(parse_object(raw))
-        if asked.engine == "fake" and not self._allow_fake:
-            raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
-        has_gpus = ray.cluster_resources().get("GPU", 0) > 0
-        spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), cluster_has_gpus=has_gpus)
-        await ask("launch", spec)
-        await self._routes.wait_until(lambda table: is_launch(table, spec))
-        if waits(request):
-            await self._until_ready(spec)
-        return JSONResponse({"model_uid": spec.uid})
+        return await self._launch(request, await self._body(request))
+
+    async def launch_version(self, request: Request) -> Response:
+        """Launch what one ``model_version`` names."""
+        return await self._launch(request, VersionRequest.read(await self._body(request)).as_launch())
 
     async def terminate(self, request: Request) -> Response:
         """Take a model down; answers when its replicas are gone."""
@@ -96,6 +95,36 @@ class ModelsApi:
         shown = [route for route in self._routes.all.values() if route.state is not ModelState.CANCELLED]
         chosen = [r for r in shown if name in (None, r.spec.name) and uid in (None, r.spec.uid)]
         return JSONResponse([views.instance(route) for route in chosen])
+
+    async def events(self, request: Request) -> Response:
+        """What has happened to a model lately, also to one that is gone."""
+        uid = request.path_params["uid"]
+        happened: list[Event] = await ask("events", uid)
+        if not happened:
+            known(self._routes, uid)
+        return JSONResponse([views.event(each) for each in happened])
+
+    async def request_progress(self, request: Request) -> Response:
+        """Of a picture or a film, in Xinference; there are none here."""
+        raise NotFound(
+            "Only image and video jobs have a progress, and xinfer has none; an answer's progress is its stream."
+        )
+
+    async def _body(self, request: Request) -> dict[str, Any]:
+        return parse_object(await read_body(request.scope, request.receive, self._settings.max_body_bytes))
+
+    async def _launch(self, request: Request, body: dict[str, Any]) -> Response:
+        asked = LaunchRequest.read(body)
+        if asked.engine == "fake" and not self._allow_fake:
+            raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
+        nodes = await asyncio.to_thread(hardware.look, list(self._routes.all.values()))
+        catalog = await asyncio.to_thread(lambda: self._routes.catalog)  # the first time it is read from disk
+        spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), nodes=nodes, catalog=catalog)
+        await ask("launch", spec)
+        await self._routes.wait_until(lambda table: is_launch(table, spec))
+        if waits(request):
+            await self._until_ready(spec)
+        return JSONResponse({"model_uid": spec.uid, **({"why": spec.chosen_because} if spec.chosen_because else {})})
 
     def _taken(self) -> set[str]:
         return {uid for uid, route in self._routes.all.items() if route.state not in _OVER}

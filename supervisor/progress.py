@@ -30,6 +30,7 @@ def progress(route: Route, now: float, gpus_free: float | None = None) -> dict[s
         "stages": _stages(route.times, now, _placed_at(route)),
         "download_files": [],
         "replicas": replicas,
+        "why": route.spec.chosen_because or None,
         "error": route.reason if route.state is ModelState.FAILED else None,
     }
 

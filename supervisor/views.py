@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from supervisor.replies import Described, EventReply, Instance, Listed, ReplicaStatus, Status
+from xinfer.messages import Event, ModelSpec, ModelState, ReplicaReport, ReplicaStage, Route
 
-from xinfer.messages import ModelState, ReplicaReport, ReplicaStage, Route
-
-_STATUS = {
+_STATUS: dict[ModelState, Status] = {
     ModelState.PENDING: "CREATING",
     ModelState.LAUNCHING: "LOADING",
     ModelState.READY: "READY",
@@ -17,7 +16,22 @@ _STATUS = {
 }
 
 
-def describe(route: Route) -> dict[str, Any]:
+def status(route: Route) -> Status:
+    """Where a model is in its life, in Xinference's words and one more."""
+    return _STATUS[route.state]
+
+
+def engine_name(spec: ModelSpec) -> str:
+    """The engine as Xinference spells it."""
+    return "vLLM" if spec.engine == "vllm" else spec.engine
+
+
+def version(name: str, size_in_billions: str | None, model_format: str, quantization: str | None) -> str:
+    """One model of a family in one string, as Xinference makes it."""
+    return f"{name}--{size_in_billions or '?'}B--{model_format}--{quantization or 'none'}"
+
+
+def describe(route: Route) -> Described:
     """One model, as ``GET /v1/models/{uid}`` gives it."""
     spec = route.spec
     return {
@@ -28,14 +42,15 @@ def describe(route: Route) -> dict[str, Any]:
         "model_ability": list(spec.abilities),
         "model_description": spec.description,
         "model_format": spec.format,
-        "model_size_in_billions": _size(spec.size_in_billions),
+        "model_size_in_billions": size(spec.size_in_billions),
         "model_family": spec.name,
         "quantization": spec.quantization or "none",
         "multimodal_projector": None,
         "model_hub": "huggingface",
-        "model_engine": "vLLM" if spec.engine == "vllm" else spec.engine,
+        "model_engine": engine_name(spec),
         "revision": spec.revision,
         "context_length": route.context_length or 0,
+        "strict_system_first": False,
         "enable_thinking": spec.enable_thinking,
         "thinking": spec.thinking.mode.value,
         "address": next((r.address for r in route.targets), None),
@@ -45,33 +60,39 @@ def describe(route: Route) -> dict[str, Any]:
         "n_gpu": spec.gpus,
         "idle_timeout": spec.idle_timeout_s,
         "kv_cache_gib": spec.kv_cache_gib,
-        "status": _STATUS[route.state],
+        "chosen_because": spec.chosen_because or None,
+        "status": status(route),
     }
 
 
-def list_item(route: Route) -> dict[str, Any]:
+def list_item(route: Route) -> Listed:
     """One model in the list that OpenAI's and Xinference's clients both read."""
-    head = {"id": route.spec.uid, "object": "model", "created": int(route.spec.created_at), "owned_by": "xinfer"}
-    return head | describe(route)
+    return {
+        "id": route.spec.uid,
+        "object": "model",
+        "created": int(route.spec.created_at),
+        "owned_by": "xinfer",
+        **describe(route),
+    }
 
 
-def instance(route: Route) -> dict[str, Any]:
+def instance(route: Route) -> Instance:
     """One model, as ``GET /v1/models/instances`` gives it."""
     spec = route.spec
     return {
         "model_name": spec.name,
         "model_uid": spec.uid,
-        "model_version": f"{spec.name}--{spec.size_in_billions or '?'}B--{spec.format}--{spec.quantization or 'none'}",
+        "model_version": version(spec.name, spec.size_in_billions, spec.format, spec.quantization),
         "model_ability": list(spec.abilities),
         "replica": spec.replicas,
-        "status": _STATUS[route.state],
+        "status": status(route),
         "instance_created_ts": int(spec.created_at),
         "n_worker": 1,
         "replica_statuses": replicas(route),
     }
 
 
-def replicas(route: Route) -> list[dict[str, Any]]:
+def replicas(route: Route) -> list[ReplicaStatus]:
     """The replicas of one model that have reported, and, if its launch failed, why."""
     seen = [_replica_status(route, number, report) for number, report in enumerate(route.replicas)]
     if route.state is ModelState.FAILED and not seen:
@@ -79,7 +100,7 @@ def replicas(route: Route) -> list[dict[str, Any]]:
     return seen
 
 
-def _replica_status(route: Route, number: int, report: ReplicaReport | None) -> dict[str, Any]:
+def _replica_status(route: Route, number: int, report: ReplicaReport | None) -> ReplicaStatus:
     failed = route.state is ModelState.FAILED
     ready = report is not None and report.stage is ReplicaStage.READY
     return {
@@ -97,7 +118,13 @@ def _replica_status(route: Route, number: int, report: ReplicaReport | None) -> 
     }
 
 
-def _size(text: str | None) -> int | float | str | None:
+def event(happened: Event) -> EventReply:
+    """Something that happened to a model, as ``GET /v1/models/{uid}/events`` gives it."""
+    return {"event_type": happened.type.value, "event_ts": int(happened.at), "event_content": happened.content}
+
+
+def size(text: str | None) -> int | float | str | None:
+    """A size in billions as a number; text that is none stays as it is."""
     if text is None:
         return None
     try:

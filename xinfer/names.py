@@ -13,6 +13,9 @@ WORKER_APP = "worker.app:build"
 """Import path of the Serve application builder that a launch runs; the supervisor knows workers by this name alone."""
 SERVE_MIDDLEWARES = "supervisor.ingress:middlewares"
 """Import path of what Serve puts around its HTTP handlers."""
+GPU_MEMORY_LABEL = "xinfer.gpu-memory-mib"
+GPU_CAPABILITY_LABEL = "xinfer.gpu-capability"
+"""Labels of a Ray node: the memory and the compute capability of its weakest GPU."""
 
 UID_MAX_LENGTH = 100
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xinfer.catalog import Catalog, Family, Selection
@@ -228,6 +228,7 @@ NODES = st.lists(
 )
 
 
+@settings(max_examples=30, deadline=None)
 @given(NODES, st.sampled_from([1, 2, 3]))
 def test_what_is_chosen_fits_wherever_ray_may_put_it(nodes: list[NodeGpus], replicas: int) -> None:
     try:

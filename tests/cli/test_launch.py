@@ -29,13 +29,18 @@ def launchable(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xinfer.cli.progress.POLL_PERIOD_S", 0.001)
     server.reply("POST", "/v1/models", {"model_uid": "m"})
     pending = Answer({"progress": 0, "stage": "pending", "replicas": [], "error": None})
-    server.answer("GET", "/v1/models/m/progress", pending, report("loading"), report("loading"), report("ready", 1))
+    stages = report("loading"), report("loading"), report("ready", 1)
+    server.answer("GET", "/v1/models/m/progress", pending, pending, *stages)
 
 
 def sent(server: ScriptedServer) -> dict[str, Any]:
     launch = next(asked for asked in server.asked if (asked.method, asked.path) == ("POST", "/v1/models"))
     assert launch.params == {"wait_ready": "false"}
     return {key: value for key, value in launch.body.items() if value is not None}
+
+
+def _lora(name: str) -> dict[str, str]:
+    return {"lora_name": name, "local_path": f"/{name}"}
 
 
 DEFAULTS = {
@@ -72,6 +77,21 @@ DEFAULTS = {
         ),
         (["-n", "q", "--seed", "-1", "--gpu_memory_utilization=0.5"], {"seed": -1, "gpu_memory_utilization": 0.5}),
         (["q", "--worker-ip", "10.0.0.1", "--gpu-idx", "[0,1]"], {"worker_ip": "10.0.0.1", "gpu_idx": [0, 1]}),
+        (
+            ["q", "--n-worker", "2", "--replica-config", '[{"n_gpu": 1}]'],
+            {"n_worker": 2, "replica_config": [{"n_gpu": 1}]},
+        ),
+        (
+            ["q", "-lm", "a", "/a", "--lora-modules", "b", "/b"],
+            {"peft_model_config": {"lora_list": [_lora("a"), _lora("b")]}},
+        ),
+        (["q", "-qc", "load_in_4bit", "true"], {"quantization_config": {"load_in_4bit": True}}),
+        (
+            ["q", "--enable-virtual-env", "-vp", "a", "-vp", "b"],
+            {"enable_virtual_env": True, "virtual_env_packages": ["a", "b"]},
+        ),
+        (["q", "--disable-virtual-env"], {"enable_virtual_env": False}),
+        (["q", "--virtual-env-find-link", "http://a"], {"virtual_env_find_links": ["http://a"]}),
     ],
 )
 def test_what_it_sends(run: Run, server: ScriptedServer, args: list[str], more: dict[str, Any]) -> None:
@@ -128,7 +148,23 @@ def test_json_is_one_object(run: Run) -> None:
 def test_it_need_not_wait(run: Run, server: ScriptedServer) -> None:
     assert run("launch", "q", "--no-wait").stdout.startswith("Model uid: m\n")
     assert json.loads(run("launch", "q", "--no-wait", "--json").stdout) == {"model_uid": "m", "ready": False}
-    assert {asked.path for asked in server.asked} == {"/v1/models"}
+    assert {asked.path for asked in server.asked} == {"/v1/models", "/v1/models/m/progress"}
+
+
+WHY = "q 8B is the largest that fits 1 GPU of 24 GiB."
+
+
+@pytest.mark.parametrize("wait", ["--wait", "--no-wait"])
+def test_it_says_why_that_model_was_chosen(run: Run, server: ScriptedServer, wait: str) -> None:
+    ready = report("ready", 1)
+    server.answer("GET", "/v1/models/m/progress", Answer({**ready.body, "why": WHY}))
+    assert run("launch", "q", wait).stderr.splitlines()[0] == WHY
+    assert json.loads(run("launch", "q", wait, "--json").stdout)["why"] == WHY
+
+
+def test_a_launch_that_is_gone_at_once_has_no_reason(run: Run, server: ScriptedServer) -> None:
+    server.answer("GET", "/v1/models/m/progress", Answer(GONE.body(), 404))
+    assert run("launch", "q", "--no-wait").exit_code == 0
 
 
 def test_a_failed_launch(run: Run, server: ScriptedServer) -> None:

@@ -1,4 +1,4 @@
-"""``list``, ``describe``, ``terminate``, ``logs`` and ``models``."""
+"""``list``, ``describe``, ``terminate`` and ``logs``."""
 
 from __future__ import annotations
 
@@ -74,12 +74,3 @@ def test_no_log(run: Run, server: ScriptedServer, told: dict[str, object]) -> No
     result = run("logs", "m")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "No engine of m" in result.stderr
-
-
-def test_models(run: Run) -> None:
-    assert "tiny-chat" in run("models").stdout
-    assert "tiny-chat" not in run("models", "--ability", "vision").stdout
-    assert "xinfer launch tiny-chat" in run("models", "tiny-chat").stdout
-    assert json.loads(run("models", "tiny-chat", "--json").stdout)[0]["name"] == "tiny-chat"
-    unknown = run("models", "tiny-chad")
-    assert (unknown.exit_code, unknown.stdout) == (1, "")

@@ -12,24 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import click
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from supervisor.launch import LaunchRequest, resolve
+from tests.clients.environments import REQUIREMENTS
 from tests.docs.blocks import ROOT
 from xinfer.catalog import Catalog
+from xinfer.catalog.machines import NodeGpus
 from xinfer.cli import launch as launching
 from xinfer.cli import xinfer
 from xinfer.client import _calls
 from xinfer.cluster.options import StartOptions
 
+_HOLD_OPTIONS = ("EngineArgs", "BaseFrontendArgs", "FrontendArgs")
+"""vLLM's classes whose fields are its server's flags."""
+
 
 def check(text: str) -> None:
-    """Check every line of a block; one that begins with anything but ``xinfer`` or ``make`` is an error."""
+    """Check every line of a block; one that begins with a command that is not known here is an error."""
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
     assert lines, "nothing to check"
     for line in lines:
         command, *words = shlex.split(line)
-        assert command in ("xinfer", "make"), f"neither xinfer nor make, so run it or leave it out: {line}"
-        _check_xinfer(words) if command == "xinfer" else _check_make(words)
+        known = {"xinfer": _check_xinfer, "make": _check_make, "vllm": _check_vllm, "pip": _check_pip}
+        program = command.removeprefix(".venv/bin/")
+        assert program in known, f"none of {list(known)}, so run it or leave it out: {line}"
+        known[program](words)
 
 
 def _check_make(words: list[str]) -> None:
@@ -37,6 +46,22 @@ def _check_make(words: list[str]) -> None:
     done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip(), f"make {words} would do nothing"
+
+
+def _check_vllm(words: list[str]) -> None:
+    """vLLM's server has these flags."""
+    assert words[0] == "serve", words
+    flags = {word.removeprefix("--").partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+    assert flags <= _engine_options(), f"not among vLLM's: {flags - _engine_options()}"
+
+
+def _check_pip(words: list[str]) -> None:
+    """What is to be installed is what the tests of clients have installed."""
+    assert words[0] == "install", words
+    asked = {canonicalize_name(Requirement(word).name) for word in words[1:]}
+    pinned = {canonicalize_name(Requirement(line).name) for file in REQUIREMENTS.glob("*.txt")
+              for line in file.read_text().splitlines() if line and not line.startswith("#")}  # fmt: skip
+    assert asked <= pinned, f"in no environment of the tests: {asked - pinned}"
 
 
 def _check_xinfer(words: list[str]) -> None:
@@ -65,20 +90,22 @@ def _check_launch(params: dict[str, Any]) -> None:
     options = {name: value for name, value in params.items() if name not in ours}
     call = _calls.launch_model(**launching._keywords(params["words"], options), wait_ready=False)
     request = LaunchRequest.read(json.loads(json.dumps(call.body)))
-    request.gpus(cluster_has_gpus=True)
+    assert request.gpus is None or request.gpus >= 0
     assert request.engine_args.keys() <= _engine_options(), f"not among vLLM's: {request.engine_args}"
     if not request.model_path:
-        assert resolve(request, uids=(), cluster_has_gpus=True).path
+        assert resolve(request, uids=(), nodes=[NodeGpus(8, 8)]).path
 
 
 @cache
 def _engine_options() -> set[str]:
-    """The arguments of vLLM's engine, read from its source: importing it takes long."""
+    """The arguments of vLLM's server, read from its source: importing it takes long."""
     found = find_spec("vllm")
     assert found, "vLLM is not installed"
     assert found.origin
-    source = ast.parse((Path(found.origin).parent / "engine" / "arg_utils.py").read_text(encoding="utf-8"))
-    fields = next(node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "EngineArgs")
+    folder = Path(found.origin).parent
+    files = (folder / "engine" / "arg_utils.py", folder / "entrypoints" / "launchers" / "cli_args.py")
+    classes = (node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body)
     return {
-        node.target.id for node in fields.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
+        node.target.id for found in classes if isinstance(found, ast.ClassDef) and found.name in _HOLD_OPTIONS
+        for node in found.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }  # fmt: skip

@@ -91,9 +91,10 @@ def nothing_fits(
     weights = f"{size.weights_bytes / GIB:.1f} GiB of weights"
     needed = f"needs {_gpus(needs, gpu_gib)}" if needs else f"fits no number of GPUs of {gpu_gib:.0f} GiB"
     given = "" if asked is None else f"{asked:g} {'is' if asked <= 1 else 'are'} asked for, and "
+    smaller = "Ask for a smaller size or a quantized format, terminate" if any(free) else "Terminate"
     return (
         f"{which} {needed} ({weights}); {given}{sum(free):g} of the cluster's GPUs are free, at most {max(free):g} on one node. "
-        "Ask for a smaller size or a quantized format, terminate another model, or add a node."
+        f"{smaller} another model, or add a node."
     )
 
 

@@ -13,7 +13,8 @@ from xinfer.cli.options import as_json, print_json, with_client
 from xinfer.cli.progress import display_for, follow
 from xinfer.cli.stages import summary
 from xinfer.cli.switches import SwitchCommand
-from xinfer.errors import LaunchCancelled, LaunchFailed
+from xinfer.cli.xinference_options import of_xinference, on_the_wire
+from xinfer.errors import LaunchCancelled, LaunchFailed, ModelNotFound
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
@@ -68,6 +69,7 @@ class GpuCount(click.ParamType[Any]):
 @click.option("--enable-thinking/--no-enable-thinking", default=None, help="What a request that does not say gets.")
 @click.option("--trust-remote-code/--no-trust-remote-code", default=None, help="Run code that comes with the model.")
 @click.option("-ev", "--env", "envs", type=(str, str), multiple=True, metavar="KEY VALUE", help="For the engine.")
+@of_xinference
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Return when it is ready, or at once.")
 @as_json
 @with_client
@@ -77,16 +79,29 @@ def launch(client: RESTfulClient, /, words: tuple[str, ...], wait: bool, as_json
     Options that are not listed here go to the engine: --max-num-seqs 64 --enforce-eager. MODEL_NAME comes before them.
     """
     uid = client.launch_model(**_keywords(words, options), wait_ready=False)
+    reason = _reason(client, uid)
+    told = {"model_uid": uid, **({"why": reason} if reason else {})}
+    if reason:
+        click.echo(reason, err=True)
     try:
         outcome = "started" if not wait else _waited(client, uid)
     except (LaunchFailed, LaunchCancelled) as error:
         if as_json:
-            print_json({"model_uid": uid, "ready": False, "error": error.message})
+            print_json({**told, "ready": False, "error": error.message})
         raise
     if as_json:
-        print_json({"model_uid": uid, "ready": outcome == "ready"})
+        print_json({**told, "ready": outcome == "ready"})
     else:
         _print_next_step(client, uid, outcome)
+
+
+def _reason(client: RESTfulClient, uid: str) -> str | None:
+    """Why this model of the family, if the server had a choice."""
+    try:
+        why: str | None = client.get_launch_model_progress(uid).get("why")
+    except ModelNotFound:  # somebody has cancelled it already
+        return None
+    return why
 
 
 def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
     name = argument or options["model_name"] or (Path(path).name if path else None)
     if not name:
         raise click.UsageError("Name a model: MODEL_NAME or --model-path. `xinfer models` shows what there is.")
-    known = {**options, "model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
+    known = {**on_the_wire(options), "model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
     if twice := known.keys() & extra.keys() | extra.keys() & {"wait_ready"}:
         raise click.UsageError(f"Not an option of the engine: {', '.join(sorted(twice))}. See `xinfer launch --help`.")
     unset = [key for key in _NOT_ON_THE_WIRE if known[key] is None]

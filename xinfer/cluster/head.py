@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xinfer.cluster.environment import MARK, socket_folder
+from xinfer.cluster.labels import as_argument, gpu_labels
 from xinfer.cluster.node import WARM_HOST
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
@@ -71,6 +72,8 @@ class RayNode:
             arguments += ["--node-ip-address", self._node_address]
         if options.num_gpus is not None:
             arguments += ["--num-gpus", str(options.num_gpus)]
+        if labels := gpu_labels():
+            arguments += ["--labels", as_argument(labels)]
         if options.join:
             return [*arguments, "--address", options.join]
         return [

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from supervisor import hardware
 from supervisor.launch import LaunchRequest, resolve
 from xinfer.bench import machine
 from xinfer.messages import ModelSpec
@@ -34,7 +35,7 @@ class Subject:
     def spec(self) -> ModelSpec:
         """What a cluster on this machine makes of it; ``LaunchRefused`` if that is nothing."""
         request = LaunchRequest.read(self.launch("bare"))
-        return resolve(request, uids=(), cluster_has_gpus=bool(machine.facts()["gpus"]))
+        return resolve(request, uids=(), nodes=hardware.this_machine(len(machine.facts()["gpus"])))
 
     def question(self, url: str, uid: str) -> tuple[str, dict[str, Any]]:
         """Where to ask for a short answer, and how; a model that does not chat continues a text."""

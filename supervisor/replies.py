@@ -1,0 +1,193 @@
+"""Shapes of what is told of models. The views are checked against them, and ``/openapi.json`` is made of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
+
+Status = Literal["CREATING", "LOADING", "READY", "SLEEPING", "TERMINATING", "ERROR", "TERMINATED"]
+
+
+class ErrorFields(TypedDict):
+    """What OpenAI's clients read of an error."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorReply(TypedDict):
+    """Any error: ``error`` for OpenAI's clients, ``detail`` for Xinference's."""
+
+    error: ErrorFields
+    detail: str
+
+
+class Described(TypedDict):
+    """One model."""
+
+    model_type: str
+    model_name: str
+    model_uid: str
+    model_lang: list[str]
+    model_ability: list[str]
+    model_description: str
+    model_format: str
+    model_size_in_billions: int | float | str | None
+    model_family: str
+    quantization: str
+    multimodal_projector: str | None
+    model_hub: str
+    model_engine: str
+    revision: str | None
+    context_length: int
+    strict_system_first: bool
+    enable_thinking: bool | None
+    thinking: str
+    address: str | None
+    accelerators: list[str]
+    replica: int
+    n_worker: int
+    n_gpu: float
+    idle_timeout: float | None
+    kv_cache_gib: float | None
+    chosen_because: str | None
+    status: Status
+
+
+class Listed(Described):
+    """One model in a list."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+
+
+class ModelList(TypedDict):
+    """OpenAI's list."""
+
+    object: str
+    data: list[Listed]
+
+
+class ModelUid(TypedDict):
+    """What a launch gives; ``why`` this model of the family where there was a choice."""
+
+    model_uid: str
+    why: NotRequired[str]
+
+
+class ReplicaStatus(TypedDict):
+    """One replica."""
+
+    replica_id: int
+    replica_uid: str | None
+    replica_model_uid: str
+    worker_address: str | None
+    model_address: str | None
+    accelerators: list[str]
+    gpu_idx: list[int]
+    status: Status
+    model_state: str
+    created_ts: int
+    error_message: str | None
+
+
+class Instance(TypedDict):
+    """One model with its replicas, on its way up or failed perhaps."""
+
+    model_name: str
+    model_uid: str
+    model_version: str
+    model_ability: list[str]
+    replica: int
+    status: Status
+    instance_created_ts: int
+    n_worker: int
+    replica_statuses: list[ReplicaStatus]
+
+
+class AddedReplica(TypedDict):
+    """A replica that was added."""
+
+    replica_id: int
+    replica_model_uid: str
+    worker_address: str | None
+
+
+class AddedReplicas(TypedDict):
+    """Several of them."""
+
+    replica: int
+    replicas: list[AddedReplica]
+
+
+class RemainingReplicas(TypedDict):
+    """After one was taken away."""
+
+    remaining_replicas: int
+
+
+class EventReply(TypedDict):
+    """Something that happened to a model."""
+
+    event_type: Literal["INFO", "WARNING", "ERROR"]
+    event_ts: int
+    event_content: str
+
+
+class ReplicaLog(TypedDict):
+    """The end of one engine's log."""
+
+    replica_uid: str
+    lines: list[str]
+
+
+class ModelLog(TypedDict):
+    """The ends of the logs of one model's engines."""
+
+    model_uid: str
+    replicas: list[ReplicaLog]
+
+
+class Aborted(TypedDict):
+    """Whether there was such a request."""
+
+    msg: Literal["DONE", "NOT_FOUND"]
+
+
+class StageReply(TypedDict):
+    """One stage of a launch."""
+
+    stage: str
+    began_at: float
+    seconds: float | None
+
+
+class ReplicaProgress(TypedDict):
+    """How far one replica is."""
+
+    replica_id: int
+    replica_model_uid: str
+    progress: float
+    stage: str
+    info: str
+    updated_at: float
+    stages: list[StageReply]
+    download: dict[str, Any] | None
+    download_files: list[Any]
+
+
+class Progress(TypedDict):
+    """How far a launch is, from 0 to 1."""
+
+    progress: float
+    stage: str
+    stages: list[StageReply]
+    download_files: list[Any]
+    replicas: list[ReplicaProgress]
+    why: str | None
+    error: str | None

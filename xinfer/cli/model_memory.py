@@ -1,0 +1,70 @@
+"""The command ``cal-model-mem``, as Xinference has it: an estimate of one model's GPU memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from xinfer.cli.options import as_json, print_json
+
+if TYPE_CHECKING:
+    from xinfer.catalog.footprint import Footprint
+
+_KV_DTYPES = {"8": "fp8", "16": "bfloat16", "32": "float32"}
+_MIB = 1024**2
+
+
+@click.command("cal-model-mem")
+@click.option("-n", "--model-name", help="Name in the catalog; without it the KV cache is not counted.")
+@click.option("-s", "--size-in-billions", required=True, help="Such as 8, 0.6 or 1_8.")
+@click.option("-f", "--model-format", required=True, help="Such as pytorch, fp8, awq or gptq.")
+@click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
+@click.option("-c", "--context-length", type=click.IntRange(1), required=True, help="Tokens of prompt and answer.")
+@click.option(
+    "--kv-cache-dtype", type=click.Choice(list(_KV_DTYPES)), default="16", show_default=True, help="Bits of a value."
+)
+@as_json
+def cal_model_mem(
+    model_name: str | None,
+    size_in_billions: str,
+    model_format: str,
+    quantization: str | None,
+    context_length: int,
+    kv_cache_dtype: str,
+    as_json: bool,
+) -> None:
+    """Estimate the GPU memory that one model needs for one request; no server is asked. `xinfer models` does it for a family."""
+    size = _footprint(model_name, size_in_billions, model_format, quantization)
+    need = size.estimate(context_length, kv_dtype=_KV_DTYPES[kv_cache_dtype])
+    parts = {"model_mem": size.weights_bytes, "kv_cache": need.kv_cache_bytes, "overhead": need.overhead_bytes}
+    mib = {name: round(each / _MIB) for name, each in {**parts, "total": need.total_bytes}.items()}
+    if as_json:
+        print_json(
+            {"model_name": model_name, "context_length": context_length, **mib, "not_counted": list(need.unknown)}
+        )
+        return
+    click.echo(f"model_name: {model_name or '-'}\nkv_cache_dtype: {kv_cache_dtype}\nmodel size: {size_in_billions} B")
+    click.echo(f"quant: {quantization or '-'}\ncontext: {context_length}\ngpu mem usage:")
+    for name, amount in mib.items():
+        click.echo(
+            f"  {name.replace('model_mem', 'model mem')}: {amount} MB"
+            + (f" ({amount / 1024:.1f} GB)" if name == "total" else "")
+        )
+    for what in need.unknown:
+        click.echo(f"  not counted: {what}")
+
+
+def _footprint(name: str | None, size: str, model_format: str, quantization: str | None) -> Footprint:
+    from xinfer.catalog import Catalog
+    from xinfer.catalog.family import canonical_size
+    from xinfer.catalog.footprint import Footprint, footprint_of
+    from xinfer.catalog.weights import weights_by_size
+
+    if name is not None:
+        return footprint_of(Catalog.load().select(name, size, model_format, quantization))
+    try:
+        billions = canonical_size(size)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--size-in-billions") from None
+    return Footprint({}, weights_by_size(billions, model_format, quantization), context_length=0)

@@ -1,0 +1,57 @@
+"""Options of Xinference's ``launch`` for what xinfer has not: they are sent on, and the server refuses them in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from xinfer.cli import engine_options
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Json(click.ParamType[Any]):
+    """A JSON list or object, or a value of an engine option."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+        return engine_options.value(value) if isinstance(value, str) else value
+
+
+_OPTIONS = (
+    click.option("--n-worker", type=int, default=1, hidden=True),
+    click.option("--worker-ip", hidden=True),
+    click.option("--gpu-idx", type=Json(), hidden=True),
+    click.option("--replica-config", type=Json(), hidden=True),
+    click.option("-lm", "--lora-modules", type=(str, str), multiple=True, hidden=True),
+    click.option("-qc", "--quantization-config", type=(str, Json()), multiple=True, hidden=True),
+    click.option("--enable-virtual-env/--disable-virtual-env", default=None, hidden=True),
+    click.option("-vp", "--virtual-env-package", multiple=True, hidden=True),
+    click.option("--virtual-env-find-link", multiple=True, hidden=True),
+)
+
+
+def of_xinference(command: F) -> F:
+    """Give ``launch`` these options, which ``--help`` does not show."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def on_the_wire(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as keywords of the client's ``launch_model``."""
+    sent = dict(options)
+    loras = [{"lora_name": name, "local_path": path} for name, path in sent.pop("lora_modules")]
+    quantization, packages, links = (
+        sent.pop(name) for name in ("quantization_config", "virtual_env_package", "virtual_env_find_link")
+    )
+    return {
+        **sent,
+        "peft_model_config": {"lora_list": loras} if loras else None,
+        "virtual_env_packages": list(packages) or None,
+        "virtual_env_find_links": list(links) or None,
+        **({"quantization_config": dict(quantization)} if quantization else {}),
+    }
