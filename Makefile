@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test check format lock clean setup setup-tests
+.PHONY: help serve test check format docs lock clean setup setup-tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ check: setup-tests ## formatting, lint and types
 format: setup-tests ## put the code in form
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
+
+docs: setup-tests ## build the documents as a site, build/docs/index.html
+	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
 
 lock: setup-tests ## resolve the dependencies anew into deploy/locks/
 	@$(BIN)/python deploy/lock.py

@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHELL, PYTHON, OUTPUT, DATA = ("bash", "sh"), ("python",), ("text", "json"), ("yaml",)
+DIRECTIVES = ("{toctree}", "{eval-rst}")
+"""For the site alone: what it makes of them is tested with it."""
 ENDPOINT = "http://127.0.0.1:9997"
 
 _MARKER = re.compile(r"<!-- test: (?P<name>\S+)(?: (?P<words>.+?))? -->\Z")
@@ -18,7 +20,11 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Block:
-    """One block. ``marker`` is the comment right before it, such as ``parse`` of ``<!-- test: parse -->``."""
+    """One block. ``marker`` is the comment right before it, such as ``parse`` of ``<!-- test: parse -->``.
+
+    Programs may have ``parse`` (not run, only checked) or ``in ENVIRONMENT`` (run with the packages of other clients), outputs
+    ``says WORDS`` (which have to be in what the program prints), data ``family`` (a family of the catalog).
+    """
 
     file: Path
     line: int
