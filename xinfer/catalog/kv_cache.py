@@ -18,7 +18,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from xinfer.catalog.config_names import first, text_config
@@ -95,7 +94,8 @@ def kv_cache_of(config: Mapping[str, Any], *, kv_dtype: str = "auto", dtype: str
     kinds = layer_kinds(text)
     if not kinds:
         return KvCache((), ("the KV cache, as the number of layers is not known",))
-    keeping = [kind for kind in islice(kinds, len(kinds) - _sharing_layers(text)) if kind is not LayerKind.STATE]
+    own = kinds[: max(0, len(kinds) - _sharing_layers(text))]  # a file may name more that share than there are
+    keeping = [kind for kind in own if kind is not LayerKind.STATE]
     found = [_layers(text, kind, size) for kind in keeping]
     unknown = {kind.value: None for kind, layers in zip(keeping, found, strict=True) if not layers}
     return KvCache(
