@@ -10,9 +10,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from supervisor import nodes
+from supervisor.hardware import gpu_bytes
+from supervisor.node_figures import Figures, measure
 from supervisor.routes import Routes
 from xinfer import __version__
+from xinfer.cluster.stopping import stop_soon
 from xinfer.messages import ReplicaReport
+
+_ANSWER_FIRST_S = 1.0
 
 
 class ClusterApi:
@@ -34,6 +40,7 @@ class ClusterApi:
             Route("/v1/cluster/devices", self.devices, methods=["GET"]),
             Route("/v1/supervisor", self.supervisor, methods=["GET"]),
             Route("/v1/workers", self.workers, methods=["GET"]),
+            Route("/v1/clusters", self.stop, methods=["DELETE"]),
         ]
 
     async def health(self, request: Request) -> Response:
@@ -61,9 +68,13 @@ class ClusterApi:
 
     async def info(self, request: Request) -> Response:
         """Every node as a worker; before them the head as the supervisors' host, its GPUs not counted twice."""
+        alive = await nodes.alive()
         head = ray.get_runtime_context().gcs_address.rpartition(":")[0]
-        rows = [{"node_type": "Worker", "ip_address": n["NodeManagerAddress"], **_node(n)} for n in _alive()]
-        first = [{**row, "node_type": "Supervisor", "gpu_count": 0} for row in rows if row["ip_address"] == head]
+        measured: list[Figures] = [{}] * len(alive)
+        if request.query_params.get("detailed", "false").lower() == "true":
+            measured = await nodes.on_each(alive, measure)
+        rows = [_row(node, figures) for node, figures in zip(alive, measured, strict=True)]
+        first = [{**row, "node_type": "Supervisor", **_without_gpus(row)} for row in rows if row["ip_address"] == head]
         return JSONResponse(first + rows)
 
     async def devices(self, request: Request) -> Response:
@@ -80,12 +91,35 @@ class ClusterApi:
             [{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()]
         )
 
+    async def stop(self, request: Request) -> Response:
+        """Stop every node as ``xinfer stop`` does, once this is answered."""
+        await nodes.on_each(await nodes.alive(), stop_there)
+        return JSONResponse({"result": True})
+
     def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:
         found: dict[str, list[ReplicaReport]] = {
             uid: [r for r in route.replicas if r.node == node["NodeManagerAddress"]]
             for uid, route in self._routes.all.items()
         }
         return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
+
+
+@ray.remote
+def stop_there() -> None:
+    """Have the node that this runs on stopped in a moment."""
+    stop_soon(_ANSWER_FIRST_S)
+
+
+def _row(node: dict[str, Any], figures: Figures) -> dict[str, Any]:
+    facts = _node(node)
+    vram = (gpu_bytes(node) or 0) * facts["gpu_count"]
+    row = {"node_type": "Worker", "ip_address": node["NodeManagerAddress"], **facts, "gpu_vram_total": vram, **figures}
+    return {**row, "software_version": __version__} if figures else row
+
+
+def _without_gpus(row: dict[str, Any]) -> dict[str, Any]:
+    nothing = {"gpu_count": 0, "gpu_vram_total": 0, "gpu_vram_available": 0, "gpu_utilization": None}
+    return {name: value for name, value in nothing.items() if name in row}
 
 
 def _alive() -> list[dict[str, Any]]:

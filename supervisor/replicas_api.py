@@ -14,11 +14,11 @@ from supervisor import views
 from supervisor.addition import Addition
 from supervisor.body import parse_object, read_body
 from supervisor.logs import MAX_LINES, read_log
-from supervisor.models_api import known, waits
+from supervisor.models_api import is_launch, known, waits
 from supervisor.registry.client import ask
 from supervisor.routes import Routes
-from xinfer.errors import InvalidBody, LaunchFailed, LaunchRefused
-from xinfer.messages import ModelSpec, ReplicaReport
+from xinfer.errors import Conflict, InvalidBody, LaunchFailed, LaunchRefused, NotFound
+from xinfer.messages import ModelSpec, ModelState, ReplicaReport, Route
 from xinfer.settings import GatewaySettings
 
 _LINES = 100
@@ -66,6 +66,7 @@ class ReplicasApi:
         return [
             Path("/v1/models/{uid}/replicas", self.list, methods=["GET"]),
             Path("/v1/models/{uid}/replicas", self.add, methods=["POST"]),
+            Path("/v1/models/{uid}/replicas/{replica_id:int}", self.remove, methods=["DELETE"]),
             Path("/v1/models/{uid}/log", self.log, methods=["GET"]),
         ]
 
@@ -84,6 +85,12 @@ class ReplicasApi:
             raise LaunchFailed(failure)
         return JSONResponse(addition.reply(self._routes.all))
 
+    async def remove(self, request: Request) -> Response:
+        """One replica less; answers when it is gone. Which one goes is Serve's choice; with the last one the model goes."""
+        async with self._adding:
+            left = await self._remove(request.path_params["uid"], request.path_params["replica_id"])
+        return JSONResponse({"remaining_replicas": left})
+
     async def log(self, request: Request) -> Response:
         """The end of the log of each engine that runs, or of the one whose end was the launch's."""
         uid = request.path_params["uid"]
@@ -92,6 +99,17 @@ class ReplicasApi:
         texts = await asyncio.gather(*(read_log(report, lines) for report in reports))
         replicas = [{"replica_uid": report.replica, "lines": text} for report, text in zip(reports, texts, strict=True)]
         return JSONResponse({"model_uid": uid, "replicas": replicas})
+
+    async def _remove(self, uid: str, number: int) -> int:
+        before = self._routes.get(uid)
+        spec, left = before.spec, before.spec.replicas - 1
+        if before.state is not ModelState.READY:
+            raise Conflict(f"The model {uid!r} is not up ({before.state.lower()}); terminate it, or wait until it is.")
+        if not 0 <= number <= left:
+            raise NotFound(f"The model {uid!r} has no replica {number}; it has {spec.replicas}, counted from 0.")
+        await (ask("scale", uid, left) if left else ask("terminate", uid))
+        await self._routes.wait_until(lambda table: not is_launch(table, spec) or _has_only(table[uid], left))
+        return left
 
     async def _begin(self, uid: str, asked: ReplicaRequest) -> Addition:
         """The registry is told a total, so that two callers have to come one after the other."""
@@ -102,6 +120,10 @@ class ReplicasApi:
             await ask("scale", uid, addition.total)
             await self._routes.wait_until(addition.is_noted)
             return addition
+
+
+def _has_only(route: Route, count: int) -> bool:
+    return route.spec.replicas <= count and len(route.targets) <= count
 
 
 def _lines(text: str) -> int:

@@ -25,7 +25,7 @@ ray.get(getattr(ray.get_actor("xinfer-registry"), sys.argv[2]).remote(*json.load
 
 
 def scale(cluster: RunningCluster, uid: str, replicas: int) -> None:
-    """What the registry offers and REST has only one half of."""
+    """What REST asks the registry for, without waiting."""
     record = ClusterRecord.load(cluster.home)
     assert record is not None
     argv = [sys.executable, "-c", ASK, record.ray_address, "scale", json.dumps([uid, replicas])]

@@ -33,6 +33,8 @@ class Behaviour:
     """The stage in which it dies without a word, after the time that the stage takes."""
     tokens: int = 16
     """Length of an answer when ``max_tokens`` does not say."""
+    thoughts: int = 0
+    """How many of an answer's tokens are reasoning, in a chat."""
     first_token_s: float = 0.0
     gap_s: float = 0.0
     """Between two tokens."""

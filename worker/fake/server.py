@@ -85,7 +85,7 @@ class FakeEngine:
         answer = work.result()
         return JSONResponse(
             wire.envelope(self.uid, chat=chat, streamed=False)
-            | wire.answer(answer, chat=chat)
+            | wire.answer(answer, chat=chat, thoughts=self.behaviour.thoughts)
             | wire.usage(len(answer))
         )
 
@@ -122,10 +122,9 @@ class FakeEngine:
         count = 0
         try:
             async for word in words:
+                piece = wire.piece(word, chat=chat, thought=count < self.behaviour.thoughts)
+                yield wire.event(head | {"choices": [{"index": 0, **piece, "finish_reason": None}]})
                 count += 1
-                yield wire.event(
-                    head | {"choices": [{"index": 0, **wire.piece(word, chat=chat), "finish_reason": None}]}
-                )
             yield wire.event(head | {"choices": [{"index": 0, **wire.piece("", chat=chat), "finish_reason": "length"}]})
             if (body.get("stream_options") or {}).get("include_usage"):
                 yield wire.event(head | {"choices": []} | wire.usage(count))

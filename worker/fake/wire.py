@@ -10,7 +10,7 @@ from typing import Any
 
 def prompt(body: dict[str, Any]) -> str:
     """What is asked, if it is text."""
-    content = body["messages"][-1]["content"] if "messages" in body else body.get("prompt", "")
+    content = body["messages"][-1].get("content") if "messages" in body else body.get("prompt", "")
     return content if isinstance(content, str) else ""
 
 
@@ -19,15 +19,16 @@ def event(payload: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(payload)}\n\n".encode()
 
 
-def piece(text: str, *, chat: bool) -> dict[str, Any]:
+def piece(text: str, *, chat: bool, thought: bool = False) -> dict[str, Any]:
     """Some text of a streamed choice."""
-    return {"delta": {"content": text}} if chat else {"text": text}
+    return {"delta": {"reasoning" if thought else "content": text}} if chat else {"text": text}
 
 
-def answer(words: list[str], *, chat: bool) -> dict[str, Any]:
-    """The choices of an answer in one piece."""
-    text = "".join(words)
-    piece = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+def answer(words: list[str], *, chat: bool, thoughts: int = 0) -> dict[str, Any]:
+    """The choices of an answer in one piece, of which the first ``thoughts`` words are reasoning."""
+    thought, said = ("".join(part) or None for part in (words[:thoughts], words[thoughts:]))
+    message = {"role": "assistant", "content": said, "reasoning": thought}
+    piece = {"message": message} if chat else {"text": "".join(words)}
     return {"choices": [{"index": 0, **piece, "finish_reason": "length"}]}
 
 

@@ -1,0 +1,56 @@
+"""What a node has and how busy it is: measured there, by a Ray task."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import psutil
+import ray
+
+_SMI = ("nvidia-smi", "--query-gpu=memory.total,memory.free,utilization.gpu", "--format=csv,noheader,nounits")
+_SMI_TIMEOUT_S = 10.0
+_CPU_PERIOD_S = 0.2
+_MIB = 1024**2
+
+Figures = dict[str, int | float | None]
+
+
+@ray.remote
+def measure() -> Figures:
+    """The detailed fields of ``/v1/cluster/info``, sizes in bytes."""
+    cpus = psutil.cpu_count() or 1
+    memory = psutil.virtual_memory()
+    return {
+        "cpu_count": cpus,
+        "cpu_available": round(cpus * (1 - psutil.cpu_percent(_CPU_PERIOD_S) / 100), 2),
+        "mem_total": memory.total,
+        "mem_used": memory.used,
+        "mem_available": memory.available,
+        **gpu_figures(_smi()),
+    }
+
+
+def gpu_figures(rows: str) -> Figures:
+    """The sums over the GPUs in ``rows``, as ``nvidia-smi`` prints them; the utilization is their mean, from 0 to 100."""
+    gpus = list(_numbers(rows))
+    return {
+        "gpu_vram_total": sum(total for total, _, _ in gpus) * _MIB,
+        "gpu_vram_available": sum(free for _, free, _ in gpus) * _MIB,
+        "gpu_utilization": sum(busy for _, _, busy in gpus) / len(gpus) if gpus else None,
+    }
+
+
+def _numbers(rows: str) -> Iterator[tuple[int, int, int]]:
+    for row in rows.splitlines():
+        cells = [cell.strip() for cell in row.split(",")]
+        if len(cells) == 3 and all(cell.isdigit() for cell in cells):  # a shared GPU may have "[N/A]"
+            total, free, busy = map(int, cells)
+            yield total, free, busy
+
+
+def _smi() -> str:
+    try:
+        return subprocess.run(_SMI, capture_output=True, text=True, timeout=_SMI_TIMEOUT_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
