@@ -18,7 +18,9 @@ def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
     check_messages(body)
     switched, moved = _translate_switch(body, spec), take_effort_from(body, _CONFIG)
     if spec.thinking.mode is ThinkingMode.NEVER or body.get(SWITCH) is False:
-        body.pop(EFFORT, None)  # Anthropic's clients send one with thinking off as well, and to models that do not think
+        body.pop(
+            EFFORT, None
+        )  # Anthropic's clients send one with thinking off as well, and to models that do not think
     changed = apply_thinking(body, spec) or switched or moved
     body.pop(ENGINE_BUDGET, None)  # the engine reads that out of ``thinking``
     if body.get(EFFORT) == _OFF:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.conftest import RunningCluster
+from tests.conftest import RunningCluster, wait_for
+from tests.e2e.test_faults import actor
 from xinfer.client import AsyncRESTfulClient, RESTfulChatModelHandle, RESTfulClient
 from xinfer.client.async_handles import AsyncRESTfulChatModelHandle
-from xinfer.errors import ModelNotFound
+from xinfer.errors import LaunchRefused, ModelNotFound, NotFound
+from xinfer.tiny_chat import model_path
 
 pytestmark = pytest.mark.engine
 
@@ -97,6 +101,62 @@ def test_second_model(client: RESTfulClient, cluster: RunningCluster, tiny_chat:
     with pytest.raises(ModelNotFound):
         client.terminate_model("second")
     assert "second" not in client.list_models()
+
+
+WHALE: dict[str, Any] = {
+    "model_name": "whale",
+    "model_lang": ["en"],
+    "model_ability": ["chat", "tools", "reasoning", "hybrid"],
+    "model_family": "tiny-chat",
+    "chat_template": "A whale sings. " + (model_path() / "chat_template.jinja").read_text(),
+    "model_specs": [
+        {"model_format": "pytorch", "model_size_in_billions": "0_004", "model_uri": f"file://{model_path()}"}
+    ],
+}
+"""As Xinference's users describe a model of their own."""
+
+
+@pytest.fixture
+def whale(client: RESTfulClient) -> Iterator[str]:
+    """A family that is registered for the length of a test, twice: once for good, once for as long as the cluster lives."""
+    client.register_model("LLM", json.dumps(WHALE), persist=True)
+    client.register_model("LLM", {**WHALE, "model_name": "krill"}, persist=False)
+    yield "whale"
+    for name in ("whale", "krill"):
+        with contextlib.suppress(NotFound):
+            client.unregister_model("LLM", name)
+
+
+def test_registered_family(client: RESTfulClient, cluster: RunningCluster, tiny_chat: str, whale: str) -> None:
+    """It outlives the registry, is launched by its name on vLLM with its own chat template, and goes when it is told to."""
+    (registry,) = actor(cluster, "Registry")
+    registry.kill()
+    registry.wait(10)
+    wait_for(lambda: [each for each in actor(cluster, "Registry") if each != registry], 20, "another registry")
+    uid = client.launch_model("Whale", n_gpu=None)
+    try:
+        assert registered(client) == {"whale", "krill"}
+        assert prompt_tokens(client, uid) > prompt_tokens(client, tiny_chat)
+        assert client.describe_model(uid)["model_ability"] == ["chat", "tools", "reasoning", "hybrid"]
+        assert "whale" in cluster.run("models").stdout
+        client.unregister_model("LLM", whale)  # the model goes on
+        assert prompt_tokens(client, uid) > prompt_tokens(client, tiny_chat)
+    finally:
+        client.terminate_model(uid)
+    assert registered(client) == {"krill"}
+    with pytest.raises(LaunchRefused, match="whale"):
+        client.launch_model("whale")
+
+
+def prompt_tokens(client: RESTfulClient, uid: str) -> int:
+    """How long a prompt the model's template makes of one question."""
+    model: Any = client.get_model(uid)
+    tokens: int = model.chat(MESSAGES, generate_config={"max_tokens": 1})["usage"]["prompt_tokens"]
+    return tokens
+
+
+def registered(client: RESTfulClient) -> set[str]:
+    return {each["model_name"] for each in client.list_model_registrations() if not each["is_builtin"]}
 
 
 def test_command_line(cluster: RunningCluster, tiny_chat: str) -> None:

@@ -73,6 +73,52 @@ def test_family_with_words_of_its_own(
     assert sent_to_engine(client, uid)["chat_template_kwargs"]["thinking_mode"] == word
 
 
+EVERYTHING = PLAIN + (
+    "{% if thinking_mode == 'disabled' %}</mm:think>{% elif thinking_mode == 'enabled' %}<mm:think>{% endif %}"
+    "{% if reasoning_effort == 'low' %}a little{% elif reasoning_effort == 'max' %}a lot{% endif %}"
+    "{% if thinking_budget %}{{ thinking_budget }}{% endif %}{% if clear_thinking %}cleared{% endif %}"
+)
+
+
+def test_all_that_a_template_can_be_told(
+    cluster: RunningCluster, client: RESTfulClient, launch_template: Callable[..., str]
+) -> None:
+    """Of a model that is in no catalog: what its template reads is found out when it is launched."""
+    uid = launch_template("everything", EVERYTHING)
+
+    def told(**fields: Any) -> tuple[Any, Any]:
+        assert chat(cluster, uid, **fields).status_code == 200
+        sent = sent_to_engine(client, uid)
+        return sent.get("chat_template_kwargs"), sent.get("reasoning_effort")
+
+    on, off = ({"enable_thinking": w, "thinking_mode": m} for w, m in ((True, "enabled"), (False, "disabled")))
+    assert told(reasoning_effort="none") == (off, None)
+    assert told(reasoning_effort="max") == (on, "max")
+    assert told(enable_thinking=True, reasoning_effort="low", thinking_budget=512) == (
+        {**on, "thinking_budget": 512},
+        "low",
+    )
+    assert told(thinking_budget=0) == ({**off}, None)
+    assert told(extra_body={"clear_thinking": True}) == ({"clear_thinking": True}, None)
+    refused = chat(cluster, uid, reasoning_effort="xhigh")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "reasoning_effort")
+    assert "choose from: none, low, medium, max." in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("option", "content"),
+    [({"reasoning_content": False}, "<think>0 1 </think>2 "), ({"include_reasoning": False}, "2 ")],
+)
+def test_where_the_launch_says_that_reasoning_goes(
+    cluster: RunningCluster, launch_fake: Callable[..., str], option: dict[str, bool], content: str
+) -> None:
+    uid = launch_fake(f"to-{next(iter(option))}", tokens=3, thoughts=2, **option)
+    said = chat(cluster, uid).json()["choices"][0]["message"]
+    assert said == {"role": "assistant", "content": content}
+    split = chat(cluster, uid, reasoning_content=True).json()["choices"][0]["message"]
+    assert split == {"role": "assistant", "content": "2 ", "reasoning_content": "0 1 "}
+
+
 def test_untouched_without_a_switch(
     cluster: RunningCluster, client: RESTfulClient, launch_template: Callable[..., str]
 ) -> None:

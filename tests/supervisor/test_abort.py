@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -41,6 +42,15 @@ async def test_stream_ends_and_so_does_the_work(http: httpx.AsyncClient, registr
         assert await abort(http) == {"msg": "NOT_FOUND"}
         for replica in (engine, other):
             await until(replica, running=0, served=0)
+
+
+async def test_id_with_odd_characters(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
+    async with fake_engine(**SLOW) as engine:
+        await registry.tell_replicas(engine)
+        asking = asyncio.create_task(http.post(CHAT, json=chat(request_id="a/b 鯨")))
+        await until(engine, running=1)
+        assert await abort(http, quote("a/b 鯨", safe="")) == {"msg": "DONE"}
+        assert (await asking).status_code == 499
 
 
 async def test_whole_answer_becomes_an_error(http: httpx.AsyncClient, registry: RegistryDouble) -> None:

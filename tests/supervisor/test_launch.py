@@ -14,7 +14,7 @@ from xinfer.catalog import Catalog, Family
 from xinfer.catalog.machines import NodeGpus
 from xinfer.catalog.memory import GIB
 from xinfer.errors import LaunchRefused, ThinkingNotSupported
-from xinfer.messages import ModelSpec, ThinkingMode
+from xinfer.messages import ModelSpec, ReasoningOutput, ThinkingMode
 
 CLIENTS_BODY: dict[str, Any] = {
     "model_uid": None,
@@ -183,6 +183,8 @@ def test_n_gpu_that_is_none(n_gpu: Any) -> None:
         ({"model_name": "qwen3", "context_length": 0}, "context_length"),
         ({"model_name": "qwen3", "context_length": "long"}, "context_length"),
         ({"model_name": "qwen3", "enable_thinking": "maybe"}, "enable_thinking"),
+        ({"model_name": "qwen3", "reasoning_content": "inline"}, "reasoning_content"),
+        ({"model_name": "qwen3", "include_reasoning": 7}, "include_reasoning"),
         ({"model_name": "qwen3", "envs": {"A": None}}, "envs.A"),
         ({"model_name": "qwen3", "envs": ["A=b"]}, "envs"),
         ({"model_name": "qwen3", "gpu_idx": [0]}, "gpu_idx"),
@@ -363,3 +365,21 @@ def test_thinking_that_the_family_cannot_do(family: str, wish: bool) -> None:
 def test_fake_engine_s_arguments_are_its_own() -> None:
     spec = launch(model_name="qwen3", model_engine="FAKE", tokens=5)
     assert (spec.engine, spec.engine_args) == ("fake", {"tokens": 5})
+
+
+@pytest.mark.parametrize(
+    ("fields", "output"),
+    [
+        ({}, ReasoningOutput.SPLIT),
+        ({"reasoning_content": None, "include_reasoning": None}, ReasoningOutput.SPLIT),
+        ({"reasoning_content": True, "include_reasoning": True}, ReasoningOutput.SPLIT),
+        ({"reasoning_content": False}, ReasoningOutput.INLINE),
+        ({"include_reasoning": False}, ReasoningOutput.OMIT),
+        ({"reasoning_content": True, "include_reasoning": False}, ReasoningOutput.OMIT),
+    ],
+)
+def test_where_reasoning_goes_is_not_the_engine_s_to_know(fields: dict[str, Any], output: ReasoningOutput) -> None:
+    spec = launch(model_name="qwen3", **fields)
+    assert spec.reasoning_output is output
+    assert not {"reasoning_content", "include_reasoning"} & spec.engine_args.keys()
+    assert spec.reasoning_parser == "qwen3"

@@ -53,13 +53,14 @@ class StreamReshaper:
 
     def __init__(self, wishes: Wishes, *, chat: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._chat, self._wishes, self._clock = chat, wishes, clock
+        self._merge_usage = wishes.merge_usage
         self._choices: dict[int, Choice] = {}
         self._envelope: dict[str, Any] = {}
         self._rest = b""
         self._held: dict[str, Any] | None = None
         self._over = False
         self._begun = False
-        self._spoke_at = 0.0
+        self._silent_since: float | None = None
         self.failed_at_once: dict[str, Any] | None = None
         """The engine's error, if its stream has begun with one."""
 
@@ -105,35 +106,37 @@ class StreamReshaper:
             yield self._fail(error)
             return
         if not self._begun:
-            self._begun, self._spoke_at = True, self._clock()
+            self._begun = True
             self._envelope = {name: chunk[name] for name in _ENVELOPE if name in chunk}
         choices = chunk.get("choices") or []
-        kept = [choice for choice in choices if self._choice(choice).reshape(choice)]
-        if choices and not kept:
+        has_news = finishes = False
+        for choice in choices:
+            known = self._choices.get(choice.get("index", 0)) or self._meet(choice)
+            has_news = known.reshape(choice) or has_news
+            finishes = finishes or known.finished
+        if choices and not has_news:
             return
-        self._spoke_at = self._clock()
-        if self._wishes.merge_usage and not choices:
-            yield self._release(chunk.get("usage"))
-            return
-        yield self._release()
-        if self._wishes.merge_usage and any(choice.get("finish_reason") for choice in choices):
+        self._silent_since = None
+        if self._held is not None or not choices:
+            yield self._release(None if choices else chunk.get("usage"))
+        if self._merge_usage and finishes:
             self._held = chunk
-        else:
+        elif choices or not self._merge_usage:
             yield event(chunk)
 
-    def _choice(self, choice: dict[str, Any]) -> Choice:
+    def _meet(self, choice: dict[str, Any]) -> Choice:
         index = choice.get("index", 0)
-        known = self._choices.get(index)
-        if known is None:
-            known = self._choices[index] = Choice(index, self._wishes, chat=self._chat)
-        return known
+        self._choices[index] = Choice(index, self._wishes, chat=self._chat)
+        return self._choices[index]
 
     def _sign_of_life(self) -> bytes:
         """Something now and then, or whoever waits would take the engine for dead."""
         now = self._clock()
-        if not self._begun or now - self._spoke_at < _SILENCE_S:
+        if self._silent_since is None:
+            self._silent_since = now
+        if not self._begun or now - self._silent_since < _SILENCE_S:
             return b""
-        self._spoke_at = now
+        self._silent_since = now
         return STILL_HERE
 
     def _fail(self, error: Any) -> bytes:

@@ -15,7 +15,7 @@ class Choice:
 
     def __init__(self, index: int, wishes: Wishes, *, chat: bool) -> None:
         self._index, self._chat = index, chat
-        self._shape = wishes.reasoning()
+        self._shape = wishes.reasoning().delta
         self._calls = ToolCalls() if wishes.whole_calls else None
         self.finished = False
 
@@ -26,14 +26,15 @@ class Choice:
         if not self._chat:
             return True
         delta = choice["delta"]
-        may_vanish = "tool_calls" in delta or "reasoning" in delta
-        self._shape.delta(delta, choice)
+        calls = "tool_calls" in delta
+        may_vanish = calls or "reasoning" in delta
+        self._shape(delta, choice)
         if self._calls is not None:
-            if "tool_calls" in delta:
+            if calls:
                 self._calls.take(delta)
             if self.finished:
                 self._calls.give(delta)
-        return self.finished or not may_vanish or _says(delta, choice)
+        return not may_vanish or self.finished or _says(delta, choice)
 
     def end(self, reason: str) -> dict[str, Any]:
         """The piece that finishes it for ``reason``."""

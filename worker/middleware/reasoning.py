@@ -22,20 +22,22 @@ class Shape(Protocol):
 class Split:
     """Beside the content, both without the empty lines that a template puts before reasoning and between it and the answer."""
 
-    __slots__ = ("_in_margin",)
+    __slots__ = ("_before_content", "_before_reasoning")
 
     def __init__(self) -> None:
-        self._in_margin = {_FIELD: True, "content": False}
+        self._before_reasoning, self._before_content = True, False
 
     def delta(self, delta: dict[str, Any], _choice: dict[str, Any], /) -> None:
         """The answer of a model that did not reason stays as it is."""
         _rename(delta)
-        if delta.get(_FIELD):
-            self._in_margin["content"] = True
-        for field, in_margin in self._in_margin.items():
-            if in_margin and delta.get(field):
-                delta[field] = delta[field].lstrip("\n")
-                self._in_margin[field] = not delta[field]
+        if reasoning := delta.get(_FIELD):
+            self._before_content = True
+            if self._before_reasoning:
+                delta[_FIELD] = reasoning.lstrip("\n")
+                self._before_reasoning = not delta[_FIELD]
+        if self._before_content and (content := delta["content"]):
+            delta["content"] = content.lstrip("\n")
+            self._before_content = not delta["content"]
 
     def message(self, message: dict[str, Any], _choice: dict[str, Any], /) -> None:
         """As a stream of it would be, and without empty lines at the end of the reasoning."""

@@ -38,6 +38,11 @@ class Engine:
             self.aborted += 1
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def is_at_work(self) -> None:
+        """Wait until it has sent its pieces."""
+        async with asyncio.timeout(5):
+            await self.reached.wait()
+
     async def ask(self, path: str = CHAT, request_id: str = "mine") -> tuple[int, bytes]:
         """The whole answer: its status and body."""
         out: list[Any] = []
@@ -46,7 +51,8 @@ class Engine:
             out.append(message)
 
         scope = {"type": "http", "path": path, "headers": [(b"x-xinfer-request-id", request_id.encode())]}
-        await self.server(scope, asyncio.Event().wait, send)  # type: ignore[arg-type]
+        async with asyncio.timeout(5):
+            await self.server(scope, asyncio.Event().wait, send)  # type: ignore[arg-type]
         assert [message["type"] for message in out] == ["http.response.start"] + ["http.response.body"] * (len(out) - 1)
         assert [message["more_body"] for message in out[1:]] == [True] * (len(out) - 2) + [False]
         return out[0]["status"], b"".join(message["body"] for message in out[1:])
@@ -71,7 +77,7 @@ class Engine:
 async def test_stream_is_finished_for_that_reason() -> None:
     engine = Engine(sse(chunk(role="assistant", content="")), sse(chunk(content="a"), chunk(index=1, content="b")))
     asking = asyncio.create_task(engine.ask())
-    await engine.reached.wait()
+    await engine.is_at_work()
     assert await engine.abort() == "DONE"
     status, body = await asking
     *_, last, done = payloads(body)
@@ -82,7 +88,7 @@ async def test_stream_is_finished_for_that_reason() -> None:
 async def test_choice_that_has_finished_stays_so() -> None:
     engine = Engine(sse(chunk("stop", content="a"), chunk(index=1, content="b")))
     asking = asyncio.create_task(engine.ask())
-    await engine.reached.wait()
+    await engine.is_at_work()
     assert await engine.abort() == "DONE"
     told = [(c["index"], c["finish_reason"]) for each in payloads((await asking)[1])[:-1] for c in each["choices"]]
     assert told == [(0, "stop"), (1, None), (1, "abort")]
@@ -91,7 +97,7 @@ async def test_choice_that_has_finished_stays_so() -> None:
 async def test_text_completion_too() -> None:
     engine = Engine(sse(text_chunk("a")))
     asking = asyncio.create_task(engine.ask(COMPLETIONS))
-    await engine.reached.wait()
+    await engine.is_at_work()
     assert await engine.abort() == "DONE"
     first, last = payloads((await asking)[1])
     assert first == text_chunk("a")
@@ -105,7 +111,7 @@ async def test_text_completion_too() -> None:
 )
 async def test_answer_that_has_not_begun_is_an_error(engine: Engine) -> None:
     asking = asyncio.create_task(engine.ask())
-    await engine.reached.wait()
+    await engine.is_at_work()
     assert await engine.abort() == "DONE"
     status, body = await asking
     assert (status, json.loads(body)["error"]["code"], engine.aborted) == (499, "request_aborted", 1)
@@ -122,7 +128,7 @@ async def test_nothing_of_that_id() -> None:
 async def test_others_go_on() -> None:
     engine = Engine(sse(chunk("stop", content="a"), "[DONE]"))
     asking = asyncio.create_task(engine.ask(request_id="theirs"))
-    await engine.reached.wait()
+    await engine.is_at_work()
     assert await engine.abort() == "NOT_FOUND"
     engine.go.set()
     assert payloads((await asking)[1])[-1] == "[DONE]"
@@ -132,7 +138,7 @@ async def test_others_go_on() -> None:
 async def test_id_with_odd_characters() -> None:
     engine = Engine(sse(chunk(content="a")))
     asking = asyncio.create_task(engine.ask(request_id="%E9%AF%A8%20%2F"))
-    await engine.reached.wait()
+    await engine.is_at_work()
     assert await engine.abort("鯨 /") == "DONE"
     await asking
 
