@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.clients import environments
+from tests.conftest import ROOT
 
 collect_ignore = ["scripts"]  # they run inside the environments, with a pytest of their own
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Make them beside the tests that come first. Who needs one waits for it, and hears why if it failed."""
+    """Make them beside the tests that come first, in one process of its own: some tests count this one's children.
+
+    Who needs one waits for it, and hears why if it failed.
+    """
     params = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
-    wanted = {given["environment"] for given in params if "environment" in given}
-    with ThreadPoolExecutor(1, thread_name_prefix="environments") as builder:
-        for name in sorted(wanted & set(environments.names())):
-            builder.submit(environments.python_of, name)
-        try:
-            return (yield)
-        finally:
-            builder.shutdown(wait=False, cancel_futures=True)
+    wanted = {given["environment"] for given in params if "environment" in given} & set(environments.names())
+    builder = subprocess.Popen(
+        [sys.executable, "-m", "tests.clients.environments", *sorted(wanted)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return (yield)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(builder.pid, signal.SIGTERM)
+        builder.wait()

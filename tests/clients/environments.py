@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -75,3 +76,9 @@ def _run(*words: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(words)}\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    for each in sys.argv[1:]:
+        with contextlib.suppress(RuntimeError):  # whoever asks for it will hear
+            python_of(each)

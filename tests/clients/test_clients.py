@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,14 @@ from tests.clients.inside import Check, Failures
 from tests.conftest import RunningCluster
 
 CHECKS = inside.checks()
+HEAVY = ("xinference-cli",)
+"""Environments with the whole of Xinference: large, and slow to start."""
+
+
+def parameters(check: Check) -> Any:
+    name = f"{check.environment}-{check.file}-{check.function}"
+    marks = [pytest.mark.heavy] if check.environment in HEAVY else []
+    return pytest.param(check.environment, check, id=name, marks=marks)
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +32,7 @@ def failures(cluster: RunningCluster, tiny_chat: str) -> Callable[[str], Failure
 
 @pytest.mark.engine
 @pytest.mark.timeout(600)  # the first may have to wait for an environment to be made
-@pytest.mark.parametrize(
-    ("environment", "check"),
-    [
-        pytest.param(check.environment, check, id=f"{check.environment}-{check.file}-{check.function}")
-        for check in CHECKS
-    ],
-)
+@pytest.mark.parametrize(("environment", "check"), [parameters(check) for check in CHECKS])
 def test_client(environment: str, check: Check, failures: Callable[[str], Failures]) -> None:
     found = failures(environment)
     assert (check.file, check.function) in found, f"it was not run, only {sorted(found)}"
