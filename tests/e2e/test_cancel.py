@@ -76,18 +76,21 @@ def test_in_the_engine_s_stages(
     assert launch_fake(uid, tokens=2) == uid
 
 
+@pytest.mark.parametrize("waits_s", [0, 1])
 def test_while_it_looks_for_a_place(
-    cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]
+    cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str], waits_s: float
 ) -> None:
-    """Something else has the GPUs; the report says what is waited for."""
+    """Something else has the GPUs; the report says what is waited for. After a moment Ray has a replica that waits, too."""
     with gpus_held(cluster, 2):
         before = Traces.of_cluster(cluster)
         uid = launch_fake("cancel-placing", n_gpu=1, wait_ready=False)
         report = wait_for(lambda: waiting(client, uid), 20, "waiting for a GPU")
         assert report["stage"] == "placing"
         assert report["replicas"][0]["info"] == "waiting for 1 GPU; 0 free in the cluster"
+        time.sleep(waits_s)
         report = cancelled_cleanly(cluster, client, uid, before)
         assert stages_of(report) == ["pending", "placing", "cancelled"]
+        assert report["stages"][-1]["began_at"] - report["stages"][-2]["began_at"] < waits_s + 3
 
 
 def waiting(client: RESTfulClient, uid: str) -> dict[str, Any] | None:
