@@ -10,16 +10,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from supervisor import nodes, views
+from supervisor.catalog_api import load
 from supervisor.cluster_replies import CachedFiles, CachedModel
 from supervisor.hub_cache import CachedRepo, remove_there, scan_there
 from supervisor.nodes import Node
 from supervisor.routes import Routes
 from xinfer.catalog import Catalog, Family, Spec
 from xinfer.errors import Conflict, InvalidBody, NotFound
-from xinfer.messages import ModelState
+from xinfer.messages import SETTLED
 from xinfer.messages import Route as Model
-
-_OVER = (ModelState.FAILED, ModelState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +81,22 @@ class CacheApi:
     async def list(self, request: Request) -> Response:
         """The models in the caches, by name or all."""
         name = request.query_params.get("model_name")
-        models = [each.reply() for each in await _find(request.query_params.get("worker_ip"), self._routes.catalog)]
+        models = [each.reply() for each in await _find(request, self._routes)]
         return JSONResponse({"list": [model for model in models if name in (None, model["model_name"])]})
 
     async def files(self, request: Request) -> Response:
         """What removing one would delete."""
-        version, address = _version(request), request.query_params.get("worker_ip")
-        found = [each for each in await _find(address, self._routes.catalog) if each.version == version]
+        version = _version(request)
+        found = await _of_version(request, self._routes, version)
         paths = [path for each in found for path in (each.repo.path, *each.repo.files)]
-        return JSONResponse(CachedFiles(model_version=version, worker_ip=address, paths=paths))
+        return JSONResponse(
+            CachedFiles(model_version=version, worker_ip=request.query_params.get("worker_ip"), paths=paths)
+        )
 
     async def remove(self, request: Request) -> Response:
         """Delete one from the cache of one node or of all; 409 while a model runs from there."""
         version = _version(request)
-        found = [
-            each
-            for each in await _find(request.query_params.get("worker_ip"), self._routes.catalog)
-            if each.version == version
-        ]
+        found = await _of_version(request, self._routes, version)
         if not found:
             raise NotFound(f"No cache has {version[:200]!r}. GET /v1/cache/models lists what there is.")
         _check_unused(found, self._routes.all)
@@ -112,13 +109,18 @@ def _check_unused(found: list[Found], routes: Mapping[str, Model]) -> None:
     folders = tuple(f"{each.repo.path}/" for each in found)
     for uid, route in routes.items():
         path = route.spec.path
-        if route.state not in _OVER and (path in repos or f"{path}/".startswith(folders)):
+        if route.state not in SETTLED and (path in repos or f"{path}/".startswith(folders)):
             raise Conflict(f"The model {uid!r} runs from there; terminate it first.", param="model_version")
 
 
-async def _find(address: str | None, catalog: Catalog) -> list[Found]:
-    there = await nodes.alive(address)
-    repos = dict(_catalogued(catalog))
+async def _of_version(request: Request, routes: Routes, version: str) -> list[Found]:
+    return [each for each in await _find(request, routes) if each.version == version]
+
+
+async def _find(request: Request, routes: Routes) -> list[Found]:
+    """What the node that the request names has, or all of them."""
+    there = await nodes.alive(request.query_params.get("worker_ip"))
+    repos = dict(_catalogued(await load(routes)))
     every = zip(there, await nodes.on_each(there, scan_there), strict=True)
     found = [Found(node, repo, repos.get(repo.repo)) for node, cached in every for repo in cached]
     return sorted(found, key=lambda each: each.reply()["model_name"].casefold())

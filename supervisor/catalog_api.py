@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import ray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from supervisor import family_views
+from supervisor.nodes import head_address
 from supervisor.routes import Routes
 from xinfer.catalog import Catalog, Family
 from xinfer.errors import NotFound
@@ -57,7 +57,7 @@ class CatalogApi:
     async def versions(self, request: Request) -> Response:
         """The models of a family, and where the head has them."""
         check_type(request)
-        family, head = await named(self._routes, request), _head()
+        family, head = await named(self._routes, request), head_address()
         return JSONResponse(await asyncio.to_thread(lambda: list(family_views.versions(family, head))))
 
 
@@ -79,8 +79,3 @@ def check_type(request: Request) -> None:
     """``NotFound`` if the path is about models of another type; without one, about language models."""
     if request.path_params.get("type", "LLM").upper() != "LLM":
         raise NotFound("xinfer serves language models; the model type has to be LLM.")
-
-
-def _head() -> str:
-    address: str = ray.get_runtime_context().gcs_address
-    return address.rpartition(":")[0]

@@ -69,7 +69,7 @@ class ClusterApi:
     async def info(self, request: Request) -> Response:
         """Every node as a worker; before them the head as the supervisors' host, its GPUs not counted twice."""
         alive = await nodes.alive()
-        head = ray.get_runtime_context().gcs_address.rpartition(":")[0]
+        head = nodes.head_address()
         measured: list[Figures] = [{}] * len(alive)
         if request.query_params.get("detailed", "false").lower() == "true":
             measured = await nodes.on_each(alive, measure)
@@ -83,7 +83,7 @@ class ClusterApi:
 
     async def supervisor(self, request: Request) -> Response:
         """Where the head is."""
-        return JSONResponse({"supervisor_ip": ray.get_runtime_context().gcs_address.rpartition(":")[0]})
+        return JSONResponse({"supervisor_ip": nodes.head_address()})
 
     async def workers(self, request: Request) -> Response:
         """Which models have replicas on which node."""

@@ -9,9 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from supervisor.fitting import fit
+from supervisor.launch_fields import read_fields
 from supervisor.thinking import check_thinking
 from xinfer.catalog import Catalog, Family, Selection, Traits, inspect_path
 from xinfer.catalog.machines import NodeGpus
@@ -69,12 +70,7 @@ class LaunchRequest(BaseModel):
     @classmethod
     def read(cls, body: dict[str, Any]) -> LaunchRequest:
         """Check ``body``; ``LaunchRefused`` names the first field that is wrong."""
-        try:
-            request = cls.model_validate(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise LaunchRefused(f"{field}: {first['msg']}", param=field) from None
+        request = read_fields(cls, body)
         request._refuse_what_is_not_here()
         return request
 

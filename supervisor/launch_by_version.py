@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from supervisor.launch_fields import read_fields
 from xinfer.errors import LaunchRefused
 
 _PARTS = 4
@@ -28,12 +29,7 @@ class VersionRequest(BaseModel):
     @classmethod
     def read(cls, body: dict[str, Any]) -> VersionRequest:
         """Check ``body``; ``LaunchRefused`` names the first field that is wrong."""
-        try:
-            return cls.model_validate(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise LaunchRefused(f"{field}: {first['msg']}", param=field) from None
+        return read_fields(cls, body)
 
     def as_launch(self) -> dict[str, Any]:
         """The body of ``POST /v1/models`` that asks for the same."""

@@ -13,17 +13,17 @@ from starlette.routing import Route as Path
 
 from supervisor import hardware, views
 from supervisor.body import parse_object, read_body
+from supervisor.catalog_api import load
 from supervisor.launch import LaunchRequest, resolve
 from supervisor.launch_by_version import VersionRequest
 from supervisor.progress import progress
 from supervisor.registry.client import ask
 from supervisor.routes import Routes
 from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound, NotFound
-from xinfer.messages import Event, ModelSpec, ModelState, Route
+from xinfer.messages import SETTLED, Event, ModelSpec, ModelState, Route
 from xinfer.settings import GatewaySettings
 
 _FALSE = ("false", "0", "no")
-_OVER = (ModelState.FAILED, ModelState.CANCELLED)
 
 
 class ModelsApi:
@@ -81,7 +81,7 @@ class ModelsApi:
         if route.state in (ModelState.READY, ModelState.SLEEPING):
             raise Conflict(f"The model {route.spec.uid!r} is up; terminate it instead.")
         await ask("cancel", route.spec.uid)
-        await self._routes.wait_until(lambda t: not is_launch(t, route.spec) or t[route.spec.uid].state in _OVER)
+        await self._routes.wait_until(lambda t: not is_launch(t, route.spec) or t[route.spec.uid].state in SETTLED)
         return JSONResponse(None)
 
     async def progress(self, request: Request) -> Response:
@@ -118,7 +118,7 @@ class ModelsApi:
         if asked.engine == "fake" and not self._allow_fake:
             raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
         nodes = await asyncio.to_thread(hardware.look, list(self._routes.all.values()))
-        catalog = await asyncio.to_thread(lambda: self._routes.catalog)  # the first time it is read from disk
+        catalog = await load(self._routes)
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), nodes=nodes, catalog=catalog)
         await ask("launch", spec)
         await self._routes.wait_until(lambda table: is_launch(table, spec))
@@ -127,7 +127,7 @@ class ModelsApi:
         return JSONResponse({"model_uid": spec.uid, **({"why": spec.chosen_because} if spec.chosen_because else {})})
 
     def _taken(self) -> set[str]:
-        return {uid for uid, route in self._routes.all.items() if route.state not in _OVER}
+        return {uid for uid, route in self._routes.all.items() if route.state not in SETTLED}
 
     async def _until_ready(self, spec: ModelSpec) -> None:
         await self._routes.wait_until(lambda table: not is_launch(table, spec) or _is_settled(table[spec.uid]))
@@ -158,7 +158,7 @@ def is_launch(table: dict[str, Route], spec: ModelSpec) -> bool:
 
 
 def _is_settled(route: Route) -> bool:
-    return route.is_complete or route.state in (*_OVER, ModelState.SLEEPING, ModelState.TERMINATING)
+    return route.is_complete or route.state in (*SETTLED, ModelState.SLEEPING, ModelState.TERMINATING)
 
 
 def _was_cancelled(route: Route) -> bool:

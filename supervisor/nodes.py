@@ -14,6 +14,12 @@ Node = dict[str, Any]
 _TIMEOUT_S = 30.0
 
 
+def head_address() -> str:
+    """Where the cluster began, and supervisors and registry are."""
+    address: str = ray.get_runtime_context().gcs_address
+    return address.rpartition(":")[0]
+
+
 async def alive(address: str | None = None) -> list[Node]:
     """The nodes that are up, or the one of this address; ``BadRequest`` if there is none of it."""
     nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]

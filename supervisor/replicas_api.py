@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
@@ -13,6 +13,7 @@ from starlette.routing import Route as Path
 from supervisor import views
 from supervisor.addition import Addition
 from supervisor.body import parse_object, read_body
+from supervisor.launch_fields import read_fields
 from supervisor.logs import MAX_LINES, read_log
 from supervisor.models_api import is_launch, known, waits
 from supervisor.registry.client import ask
@@ -37,12 +38,7 @@ class ReplicaRequest(BaseModel):
     @classmethod
     def read(cls, body: dict[str, Any]) -> ReplicaRequest:
         """Check ``body``; ``LaunchRefused`` names the first field that is wrong."""
-        try:
-            return cls.model_validate(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise LaunchRefused(f"{field}: {first['msg']}", param=field) from None
+        return read_fields(cls, body)
 
     def check(self, spec: ModelSpec) -> None:
         """``LaunchRefused`` if it asks for replicas unlike the model's own: all are alike."""

@@ -22,9 +22,9 @@ def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
     the launch option, then the template's own default. Raises ``ThinkingNotSupported`` for what the family cannot do and
     ``InvalidBody`` for fields that contradict each other.
     """
-    if spec.enable_thinking is None and body.keys().isdisjoint(_FIELDS | set(spec.thinking.variables)):
+    says_nothing = body.keys().isdisjoint(_FIELDS) and body.keys().isdisjoint(spec.thinking.variables)
+    if spec.enable_thinking is None and says_nothing:
         return False
-    before = body.keys() & (_FIELDS | set(spec.thinking.variables))
     kwargs = _template_kwargs(body)
     kwargs |= {name: body.pop(name) for name in spec.thinking.variables if name in body}
     effort, budget = take_effort(body, spec), take_budget(body, spec)
@@ -36,7 +36,7 @@ def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
         words |= effort.words | budget.words
         body.update(budget.engine)
     _tell(body, kwargs | words)
-    return bool(before) or TEMPLATE in body or EFFORT in body
+    return not says_nothing or TEMPLATE in body or EFFORT in body
 
 
 def check_thinking(wish: bool, spec: ModelSpec, param: str = SWITCH) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from supervisor.registry.record import SETTLED, Record
+from supervisor.registry.record import Record
 from xinfer.errors import Conflict, ModelNotFound
-from xinfer.messages import ModelSpec, ModelState, ReplicaReport, ReplicaStage, RoutingTable
+from xinfer.messages import SETTLED, ModelSpec, ModelState, ReplicaReport, ReplicaStage, RoutingTable
 
 _SETTLED_KEPT = 100
 _CANCELLED = "The launch was cancelled."

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from xinfer.messages import ModelSpec, ModelState, ReplicaReport, ReplicaStage, Route, StageTime
+from xinfer.messages import SETTLED, ModelSpec, ModelState, ReplicaReport, ReplicaStage, Route, StageTime
 
-SETTLED = frozenset({ModelState.FAILED, ModelState.CANCELLED})
-"""States of launches that are over and kept for those who ask."""
 _MOVES = {
     ModelState.PENDING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
     ModelState.LAUNCHING: {ModelState.READY, ModelState.FAILED, ModelState.TERMINATING},

@@ -192,7 +192,7 @@ async def test_engines(http: httpx.AsyncClient, path: str) -> None:
 async def test_versions_and_what_the_cache_has(
     http: httpx.AsyncClient, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supervisor.catalog_api._head", lambda: "10.0.0.1")
+    monkeypatch.setattr("supervisor.catalog_api.head_address", lambda: "10.0.0.1")
     await register(http)
     snapshot = empty_cache / "models--sea--Int8" / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from xinfer.messages.event import Event, EventType
 from xinfer.messages.model import (
+    SETTLED,
     Ability,
     BudgetWords,
     EffortWords,
@@ -15,6 +16,7 @@ from xinfer.messages.replica import DownloadState, ReplicaReport, ReplicaStage, 
 from xinfer.messages.usage import Usage
 
 __all__ = [
+    "SETTLED",
     "Ability",
     "BudgetWords",
     "DownloadState",

@@ -21,6 +21,10 @@ class ModelState(StrEnum):
     TERMINATING = "TERMINATING"  # on its way out, no longer routed to
 
 
+SETTLED = frozenset({ModelState.FAILED, ModelState.CANCELLED})
+"""States of launches that are over and kept for those who ask."""
+
+
 class ThinkingMode(StrEnum):
     """Whether a family can be told to think."""
 
