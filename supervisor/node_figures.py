@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import psutil
 import ray
 
-_SMI = ("nvidia-smi", "--query-gpu=memory.total,memory.free,utilization.gpu", "--format=csv,noheader,nounits")
+from xinfer.nvidia_smi import query_gpus
+
 _SMI_TIMEOUT_S = 10.0
 _CPU_PERIOD_S = 0.2
 _MIB = 1024**2
@@ -27,7 +27,7 @@ def measure() -> Figures:
         "mem_total": memory.total,
         "mem_used": memory.used,
         "mem_available": memory.available,
-        **gpu_figures(_smi()),
+        **gpu_figures(query_gpus("memory.total", "memory.free", "utilization.gpu", timeout_s=_SMI_TIMEOUT_S) or ""),
     }
 
 
@@ -47,10 +47,3 @@ def _numbers(rows: str) -> Iterator[tuple[int, int, int]]:
         if len(cells) == 3 and all(cell.isdigit() for cell in cells):  # a shared GPU may have "[N/A]"
             total, free, busy = map(int, cells)
             yield total, free, busy
-
-
-def _smi() -> str:
-    try:
-        return subprocess.run(_SMI, capture_output=True, text=True, timeout=_SMI_TIMEOUT_S, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""

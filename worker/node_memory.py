@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 import psutil
 
+from xinfer.nvidia_smi import query_gpus
+
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
 _VERSION_2 = ("memory.max", "memory.current", ("inactive_file", "active_file"))
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file"))
-_SMI = ("nvidia-smi", "--query-gpu=index,uuid,memory.total,memory.free", "--format=csv,noheader,nounits")
-_SMI_TIMEOUT_S = 20.0
 _MIB = 1024**2
 
 
@@ -97,11 +96,10 @@ def _by_nvml(gpus: Sequence[str]) -> list[Memory] | None:
 
 
 def _by_smi(gpus: Sequence[str]) -> list[Memory] | None:
-    try:
-        done = subprocess.run(_SMI, capture_output=True, text=True, timeout=_SMI_TIMEOUT_S, check=True)
-    except (OSError, subprocess.SubprocessError):
+    table = query_gpus("index", "uuid", "memory.total", "memory.free")
+    if table is None:
         return None
-    known = smi_table(done.stdout)
+    known = smi_table(table)
     return [known[gpu] for gpu in gpus] if all(gpu in known for gpu in gpus) else None
 
 

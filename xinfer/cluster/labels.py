@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 
 from xinfer.names import GPU_CAPABILITY_LABEL, GPU_MEMORY_LABEL
-
-_SMI = ("nvidia-smi", "--query-gpu=index,uuid,memory.total,compute_cap", "--format=csv,noheader,nounits")
-_SMI_TIMEOUT_S = 20.0
+from xinfer.nvidia_smi import query_gpus
 
 
 def gpu_labels() -> dict[str, str]:
     """The memory in MiB and the compute capability of this node's weakest GPU; nothing where there is none, or no driver."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
-        done = subprocess.run(_SMI, capture_output=True, text=True, timeout=_SMI_TIMEOUT_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return labels_of(done.stdout, None if visible is None else visible.split(","))
+    table = query_gpus("index", "uuid", "memory.total", "compute_cap")
+    return {} if table is None else labels_of(table, None if visible is None else visible.split(","))
 
 
 def labels_of(table: str, visible: Sequence[str] | None = None) -> dict[str, str]:
