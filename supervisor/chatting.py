@@ -7,8 +7,7 @@ from typing import Any
 from supervisor.effort import EFFORT
 from xinfer.errors import AbilityNotSupported, InvalidBody
 from xinfer.messages import ModelSpec
-
-COMPLETIONS = "/v1/completions"
+from xinfer.wire import COMPLETIONS
 
 
 def check_chats(spec: ModelSpec) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from supervisor import anthropic, responses, tokenizing
-from supervisor.chatting import COMPLETIONS, check_chats, check_messages
+from supervisor.chatting import check_chats, check_messages
 from supervisor.constraints import check_constraints
 from supervisor.delivery import apply_delivery
 from supervisor.dialect import apply_dialect
@@ -18,9 +18,7 @@ from supervisor.stops import apply_stops
 from supervisor.thinking import apply_thinking
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec
-from xinfer.wire import USAGE_HEADER, USAGE_MERGED
-
-CHAT = "/v1/chat/completions"
+from xinfer.wire import CHAT, COMPLETIONS, MESSAGES, RESPONSES, USAGE_HEADER, USAGE_MERGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +98,15 @@ def _wants_merged_usage(body: dict[str, Any]) -> bool:
 
 
 _BY_UID = re.compile(r"/v1/models/(?P<uid>[^/]+)(?P<path>/(?:de)?tokenize)\Z")
-_MESSAGES = Api("/v1/messages", anthropic.prepare)
+_MESSAGES = Api(MESSAGES, anthropic.prepare)
 _COUNT_TOKENS = Api("/v1/messages/count_tokens", anthropic.prepare)
 _TOKENIZE = Api("/tokenize", tokenizing.prepare)
 _DETOKENIZE = Api("/detokenize", tokenizing.prepare_back)
 DATA_PLANE = {
     CHAT: Api(CHAT, _prepare_chat, merges_usage=True),
     COMPLETIONS: Api(COMPLETIONS, _prepare_completion, merges_usage=True),
-    "/v1/responses": Api("/v1/responses", responses.prepare),
-    "/v1/messages": _MESSAGES,
+    RESPONSES: Api(RESPONSES, responses.prepare),
+    MESSAGES: _MESSAGES,
     "/anthropic/v1/messages": _MESSAGES,
     "/v1/messages/count_tokens": _COUNT_TOKENS,
     "/anthropic/v1/messages/count_tokens": _COUNT_TOKENS,

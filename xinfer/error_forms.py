@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from xinfer.errors import XinferError
+from xinfer.wire import MESSAGES, RESPONSES
 
-_MESSAGES = ("/v1/messages", "/anthropic/")
-_RESPONSES = "/v1/responses"
+_ANTHROPICS = (MESSAGES, "/anthropic/")
 _ANTHROPICS_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -36,9 +36,9 @@ class ErrorForm(Enum):
     @staticmethod
     def of(path: str) -> ErrorForm:
         """The form that clients of ``path`` read."""
-        if path.startswith(_MESSAGES):
+        if path.startswith(_ANTHROPICS):
             return ErrorForm.ANTHROPIC
-        return ErrorForm.RESPONSES if path.startswith(_RESPONSES) else ErrorForm.OPENAI
+        return ErrorForm.RESPONSES if path.startswith(RESPONSES) else ErrorForm.OPENAI
 
     def body(self, error: XinferError, request_id: str | None = None) -> dict[str, Any]:
         """``error`` as an answer's JSON body."""

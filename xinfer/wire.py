@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
+"""Paths of the APIs that vLLM's server has and the supervisor passes on under the same names."""
+
 USAGE_HEADER = b"x-xinfer-usage"
 """Request header: with ``USAGE_MERGED`` the token counts come on the chunk that finishes the answer."""
 USAGE_MERGED = b"merged"

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from supervisor.requests import CHAT, COMPLETIONS, prepare
+from supervisor.requests import prepare
 from tests.supervisor.samples import spec
 from worker.middleware.reasoning import Inline, Omit, Split
 from worker.middleware.wishes import Wishes
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec, ReasoningOutput, ThinkingMode, ThinkingSwitch
+from xinfer.wire import CHAT, COMPLETIONS
 
 TAGS = ThinkingSwitch(ThinkingMode.ALWAYS, start_tag='<|"é|>', end_tag="</t>\n")
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from supervisor.dialect import apply_dialect
-from supervisor.requests import CHAT, COMPLETIONS, prepare
+from supervisor.requests import prepare
 from tests.supervisor.samples import NEVER, spec
 from xinfer.errors import AbilityNotSupported, InvalidBody
+from xinfer.wire import CHAT, COMPLETIONS
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 

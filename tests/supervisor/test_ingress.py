@@ -9,8 +9,8 @@ from ray.serve._private.http_util import parse_disconnect_disabled_header, valid
 from ray.serve._private.utils import call_function_from_import_path
 
 from supervisor.asgi import Receive, Scope, Send
-from supervisor.requests import CHAT, COMPLETIONS
 from xinfer.names import SERVE_MIDDLEWARES
+from xinfer.wire import CHAT, COMPLETIONS
 
 
 async def told(path: str, *headers: tuple[bytes, bytes], kind: str = "http") -> list[tuple[bytes, bytes]]:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.requests import CHAT, COMPLETIONS, DATA_PLANE, EngineRequest, model_uid, prepare
+from supervisor.requests import DATA_PLANE, EngineRequest, model_uid, prepare
 from tests.supervisor.samples import spec
 from xinfer.errors import AbilityNotSupported, BadRequest, InvalidBody
 from xinfer.messages import ModelSpec
+from xinfer.wire import CHAT, COMPLETIONS
 
 HELLO = [{"role": "user", "content": "hello"}]
 

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from supervisor.requests import CHAT, prepare
+from supervisor.requests import prepare
 from tests.supervisor.samples import spec
+from xinfer.wire import CHAT
 
 STOPS = {"stop": ("<|end|>",), "stop_token_ids": (7, 8)}
 

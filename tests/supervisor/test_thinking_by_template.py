@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from supervisor.requests import CHAT, prepare
+from supervisor.requests import prepare
 from tests.catalog import samples
 from tests.supervisor.samples import spec
 from xinfer.catalog import Catalog, Family
 from xinfer.catalog.template import QUESTION, ChatTemplate
 from xinfer.errors import BadRequest
 from xinfer.messages import ThinkingMode
+from xinfer.wire import CHAT
 
 FAMILIES = [family for family in Catalog.load().families.values() if family.thinking.mode is not ThinkingMode.NEVER]
 SWITCHED = [family for family in FAMILIES if family.thinking.mode is ThinkingMode.SWITCH]

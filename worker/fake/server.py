@@ -22,6 +22,7 @@ from worker.fake import wire
 from worker.fake.behaviour import Behaviour, Exit, Fault
 from worker.middleware import ContractMiddleware
 from xinfer.lifetime import die_with_parent
+from xinfer.wire import CHAT, COMPLETIONS
 
 _log = logging.getLogger("fake")
 _FAULTS: dict[str, Fault] = {"!exit": "exit", "!hang": "hang", "!error": "error"}
@@ -46,8 +47,8 @@ class FakeEngine:
             Route("/health", self.health),
             Route("/v1/models", self.models),
             Route("/fake/state", self.state),
-            Route("/v1/chat/completions", self.generate, methods=["POST"]),
-            Route("/v1/completions", self.generate, methods=["POST"]),
+            Route(CHAT, self.generate, methods=["POST"]),
+            Route(COMPLETIONS, self.generate, methods=["POST"]),
         ]
         app = Starlette(routes=routes)
         app.add_middleware(ContractMiddleware)

@@ -11,9 +11,8 @@ from worker.middleware.asgi import App, Message, Receive, Scope, Send, read_body
 from worker.middleware.streams import EventsMiddleware
 from worker.middleware.under_way import UnderWay
 from worker.middleware.wishes import Wishes
-from xinfer.wire import ABORT_PATH
+from xinfer.wire import ABORT_PATH, CHAT, COMPLETIONS
 
-_CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 _ABORTED = {"message": "The request was aborted.", "type": "invalid_request_error", "code": "request_aborted"}
 _ABORTED_STATUS = 499
 
@@ -28,14 +27,14 @@ class ContractMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path = scope.get("path")
-        if scope["type"] != "http" or path not in (_CHAT, _COMPLETIONS, ABORT_PATH):
+        if scope["type"] != "http" or path not in (CHAT, COMPLETIONS, ABORT_PATH):
             await self._app(scope, receive, send)
             return
         if path == ABORT_PATH:
             await self._abort(receive, send)
             return
         wishes = Wishes.read(scope["headers"])
-        answer = _Answer(send, wishes, chat=path == _CHAT)
+        answer = _Answer(send, wishes, chat=path == CHAT)
         if wishes.request_id is None:
             await self._app(scope, receive, answer)
         else:

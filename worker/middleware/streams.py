@@ -6,8 +6,9 @@ from worker.middleware.asgi import App, Message, Receive, Scope, Send, send_json
 from worker.middleware.events import EventStream
 from xinfer.error_forms import ErrorForm
 from xinfer.errors import BadRequest
+from xinfer.wire import MESSAGES, RESPONSES
 
-_PATHS = frozenset({"/v1/responses", "/v1/messages"})
+_PATHS = frozenset({RESPONSES, MESSAGES})
 
 
 class EventsMiddleware:

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from xinfer.bench.plan import Api
 from xinfer.errors import ModelNotFound
+from xinfer.wire import CHAT, COMPLETIONS
 
-_PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+_PATHS: dict[Api, str] = {"chat": CHAT, "completions": COMPLETIONS}
 
 
 def base_url(text: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
+from xinfer.wire import CHAT, COMPLETIONS
+
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
@@ -213,7 +215,7 @@ def status() -> Call[Json]:
 
 def generate(model_uid: str, prompt: str, config: Mapping[str, Any] | None) -> Call[Json]:
     """A completion; ``config`` is merged into the body."""
-    return Call("POST", "/v1/completions", _whole, {"model": model_uid, "prompt": prompt, **(config or {})})
+    return Call("POST", COMPLETIONS, _whole, {"model": model_uid, "prompt": prompt, **(config or {})})
 
 
 def chat(
@@ -231,7 +233,7 @@ def chat(
     if enable_thinking is not None:
         switch = {"enable_thinking": enable_thinking, "thinking": enable_thinking}
         body["chat_template_kwargs"] = {**_template_kwargs(body.get("chat_template_kwargs")), **switch}
-    return Call("POST", "/v1/chat/completions", _whole, body)
+    return Call("POST", CHAT, _whole, body)
 
 
 def _template_kwargs(given: Any) -> Json:
