@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.bench.smi import made_up_smi
 from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
 from tests.conftest import free_port
@@ -84,6 +85,25 @@ def test_turns_and_engines(run: Callable[..., Result], server: ScriptedServer, t
     assert leg["engines"] == {"cache_hit_rate": 1, "busiest_share": None, "prompt_tokens": {}}
 
 
+def test_gpus(
+    run: Callable[..., Result], server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    made_up_smi(tmp_path)
+    report = tmp_path / "x.json"
+    legs = ("-c", "1", "--duration-s", "0.6", "--warm-up", "0", "--rounds", "1")
+    result = run(*legs, "--versus", server.url, "--gpu", "0", "--json", str(report))
+    assert result.exit_code == 0, result.output
+    assert "1 x NVIDIA H100 80GB HBM3 (81559 MiB)" in result.stdout
+    assert "GPU BUSY A  GPU BUSY B" in result.stdout
+    assert "GPUs of this machine busy, A and B: 90.0% and 90.0% at 1 stream." in result.stdout
+    facts = json.loads(report.read_text())
+    assert facts["levels"][0]["b"]["gpus"] == {"0": {"busy_share": 0.9, "memory_peak_mib": 70000}}
+    assert facts["arguments"]["gpus"] == ["0"]
+    result = run("--gpu", "2")
+    assert (result.exit_code, "'2': expected the index of a GPU" in result.stderr) == (2, True)
+
+
 def test_json_and_plot(run: Callable[..., Result], tmp_path: Path) -> None:
     report, picture = tmp_path / "x.json", tmp_path / "x.png"
     result = run(*QUICK, "--json", str(report), "--plot", str(picture), "--seed", "5", "-ak", "secret")
@@ -157,6 +177,7 @@ def test_several_models(run: Callable[..., Result], server: ScriptedServer) -> N
         ["--turns", "2", "--api", "completions"],
         ["--turn-tokens", "0"],
         ["--engine", "localhost:8000"],
+        ["--gpu", "x"],
     ],
 )
 def test_misuse_asks_nobody(run: Callable[..., Result], server: ScriptedServer, args: list[str]) -> None:

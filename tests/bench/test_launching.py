@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.smi import made_up_smi
 from xinfer.bench.launching import report
 from xinfer.bench.launching.goal import Goal
-from xinfer.bench.launching.gpu import read
+from xinfer.bench.launching.gpu import used_mib
 from xinfer.bench.launching.plot import plot
 from xinfer.bench.launching.result import Result, RowResult
 from xinfer.bench.launching.row import ROWS, Name
@@ -159,6 +160,8 @@ def test_plot_is_a_png(result: Result, tmp_path: Path) -> None:
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-def test_memory_of_gpus() -> None:
-    assert read("GPU-1, 120\nGPU-2, [N/A]\n") == {"GPU-1": 120}
-    assert read("") == {}
+def test_memory_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert used_mib() == {}
+    made_up_smi(tmp_path, answer="GPU-1, 120\nGPU-2, [N/A]\n")
+    assert used_mib() == {"GPU-1": 120}

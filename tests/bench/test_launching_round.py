@@ -182,7 +182,10 @@ def test_the_command(quick: Callable[..., Any], tmp_path: Path) -> None:
     assert found.exit_code == 1, "a row has no sample"
     assert "Warning: wake: It does not sleep." in found.stderr
     assert "run 2 of 2, warm: 2.00 s" in found.stderr
-    assert found.stdout.startswith("WHAT")
+    machine, software, _, table = found.stdout.split("\n")[:4]
+    assert machine.startswith("This machine: ")
+    assert "xinfer " in software
+    assert table.startswith("WHAT")
     rows = json.loads(facts.read_text())["rows"]
     assert list(rows) == [name for name in round_order() if name in NAMES]
     assert (len(rows["warm"]["samples"]), len(rows["off"]["samples"])) == (2, 1)

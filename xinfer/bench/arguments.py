@@ -11,6 +11,7 @@ import click
 from xinfer.bench.cpu import is_alive
 from xinfer.bench.level import Kind, Level
 from xinfer.bench.target import base_url
+from xinfer.nvidia_smi import query_gpus
 
 STDOUT = Path("-")
 
@@ -75,6 +76,18 @@ class NamedProcess(click.ParamType[tuple[str, int]]):
         if not is_alive(int(pid)):
             self.fail(f"{value!r}: no process has this id", param, ctx)
         return name, int(pid)
+
+
+class Gpu(click.ParamType[str]):
+    """A GPU of this machine."""
+
+    name = "index"
+
+    def convert(self, value: Any, param: _Param, ctx: _Context) -> str:
+        index = str(value)
+        if index not in (query_gpus("index") or "").split():
+            self.fail(f"{value!r}: expected the index of a GPU as nvidia-smi shows it", param, ctx)
+        return index
 
 
 class OutputFile(click.ParamType[Path]):

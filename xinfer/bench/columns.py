@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xinfer.bench.figures import Figures, Spread
+from xinfer.bench.gpus import busy_share, memory_peak_mib
 from xinfer.bench.result import LevelResult
 from xinfer.bench.versus import Side
 
@@ -25,6 +26,8 @@ def columns_of_one() -> list[Column]:
         *((f"E2E {share.upper()}", _time("a", "e2e_ms", share)) for share in ("p50", "p99")),
         ("CACHE HITS", _of_engines("a", "cache_hit_rate")),
         ("BUSIEST ENGINE", _of_engines("a", "busiest_share")),
+        ("GPU BUSY", _figure("a", gpu_busy)),
+        ("GPU MIB", _figure("a", _gpu_memory)),
         ("ERRORS", _figure("a", _errors)),
         ("OWN CPU", _figure("a", lambda leg: f"{leg.own_cpu_share:.0%}")),
     ]
@@ -47,6 +50,8 @@ def columns_of_two() -> list[Column]:
         ("E2E A-B %", lambda found: None if found.typical("a").ttft_ms else _across("e2e_p50_added_percent", 1)(found)),
         *((f"CACHE HITS {side.upper()}", _of_engines(side, "cache_hit_rate")) for side in sides),
         *((f"BUSIEST ENGINE {side.upper()}", _of_engines(side, "busiest_share")) for side in sides),
+        *((f"GPU BUSY {side.upper()}", _figure(side, gpu_busy)) for side in sides),
+        *((f"GPU MIB {side.upper()}", _figure(side, _gpu_memory)) for side in sides),
         *((f"ERRORS {side.upper()}", _figure(side, _errors)) for side in sides),
         *((f"OWN CPU {side.upper()}", _figure(side, lambda leg: f"{leg.own_cpu_share:.0%}")) for side in sides),
     ]
@@ -70,6 +75,17 @@ def _of_engines(side: Side, name: str) -> Callable[[LevelResult], Cell]:
         return None if share is None else f"{share:.1%}"
 
     return cell
+
+
+def gpu_busy(leg: Figures) -> Cell:
+    """The share of the time in which its GPUs had something to do."""
+    share = busy_share(leg.gpus)
+    return None if share is None else f"{share:.1%}"
+
+
+def _gpu_memory(leg: Figures) -> Cell:
+    mib = memory_peak_mib(leg.gpus)
+    return None if mib is None else f"{mib:.0f}"
 
 
 def _of_whole(side: Side) -> Callable[[LevelResult], Cell]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xinfer.bench.counters import EngineUse
+from xinfer.bench.gpus import GpuUse
 from xinfer.bench.sample import Sample
 
 BEHIND_S = 0.1
@@ -51,6 +52,7 @@ class Leg:
     own_cpu_s: float
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     engines: EngineUse | None = None
+    gpus: Mapping[str, GpuUse] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Figures:
     cpu: Mapping[str, CpuCost]
     engines: EngineUse | None
     """None if no engines are known."""
+    gpus: Mapping[str, GpuUse]
+    """Of the generator's machine, by index; empty if it has none."""
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -117,6 +121,7 @@ def figures(leg: Leg) -> Figures:
         behind=late_s > BEHIND_S,
         cpu={name: _cost(seconds, chunks, len(good)) for name, seconds in leg.cpu_s.items()},
         engines=leg.engines,
+        gpus=leg.gpus,
     )
 
 

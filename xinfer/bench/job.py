@@ -10,6 +10,7 @@ from typing import Any
 from xinfer.bench import cluster, machine
 from xinfer.bench.cpu import Watched
 from xinfer.bench.engines import Engines
+from xinfer.bench.gpus import Gpus
 from xinfer.bench.plan import Plan, Workload
 from xinfer.bench.progress import Progress
 from xinfer.bench.result import Result
@@ -33,6 +34,8 @@ class Job:
     """Processes whose CPU time is read, beside those of a cluster that is found on this machine."""
     engines: tuple[str, ...] = ()
     """Addresses of vLLM engines behind the servers, whose counters are read."""
+    gpus: tuple[str, ...] = ()
+    """Indexes of this machine's GPUs to watch; all of them if none is given."""
 
     def run(self, home: Path, progress: Progress) -> Result:
         """Measure; raises an error of the tree if a server gives no answer at all."""
@@ -45,12 +48,16 @@ class Job:
 
     async def measure(self, watched: Watched, progress: Progress) -> Result:
         """The same in a loop that runs, and with these processes watched."""
-        async with Sender.opened(self.plan.timeout_s) as sender:
-            targets = await self._targets(sender)
-            engines = Engines(sender, self.engines)
-            await engines.check()
-            runner = Runner(self.plan, self.workload, targets, sender, engines, progress, watched)
-            return Result(targets, await runner.run(), machine.facts(), self._arguments(watched))
+        with Gpus.watched(self.gpus) as gpus:
+            async with Sender.opened(self.plan.timeout_s) as sender:
+                return await self._measured(sender, watched, progress, gpus)
+
+    async def _measured(self, sender: Sender, watched: Watched, progress: Progress, gpus: Gpus) -> Result:
+        targets = await self._targets(sender)
+        engines = Engines(sender, self.engines)
+        await engines.check()
+        runner = Runner(self.plan, self.workload, targets, sender, engines, progress, watched, gpus)
+        return Result(targets, await runner.run(), machine.facts(), self._arguments(watched))
 
     async def _targets(self, sender: Sender) -> dict[Side, Target]:
         """Each server with its model; B's is called as A's is, if it has one of that name."""
@@ -68,5 +75,6 @@ class Job:
             **asdict(self.plan),
             **asdict(self.workload),
             "engines": list(self.engines),
+            "gpus": list(self.gpus),
             "cpu": {name: list(pids) for name, pids in watched.items()},
         }

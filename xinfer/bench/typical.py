@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from xinfer.bench.counters import EngineUse
 from xinfer.bench.figures import CpuCost, Figures, Spread, median
+from xinfer.bench.gpus import GpuUse
 
 
 def typical(legs: Sequence[Figures]) -> Figures:
@@ -32,6 +33,7 @@ def typical(legs: Sequence[Figures]) -> Figures:
         behind=any(leg.behind for leg in legs),
         cpu=_cpu(legs),
         engines=_engines([leg.engines for leg in legs if leg.engines is not None]),
+        gpus=_gpus(legs),
     )
 
 
@@ -66,4 +68,16 @@ def _engines(uses: Sequence[EngineUse]) -> EngineUse | None:
         cache_hit_rate=median(each.cache_hit_rate for each in uses),
         busiest_share=median(each.busiest_share for each in uses),
         prompt_tokens={url: median(each.prompt_tokens.get(url) for each in uses) or 0.0 for url in urls},
+    )
+
+
+def _gpus(legs: Sequence[Figures]) -> dict[str, GpuUse]:
+    indexes = dict.fromkeys(index for leg in legs for index in leg.gpus)
+    return {index: _gpu_use([leg.gpus[index] for leg in legs if index in leg.gpus]) for index in indexes}
+
+
+def _gpu_use(uses: Sequence[GpuUse]) -> GpuUse:
+    return GpuUse(
+        busy_share=median(use.busy_share for use in uses),
+        memory_peak_mib=median(use.memory_peak_mib for use in uses),
     )

@@ -69,6 +69,7 @@ _PLAN, _WORKLOAD = Plan(), Workload(seed=0)
 @click.option("--versus-api-key", envvar="XINFER_VERSUS_API_KEY", show_envvar=True, help="Key for --versus.")
 @click.option("--engine", "engines", type=types.Url(), multiple=True, help="A vLLM behind URL, to read its counters.")
 @click.option("--cpu", "watched", type=types.NamedProcess(), multiple=True, help="Read this process's CPU time.")
+@click.option("--gpu", "gpus", type=types.Gpu(), multiple=True, help="Watch this GPU of this machine.  [default: all]")
 @click.option("--json", "json_file", type=types.OutputFile(), help="Write every figure there; - is stdout.")
 @click.option("--plot", "plot_file", type=types.OutputFile(), help="Draw latency and throughput against load, as PNG.")
 def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
@@ -101,7 +102,8 @@ def _job(options: dict[str, Any]) -> Job:
         raise click.UsageError("--versus-model goes with --versus.")
     models: dict[Side, str | None] = {"a": options["model"], "b": options["versus_model"]}
     engines = tuple(dict.fromkeys(options["engines"]))
-    return Job(_plan(options), _workload(options), servers, models, _watched(options["watched"]), engines)
+    watched, gpus = _watched(options["watched"]), tuple(dict.fromkeys(options["gpus"]))
+    return Job(_plan(options), _workload(options), servers, models, watched, engines, gpus)
 
 
 def _plan(options: dict[str, Any]) -> Plan:

@@ -89,6 +89,9 @@ def _sigterm_interrupts() -> Iterator[None]:
 def _print(result: Result) -> None:
     from xinfer.bench.launching import report
 
+    for line in report.heading(result):
+        click.echo(line)
+    click.echo()
     table = report.table(result)
     print_table(table.headers, table.rows)
     for line in report.sentences(result):

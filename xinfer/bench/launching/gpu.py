@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+from xinfer.nvidia_smi import number, query_gpus, rows
 
-_QUERY = ("--query-gpu=uuid,memory.used", "--format=csv,noheader,nounits")
 _TIMEOUT_S = 10.0
 
 
 def used_mib() -> dict[str, int]:
     """In use on each GPU, by whomever; empty on a machine without."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return {}
-    done = subprocess.run([command, *_QUERY], capture_output=True, text=True, timeout=_TIMEOUT_S)
-    return read(done.stdout) if done.returncode == 0 else {}
-
-
-def read(text: str) -> dict[str, int]:
-    """What ``nvidia-smi`` says, a line for each GPU."""
-    pairs = (line.split(", ") for line in text.splitlines() if ", " in line)
-    return {name: int(mib) for name, mib in pairs if mib.isdecimal()}
+    told = rows(query_gpus("uuid", "memory.used", timeout_s=_TIMEOUT_S), 2)
+    return {uuid: mib for uuid, cell in told if (mib := number(cell)) is not None}

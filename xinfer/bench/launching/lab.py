@@ -50,7 +50,11 @@ class Lab:
 
     def launch(self, uid: str, **more: Any) -> None:
         """Launch the model; it is ready afterwards. ``LaunchFailed`` if it does not come up, or takes too long."""
-        self.client.launch_model(**self.subject.launch(uid), **more, wait_ready=False)
+        self.client.launch_model(**{**self.subject.launch(uid), **more}, wait_ready=False)
+        self.wait_until_ready(uid)
+
+    def wait_until_ready(self, uid: str) -> None:
+        """The same for a model whose launch is under way."""
         deadline = time.monotonic() + _LAUNCH_S
         while (report := self.progress(uid))["stage"] != "ready":
             if report["stage"] in _GIVEN_UP or time.monotonic() > deadline:

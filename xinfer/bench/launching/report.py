@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from xinfer.bench import machine
 from xinfer.bench.columns import Cell
 from xinfer.bench.launching.result import Result, RowResult
 from xinfer.bench.launching.row import ROWS, Name
 from xinfer.bench.report import Table
 
 _REACHED = {True: "yes", False: "NO", None: None}
+
+
+def heading(result: Result) -> list[str]:
+    """What it was measured on."""
+    return machine.told(result.machine)
 
 
 def table(result: Result) -> Table:
