@@ -1,6 +1,7 @@
-"""What only a process inside the cluster can do or see: ``python -m tests.e2e.ray_side ADDRESS hold N`` or ``... actors``.
+"""What only a process inside the cluster can do or see: ``python -m tests.e2e.ray_side ADDRESS hold N``, ``actors`` or ``free``.
 
-``hold`` takes N GPUs from Ray, says so, and gives them back when its stdin ends. ``actors`` prints the names of all that live.
+``hold`` takes N GPUs from Ray, says so, and gives them back when its stdin ends. ``actors`` prints the names of all that live,
+``free`` how many GPUs are.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ def actors() -> None:
     print(json.dumps([actor["name"] for actor in named]), flush=True)
 
 
+def free() -> None:
+    """Print how many GPUs nobody has reserved, as JSON."""
+    print(json.dumps({"GPU": ray.available_resources().get("GPU", 0.0)}), flush=True)
+
+
 if __name__ == "__main__":
     address, what, *rest = sys.argv[1:]
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    hold(float(rest[0])) if what == "hold" else actors()
+    {"hold": lambda: hold(float(rest[0])), "actors": actors, "free": free}[what]()
