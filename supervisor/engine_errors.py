@@ -19,7 +19,8 @@ from xinfer.errors import (
 )
 
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # a string as Python's repr writes it
-_VALIDATION = re.compile(rf"'loc': (?P<loc>{_TEXT}), 'msg': (?P<msg>{_TEXT})")
+_PLACE = rf"{_TEXT}|\((?:{_TEXT}|[\d, ])*\)"
+_VALIDATION = re.compile(rf"'loc': (?P<loc>{_PLACE}), 'msg': (?P<msg>{_TEXT})")
 _KIND = re.compile(r"\.[A-Z]\w*")  # the class that vLLM tried, in the place of an error
 _CONTEXT = re.compile(r"context length|max_model_len|longer than the maximum model length", re.IGNORECASE)
 
@@ -34,7 +35,7 @@ def translate(status: int, body: bytes, request_id: str) -> XinferError:
     if not isinstance(error, BadRequest):
         return error
     if refusals := list(_VALIDATION.finditer(error.message)):
-        return _invalid_body([(literal_eval(each["loc"]), literal_eval(each["msg"])) for each in refusals])
+        return _invalid_body([(_dotted(literal_eval(each["loc"])), literal_eval(each["msg"])) for each in refusals])
     kind = ContextLengthExceeded if _CONTEXT.search(error.message) else BadRequest
     return kind(error.message, param=error.param)
 
@@ -44,6 +45,13 @@ def _invalid_body(refusals: list[tuple[str, str]]) -> InvalidBody:
     loc, reason = max(refusals, key=lambda refusal: refusal[0].count("."))
     field = _KIND.sub("", loc.removeprefix("body."))
     return InvalidBody(f"{field}: {reason}", param=field)
+
+
+def _dotted(place: str | tuple[str | int, ...]) -> str:
+    """``body.messages.0.content``. Older vLLM (0.20) gives it in parts, with the types that it tried among them."""
+    if isinstance(place, str):
+        return place
+    return ".".join(str(part) for part in place if part != "str" and "[" not in str(part))
 
 
 def _json(body: bytes) -> Any:

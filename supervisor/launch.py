@@ -19,6 +19,7 @@ from xinfer.catalog.machines import NodeGpus
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec, ReasoningOutput
 from xinfer.names import check_uid
+from xinfer.settings import RUST_FRONTEND
 
 ENGINES = ("vllm", "fake")
 _ARGUMENT = re.compile(r"[A-Za-z][A-Za-z0-9_.]*\Z", re.ASCII)
@@ -135,6 +136,11 @@ class LaunchRequest(BaseModel):
             )
         if self.enable_virtual_env:
             raise LaunchRefused("xinfer has one environment for all models; leave it out.", param="enable_virtual_env")
+        if (self.envs or {}).get(RUST_FRONTEND, "0").strip() != "0":
+            raise LaunchRefused(
+                f"{RUST_FRONTEND}: vLLM's Rust front end cannot load the middleware that xinfer's API needs; leave it out.",
+                param="envs",
+            )
         given = self.model_extra or {}
         for name in sorted(_NOT_THE_ENGINES & given.keys()):
             if given[name] is not None:

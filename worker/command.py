@@ -14,10 +14,15 @@ from typing import Any
 from worker.bounds import VLLM_CPU_KV_CACHE, bounds_of, runs_on_cpu
 from worker.build import allocators
 from xinfer.messages import ModelSpec
-from xinfer.settings import EngineSettings
+from xinfer.settings import RUST_FRONTEND, EngineSettings
 
 _OF_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
 """What Ray sets in every worker for its own ends."""
+_NO_THREADS_AT_IMPORT = {
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's and OpenCV's pools
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # PyArrow's allocator, where pandas is installed with it
+}
+"""For libraries that would begin threads when they are imported, which would keep the warm host from forking."""
 MIDDLEWARE = "worker.middleware.ContractMiddleware"
 
 
@@ -82,10 +87,12 @@ def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "PYTHONUNBUFFERED": "1",
         "TORCHINDUCTOR_CACHE_DIR": _compiler_cache(),  # by itself it would be among an engine's temporary files
+        **_NO_THREADS_AT_IMPORT,
         **(cpu_only if runs_on_cpu(spec) else {}),
     }
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_RAY}
     operators = {name: inherited[name] for name in defaults if name in inherited}
     env = {**inherited, **defaults, **operators, **settings.extra_env, **spec.env}
     env.pop(VLLM_CPU_KV_CACHE, None)  # the command line says it in bytes
+    env.pop(RUST_FRONTEND, None)  # an operator may have set it for a server of their own; a launch that does is refused
     return env

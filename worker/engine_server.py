@@ -10,11 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from worker.forking import fork_inspection, fork_processes, override_kernels_once, track_resources_apart
+from worker.forking import (
+    fork_flashinfer,
+    fork_inspection,
+    fork_processes,
+    override_kernels_once,
+    track_resources_apart,
+)
 from worker.waiting import leave_cores_to_others
 from xinfer.lifetime import die_with_parent, die_with_parent_from_fork_on
 
@@ -41,24 +48,55 @@ _LATER = (
     "vllm.model_executor.layers.quantization.online.base",
     "vllm.model_executor.models.llama",
     "vllm.model_executor.models.qwen3_moe",
+    "vllm.v1.core.sched.async_scheduler",
     "vllm.v1.core.sched.scheduler",
 )
 """What vLLM imports only when it gets there, each a few hundredths of a second; not every version has all of it."""
+_LATER_ON_GPUS = (
+    "cudnn",
+    "cutlass.base_dsl",
+    "torch._inductor.codegen.cuda_combined_scheduling",
+    "vllm.device_allocator.cumem",
+    "vllm.distributed.device_communicators.custom_all_reduce",
+    "vllm.distributed.device_communicators.symm_mem",
+    "vllm.v1.attention.backends.flash_attn",
+    "vllm.v1.worker.gpu_model_runner",
+)
+"""Not flashinfer, nor ``vllm.compilation.backends``, which imports it: it makes a CUDA context at once. Most of its import is
+cutlass."""
+_NO_BUILDS = "HUMMING_DISABLE_PARALLEL_BUILD"
 
 
 def import_engine() -> None:
-    """Import what the server, the engine core and its workers are going to need. Makes no thread and no CUDA context."""
-    _entry()
-    for name in _OF_EVERY_ENGINE:
-        importlib.import_module(name)
-    from vllm.platforms import current_platform
-
-    kind = "cpu" if current_platform.is_cpu() else "gpu"
-    importlib.import_module(f"vllm.v1.worker.{kind}_worker")
-    for name in _LATER:
-        with contextlib.suppress(ImportError):
+    """Import what the server, the engine core and its workers are going to need. Leaves no thread and no CUDA context."""
+    with no_builds():
+        _entry()
+        for name in _OF_EVERY_ENGINE:
             importlib.import_module(name)
+        from vllm.platforms import current_platform
+
+        kind = "cpu" if current_platform.is_cpu() else "gpu"
+        importlib.import_module(f"vllm.v1.worker.{kind}_worker")
+        for name in _LATER if kind == "cpu" else _LATER + _LATER_ON_GPUS:
+            with contextlib.suppress(ImportError, OSError, RuntimeError):  # it fails again where it is needed, if it is
+                importlib.import_module(name)
     override_kernels_once()
+
+
+@contextlib.contextmanager
+def no_builds() -> Iterator[None]:
+    """Keep humming, a library of kernels, from starting compilers and threads when it is imported.
+
+    It builds what it needs when that is needed; until then its variable is gone again, since it would also make that slower.
+    """
+    if _NO_BUILDS in os.environ:
+        yield
+        return
+    os.environ[_NO_BUILDS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_NO_BUILDS]
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -69,6 +107,7 @@ def run(arguments: Sequence[str]) -> None:
     track_resources_apart()
     fork_processes()
     fork_inspection()
+    fork_flashinfer()
     leave_cores_to_others()
     die_with_parent_from_fork_on()
     serve()
@@ -81,7 +120,10 @@ def _entry() -> Callable[[], Any]:
     except ImportError:  # vLLM before 0.30
         import runpy
 
+        from worker.older_vllm import complete_servers
+
         importlib.import_module("vllm.entrypoints.openai.api_server")
+        complete_servers()
         return lambda: runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
     entry: Callable[[], Any] = main
     return entry

@@ -13,16 +13,23 @@ _METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 
 
 def fork_processes() -> None:
-    """The engine core and its workers.
+    """The engine core and its workers, unless the environment wants them spawned.
 
-    On CPU vLLM has them spawned, so that each reads which cores to bind to when it loads OpenMP. Ours are not bound unless a
-    launch asks for that, and then spawning stays. On GPU vLLM forks them itself.
+    vLLM's command line has them spawned. On NVIDIA's GPUs vLLM forks them when it is told to, and still spawns them where that
+    must be, such as with a CUDA context. On CPU it insists on spawning, so that each reads which cores to bind to when it loads
+    OpenMP. Ours are not bound unless a launch asks for that, and then spawning stays.
     """
     from vllm.platforms import current_platform
 
-    bound = os.environ.get("VLLM_CPU_OMP_THREADS_BIND") != "nobind"
-    if not current_platform.is_cpu() or bound or os.environ.get(_METHOD) == "spawn":
+    if os.environ.get(_METHOD) == "spawn":
         return
+    if current_platform.is_cuda():
+        os.environ[_METHOD] = "fork"
+    elif current_platform.is_cpu() and os.environ.get("VLLM_CPU_OMP_THREADS_BIND") == "nobind":
+        _fork_on_cpu()
+
+
+def _fork_on_cpu() -> None:
     from vllm.platforms.cpu import CpuPlatform
 
     check = CpuPlatform.check_and_update_config
@@ -70,6 +77,19 @@ def fork_inspection() -> None:
 
     if hasattr(registry, "_run_in_subprocess"):
         registry._run_in_subprocess = run_in_fork
+
+
+def fork_flashinfer() -> None:
+    """The question that vLLM has for flashinfer while it reads the command line of an engine on two GPUs or more.
+
+    To import flashinfer is to make a CUDA context: one too many here, and no process could be forked after it.
+    """
+    from vllm.config.compilation import PassConfig
+    from vllm.platforms import current_platform
+
+    ask = getattr(PassConfig, "default_fi_allreduce_fusion_max_size_mb", None)
+    if ask and current_platform.is_cuda():
+        PassConfig.default_fi_allreduce_fusion_max_size_mb = staticmethod(lambda: run_in_fork(ask))
 
 
 def run_in_fork(function: Callable[[], Any]) -> Any:

@@ -24,6 +24,7 @@ _ADVICE = (
     ("max_model_len", "Ask for a --context-length that the model and the KV cache allow."),
     ("trust_remote_code", "If you trust the model's authors, launch it with --trust-remote-code."),
 )
+_NO_PARSER = re.compile(r"^KeyError: .invalid (tool call|reasoning) parser: (\S+) ")
 _CONSEQUENCES = ("Engine core initialization failed", "WorkerProc initialization failed", "EngineCore failed to start")
 
 
@@ -49,6 +50,9 @@ def _with_advice(cause: str) -> str:
 
 
 def _cause(text: str) -> str | None:
+    if match := _NO_PARSER.match(text):
+        option = f"--{match[1].replace(' ', '-')}-parser"
+        return f"The vLLM installed here has no {match[1]} parser {match[2]}; a newer one may, or name another with {option}"
     if match := _ERROR.match(text):
         name, words = match.groups()
         if words is None:

@@ -126,3 +126,6 @@ ENGINE_VARIABLES = {
     "memory_margin_gib": "XINFER_MEMORY_MARGIN_GIB",
 }
 """The environment variable of each number in ``EngineSettings``."""
+
+RUST_FRONTEND = "VLLM_USE_RUST_FRONTEND"
+"""vLLM's variable for its server in Rust. That one loads no middleware, so engines are not to have it."""

@@ -133,6 +133,36 @@ def test_of_many_refusals_the_one_that_goes_deepest_is_told(errors: list[dict[st
     assert (type(error), error.message, error.param) == (InvalidBody, message, message.split(":")[0])
 
 
+@pytest.mark.parametrize(
+    ("places", "field"),
+    [
+        ([("body", "tokens", 0)], "tokens.0"),
+        (
+            [("body", "messages", 0, "content", "str"), ("body", "messages", 0, "content", "list[Block]", 0, "type")],
+            "messages.0.content.0.type",
+        ),
+        (
+            [("body", "input", "str"), ("body", "input", "list[union[A,B]]", 0, "EasyInputMessageParam", "role")],
+            "input.0.role",
+        ),
+        (
+            [
+                ("body", "function-wrap[f()]", "prompt"),
+                ("body", "function-wrap[f()]", "messages", 0, "Param", "content", "str"),
+            ],
+            "messages.0.content",
+        ),
+    ],
+)
+def test_places_as_vllm_0_20_writes_them(places: list[tuple[str | int, ...]], field: str) -> None:
+    """In parts, with the types that pydantic tried, and everything twice, around a line that names one of its files."""
+    refusals = [{"type": "x", "loc": place, "msg": "Field required", "input": "a secret prompt"} for place in places]
+    at = '\n\n  File "/opt/vllm/entrypoints/utils.py", line 40, in create_chat_completion\n    POST /v1/chat/completions '
+    error = vllm(f"{validation(*refusals)}{at}{refusals!r}", "Bad Request")
+    assert type(error) is InvalidBody
+    assert (error.message, error.param) == (f"{field}: Field required", field)
+
+
 def test_refusal_of_the_messages_api() -> None:
     body = {"type": "error", "error": {"type": "BadRequestError", "message": "Grammar error: Invalid type: nonsense"}}
     error = translate(400, json.dumps(body).encode(), "req-1")

@@ -15,6 +15,7 @@ from xinfer.catalog.machines import NodeGpus
 from xinfer.catalog.memory import GIB
 from xinfer.errors import LaunchRefused, ThinkingNotSupported
 from xinfer.messages import ModelSpec, ReasoningOutput, ThinkingMode
+from xinfer.settings import RUST_FRONTEND
 
 CLIENTS_BODY: dict[str, Any] = {
     "model_uid": None,
@@ -187,6 +188,7 @@ def test_n_gpu_that_is_none(n_gpu: Any) -> None:
         ({"model_name": "qwen3", "include_reasoning": 7}, "include_reasoning"),
         ({"model_name": "qwen3", "envs": {"A": None}}, "envs.A"),
         ({"model_name": "qwen3", "envs": ["A=b"]}, "envs"),
+        ({"model_name": "qwen3", "envs": {RUST_FRONTEND: "1"}}, "envs"),
         ({"model_name": "qwen3", "gpu_idx": [0]}, "gpu_idx"),
         ({"model_name": "qwen3", "worker_ip": "10.0.0.1"}, "worker_ip"),
         ({"model_name": "qwen3", "peft_model_config": {}}, "peft_model_config"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ from worker.command import engine_argv, engine_env, flags
 from worker.fake.command import fake_argv
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
-from xinfer.settings import EngineSettings
+from xinfer.settings import RUST_FRONTEND, EngineSettings
 
 DEFAULTS = EngineSettings()
 KV_CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
@@ -152,6 +153,16 @@ def test_environment_on_a_gpu(gpu_build: None, plain_env: pytest.MonkeyPatch) ->
     assert env.get("OMP_NUM_THREADS") != "1", "what Ray sets for itself is not for the engine"
 
 
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_importing_libraries_begins_no_threads(gpu_build: None, plain_env: pytest.MonkeyPatch, gpus: int) -> None:
+    """Else a warm host on a machine with many cores could not fork: it would be one for each core, or for each of OpenMP's."""
+    env = engine_env(spec(gpus=gpus), DEFAULTS) | ({} if gpus else {"OMP_NUM_THREADS": "8"})
+    script = "import os, numpy; print(len(os.listdir('/proc/self/task')))"
+    said = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True).stdout
+    assert said == "1\n"
+    assert env["JE_ARROW_MALLOC_CONF"] == "background_thread:false"  # PyArrow is not here to be imported
+
+
 def test_who_wins_in_the_environment(plain_env: pytest.MonkeyPatch) -> None:
     name = "VLLM_NO_USAGE_STATS"
     plain_env.setenv(name, "operator")
@@ -178,6 +189,13 @@ def test_vllm_s_own_variable_becomes_bytes(plain_env: pytest.MonkeyPatch) -> Non
     assert size(spec(env={KV_CACHE_SPACE: "3"}), settings) == 3 * 2**30
     assert size(spec(env={KV_CACHE_SPACE: "3"}, kv_cache_gib=0.5), settings) == 2**29
     assert size(spec(kv_cache_gib=0.5, engine_args={"kv_cache_memory_bytes": 4096}), settings) == 4096
+
+
+def test_engines_are_not_shown_the_variable_for_vllm_s_rust_server(plain_env: pytest.MonkeyPatch) -> None:
+    """Where the wheel lacks that server, as the CPU build does, an engine core ends at the mere sight of it."""
+    plain_env.setenv(RUST_FRONTEND, "1")
+    assert RUST_FRONTEND not in engine_env(spec(), DEFAULTS)
+    assert RUST_FRONTEND not in engine_env(spec(env={RUST_FRONTEND: "0"}), DEFAULTS)
 
 
 @pytest.mark.parametrize("value", ["much", "-1", "nan", "inf"])

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.conftest import ROOT, wait_for
-from worker.forking import run_in_fork
+from worker.forking import fork_flashinfer, fork_processes, run_in_fork
+
+METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 
 _MAKES_SHARED_MEMORY = f"""
 import os, sys, time
@@ -45,6 +48,40 @@ def test_what_it_raises() -> None:
 def test_it_dies() -> None:
     with pytest.raises(RuntimeError, match="without an answer"):
         run_in_fork(lambda: os._exit(3))
+
+
+@pytest.mark.parametrize(
+    ("is_cuda", "before", "after"),
+    [(True, None, "fork"), (True, "fork", "fork"), (True, "spawn", "spawn"), (False, None, None)],
+)
+def test_on_gpus_vllm_is_told_to_fork(
+    monkeypatch: pytest.MonkeyPatch, is_cuda: bool, before: str | None, after: str | None
+) -> None:
+    """Its command line would choose to spawn, unless the variable is set; the last case is another kind of accelerator."""
+    platform = SimpleNamespace(is_cuda=lambda: is_cuda, is_cpu=lambda: False)
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "vllm.platforms", SimpleNamespace(current_platform=platform))
+    monkeypatch.setenv(METHOD, before or "")  # so that it is put back
+    if before is None:
+        monkeypatch.delenv(METHOD)
+    fork_processes()
+    assert os.environ.get(METHOD) == after
+
+
+@pytest.mark.parametrize("is_cuda", [True, False])
+def test_flashinfer_is_asked_elsewhere(monkeypatch: pytest.MonkeyPatch, is_cuda: bool) -> None:
+    class PassConfig:
+        @staticmethod
+        def default_fi_allreduce_fusion_max_size_mb() -> dict[int, int]:
+            return {2: os.getpid()}
+
+    platform = SimpleNamespace(is_cuda=lambda: is_cuda)
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "vllm.platforms", SimpleNamespace(current_platform=platform))
+    monkeypatch.setitem(sys.modules, "vllm.config", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "vllm.config.compilation", SimpleNamespace(PassConfig=PassConfig))
+    fork_flashinfer()
+    assert (PassConfig().default_fi_allreduce_fusion_max_size_mb()[2] == os.getpid()) != is_cuda
 
 
 def test_shared_memory_is_removed_when_the_whole_group_is_killed() -> None:

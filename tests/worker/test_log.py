@@ -45,6 +45,16 @@ def test_furthest_stage(lines: list[str], stage: ReplicaStage | None) -> None:
         ([f"{CORE}ValueError: no room for the KV cache"], "no room for the KV cache"),
         (["RuntimeError: plain"], "plain"),
         (["KeyError: 'lm_head.weight'"], "KeyError: 'lm_head.weight'"),
+        (
+            ["KeyError: 'invalid tool call parser: kimi_k9 (chose from { hermes,mistral })'"],
+            "The vLLM installed here has no tool call parser kimi_k9; a newer one may, or name another with "
+            "--tool-call-parser",
+        ),
+        (
+            [f"{API}KeyError: 'invalid reasoning parser: ling9 (chose from {{ qwen3 }})'"],
+            "The vLLM installed here has no reasoning parser ling9; a newer one may, or name another with "
+            "--reasoning-parser",
+        ),
         (["api_server.py: error: unrecognized arguments: --ghost 1"], "unrecognized arguments: --ghost 1"),
         ([f"{CORE}{ERROR}ValueError: the cause", f"{CORE}Traceback", ECHO], "the cause"),
         (["ValueError: first", "During handling of the above exception:", "OSError: second"], "OSError: second"),

@@ -11,6 +11,7 @@ from worker.build import is_cpu_build
 from worker.command import engine_env
 from worker.engine_server import import_engine, run, show_as
 from worker.host.child import settle
+from worker.host.gpus import unlike_gpus
 from worker.host.loop import Child, Loop, Unfit
 from worker.host.warmth import Warmth, unfit_to_fork, warm_up
 from xinfer.cluster.node import BROKEN
@@ -69,7 +70,7 @@ def _listen() -> socket.socket:
 def _warm_up() -> Warmth:
     try:
         warmth = warm_up(import_engine)
-        reason = unfit_to_fork()
+        reason = unlike_gpus() or unfit_to_fork()
     except Exception as error:  # noqa: BLE001  # whatever the engine's packages raise on this machine
         reason = f"the engine cannot be imported: {type(error).__name__}: {error}"
     if reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
@@ -10,12 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_NATIVE = ("OMP_", "GOMP_", "KMP_", "MKL_", "LD_", "MALLOC_", "TCMALLOC_", "PYTHON", "LC_", "LANG", "TZ", "GLIBC_")
+_NATIVE = (
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "PYTORCH_", "JE_"),
+    *("LD_", "MALLOC_", "TCMALLOC_", "GLIBC_", "PYTHON", "LC_", "LANG", "TZ"),
+)
 """Beginnings of names that libraries read below Python, when they are loaded."""
 _READ_AGAIN = ("RAY_", "XINFER_")
 """Read at import as well, but by nothing that an engine of ours depends on."""
 _OF_A_SHELL = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "LNAME"})
-_LATE = frozenset({"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TMPDIR"})
+_LATE = frozenset(
+    {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TMPDIR"}
+)
 """Looked at during import, but binding only later: when a device is first used, which the host never does, and when a temporary
 file is made, which a child begins anew with."""
 
@@ -82,13 +88,22 @@ def unfit_to_fork() -> str | None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return "the warm host has a CUDA context"
-    if _holds_gpu_memory():
+    if _uses_cuda_driver() or _holds_gpu_memory():
         return "the warm host holds a GPU open"
     return None
 
 
+def _uses_cuda_driver() -> bool:
+    """Whether something below torch has initialized CUDA's driver: it does not count GPUs before that (``CUresult``)."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1", mode=os.RTLD_NOLOAD)
+    except OSError:
+        return False  # nobody has even loaded it
+    return bool(driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int())) == 0)
+
+
 def _holds_gpu_memory() -> bool:
-    """Whether a CUDA context was made below torch: it opens this device, which counting GPUs (NVML) does not."""
+    """The same by the device that it opens, which counting GPUs with NVML does not."""
     return any(_target(link).startswith("/dev/nvidia-uvm") for link in Path("/proc/self/fd").iterdir())
 
 

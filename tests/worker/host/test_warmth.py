@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,9 @@ from tests.conftest import ROOT
 from worker.host.warmth import Warmth, warm_up
 
 BASE = {"HOME": "/h", "READ": "1", "OTHER": "1", "PWD": "/a", "RAY_X": "1", "OMP_NUM_THREADS": "1"}
-WARMTH = Warmth(BASE, frozenset({"READ", "UNSET", "PWD", "RAY_X", "CUDA_VISIBLE_DEVICES"}), {"ADDED": "x"})
+WARMTH = Warmth(
+    BASE, frozenset({"READ", "UNSET", "PWD", "RAY_X", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"}), {"ADDED": "x"}
+)
 FAKE_TORCH = """
 from types import SimpleNamespace
 sys.modules["torch"] = SimpleNamespace(cuda=SimpleNamespace(is_initialized=lambda: True))
@@ -59,6 +63,9 @@ def test_stops_noting_when_an_import_fails() -> None:
         ({"UNSET": "2"}, "UNSET"),
         ({"OMP_NUM_THREADS": "8"}, "OMP_NUM_THREADS"),
         ({"LD_PRELOAD": "x.so"}, "LD_PRELOAD"),
+        ({"OPENBLAS_NUM_THREADS": "8"}, "OPENBLAS_NUM_THREADS"),
+        ({"PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync"}, "PYTORCH_CUDA_ALLOC_CONF"),
+        ({"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, None),
         ({"UNSET": "2", "READ": "2"}, "READ, UNSET"),
     ],
 )
@@ -86,7 +93,22 @@ def test_environment_of_a_child() -> None:
     ],
 )
 def test_unfit_to_fork(code: str, reason: str | None) -> None:
+    said = unfit_after(code)
+    assert (reason in said) if reason else said == "None"
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize(("answer", "reason"), [(0, "the warm host holds a GPU open"), (3, "None")])
+def test_driver_that_is_loaded_and_driver_that_is_used(tmp_path: Path, answer: int, reason: str) -> None:
+    """vLLM's own libraries load CUDA's driver, which alone does no harm; it answers 3 until somebody has initialized it."""
+    library = tmp_path / "stand-in.so"
+    argv = ["gcc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-xc", "-", "-o", str(library)]
+    subprocess.run(argv, input=f"int cuDeviceGetCount(int *count) {{ return {answer}; }}", text=True, check=True)
+    assert unfit_after(f"import ctypes; ctypes.CDLL({str(library)!r})") == reason
+
+
+def unfit_after(code: str) -> str:
+    """What a process says of itself that has run this."""
     head = f"import sys; sys.path.insert(0, {str(ROOT)!r})"
     script = f"{head}\n{code}\nfrom worker.host.warmth import unfit_to_fork\nprint(unfit_to_fork())"
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
-    assert (reason in said) if reason else said == "None"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
