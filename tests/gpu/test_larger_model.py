@@ -26,37 +26,34 @@ SIZE = os.environ.get("XINFER_GPU_MODEL") or ("0.01" if REHEARSAL else "8")
 """Billions of parameters."""
 ROUNDS = "1" if REHEARSAL else "3"
 LEVELS_ASKED = LEVELS[:2] if REHEARSAL else LEVELS
-_LOAD = ("--prompt-tokens", "256", "--output-tokens", "16" if REHEARSAL else "128")
-_REHEARSAL_ARGS = {"kv_cache_gib": 1, "enforce_eager": True}
+_LOAD = ("--prompt-tokens", "256", "--output-tokens", "64" if REHEARSAL else "128")
+_REHEARSAL_ARGS = {"kv_cache_gib": 1, "enforce_eager": True} if REHEARSAL else {}
+ARGUMENTS = {"load_format": "dummy", "max_model_len": 4096, **_REHEARSAL_ARGS}
 
 
 def test_through_and_direct(lab: Lab, book: Book, tmp_path: Path) -> None:
     """`xinfer bench` in pairs: the engine through xinfer, and the same engine asked directly."""
-    parameters = larger_model.make(tmp_path / "model", SIZE)
-    arguments = {"load_format": "dummy", "max_model_len": 4096, **(_REHEARSAL_ARGS if REHEARSAL else {})}
     began = time.monotonic()
-    Lab(lab.cluster, lab.client, Subject(UID, str(tmp_path / "model"), 1, arguments)).launch(UID)
+    parameters = launch(lab, tmp_path / "model", gpus=1)
     book.add("model", f"{parameters / 1e9:.2f} billion, ready after {time.monotonic() - began:.0f} s")
     (replica,) = lab.instance(UID)["replica_statuses"]
-    result = bench(lab.cluster, replica["model_address"], tmp_path / "figures.json")
+    engine = replica["model_address"]
+    result = bench(lab.cluster, lab.cluster.endpoint, engine, tmp_path / "figures.json", "--engine", engine)
     missed = [missing for level in result["levels"] for missing in note(book, level)]
     assert not missed
 
 
-def bench(cluster: Cluster, engine: str, file: Path) -> dict[str, Any]:
-    """Everything that it says; it prints its own tables meanwhile."""
-    argv = [sys.executable, "-m", "xinfer.cli", "bench", cluster.endpoint, "--model", UID, "--versus", engine]
-    argv += [
-        "-c",
-        ",".join(map(str, LEVELS_ASKED)),
-        "--rounds",
-        ROUNDS,
-        "--engine",
-        engine,
-        *_LOAD,
-        "--json",
-        str(file),
-    ]
+def launch(lab: Lab, folder: Path, gpus: float) -> int:
+    """Make the model and launch it; its number of parameters."""
+    parameters = larger_model.make(folder, SIZE)
+    Lab(lab.cluster, lab.client, Subject(UID, str(folder), gpus, ARGUMENTS)).launch(UID)
+    return parameters
+
+
+def bench(cluster: Cluster, url: str, versus: str, file: Path, *more: str) -> dict[str, Any]:
+    """Everything that `xinfer bench` says of two servers; it prints its own tables meanwhile."""
+    argv = [sys.executable, "-m", "xinfer.cli", "bench", url, "--model", UID, "--versus", versus, "--json", str(file)]
+    argv += ["-c", ",".join(map(str, LEVELS_ASKED)), "--rounds", ROUNDS, *_LOAD, *more]
     subprocess.run(argv, env=cluster.env, check=True, timeout=800)
     result: dict[str, Any] = json.loads(file.read_text())
     return result

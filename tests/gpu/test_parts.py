@@ -17,14 +17,14 @@ from tests.gpu.parts import NAME, SUMS, Incomplete, install
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a package called ``carried``."""
-    source = tmp_path_factory.mktemp("source")
+    source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
     (source / "carried").mkdir()
     (source / "carried" / "__init__.py").write_text("WEIGHT = 7\n")
     head = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
     (source / "pyproject.toml").write_text(head + '[project]\nname = "carried"\nversion = "1.0"\n')
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "-w", str(source / "wheels"), str(source)], check=True, cwd=ROOT)
-    return next((source / "wheels").glob("*.whl"))
+    subprocess.run([*pip, "-w", str(wheels), str(source)], check=True, cwd=ROOT)
+    return next(wheels.glob("*.whl"))
 
 
 @pytest.fixture
