@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 import ray
 
-from xinfer.nvidia_smi import query_gpus
+from xinfer.nvidia_smi import number, query_gpus, rows
 
 _SMI_TIMEOUT_S = 10.0
 _CPU_PERIOD_S = 0.2
@@ -27,13 +27,13 @@ def measure() -> Figures:
         "mem_total": memory.total,
         "mem_used": memory.used,
         "mem_available": memory.available,
-        **gpu_figures(query_gpus("memory.total", "memory.free", "utilization.gpu", timeout_s=_SMI_TIMEOUT_S) or ""),
+        **gpu_figures(query_gpus("memory.total", "memory.free", "utilization.gpu", timeout_s=_SMI_TIMEOUT_S)),
     }
 
 
-def gpu_figures(rows: str) -> Figures:
-    """The sums over the GPUs in ``rows``, as ``nvidia-smi`` prints them; the utilization is their mean, from 0 to 100."""
-    gpus = list(_numbers(rows))
+def gpu_figures(lines: str | None) -> Figures:
+    """The sums over the GPUs in ``lines``, as ``nvidia-smi`` prints them; the utilization is their mean, from 0 to 100."""
+    gpus = list(_numbers(lines))
     return {
         "gpu_vram_total": sum(total for total, _, _ in gpus) * _MIB,
         "gpu_vram_available": sum(free for _, free, _ in gpus) * _MIB,
@@ -41,9 +41,8 @@ def gpu_figures(rows: str) -> Figures:
     }
 
 
-def _numbers(rows: str) -> Iterator[tuple[int, int, int]]:
-    for row in rows.splitlines():
-        cells = [cell.strip() for cell in row.split(",")]
-        if len(cells) == 3 and all(cell.isdigit() for cell in cells):  # a shared GPU may have "[N/A]"
-            total, free, busy = map(int, cells)
+def _numbers(lines: str | None) -> Iterator[tuple[int, int, int]]:
+    for cells in rows(lines, 3):
+        total, free, busy = map(number, cells)
+        if total is not None and free is not None and busy is not None:  # a shared GPU may not tell
             yield total, free, busy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from xinfer.nvidia_smi import query_gpus
+from xinfer.nvidia_smi import number, query_gpus, rows
 
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -106,8 +105,8 @@ def _by_smi(gpus: Sequence[str]) -> list[Memory] | None:
 def smi_table(text: str) -> Mapping[str, Memory]:
     """The lines of nvidia-smi, each GPU under its index and under its UUID; those that do not tell are left out."""
     known: dict[str, Memory] = {}
-    for row in csv.reader(text.splitlines(), skipinitialspace=True):
-        if len(row) == 4 and row[2].isdigit() and row[3].isdigit():
-            memory = Memory(int(row[2]) * _MIB, int(row[3]) * _MIB)
-            known |= {row[0]: memory, row[1]: memory}
+    for index, uuid, *cells in rows(text, 4):
+        total, free = map(number, cells)
+        if total is not None and free is not None:
+            known[index] = known[uuid] = Memory(total * _MIB, free * _MIB)
     return known

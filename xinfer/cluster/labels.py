@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 
 from xinfer.names import GPU_CAPABILITY_LABEL, GPU_MEMORY_LABEL
-from xinfer.nvidia_smi import query_gpus
+from xinfer.nvidia_smi import query_gpus, rows
 
 
 def gpu_labels() -> dict[str, str]:
@@ -19,8 +18,7 @@ def gpu_labels() -> dict[str, str]:
 
 def labels_of(table: str, visible: Sequence[str] | None = None) -> dict[str, str]:
     """The labels by the lines of nvidia-smi; a GPU that does not tell its memory leaves that of all unknown."""
-    rows = [row for row in csv.reader(table.splitlines(), skipinitialspace=True) if len(row) == 4]
-    counted = [row for row in rows if visible is None or row[0] in visible or row[1] in visible]
+    counted = [row for row in rows(table, 4) if visible is None or row[0] in visible or row[1] in visible]
     weakest = {
         GPU_MEMORY_LABEL: _least([row[2] for row in counted]),
         GPU_CAPABILITY_LABEL: _least([row[3] for row in counted]),
