@@ -50,7 +50,15 @@ def node(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    return [p for p in psutil.Process(process.pid).children() if p.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in psutil.Process(process.pid).children() if lives(child)]
+
+
+def lives(process: psutil.Process) -> bool:
+    """Also of one that is collected in this moment."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_ends_with_ray() -> None:

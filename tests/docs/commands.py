@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shlex
 import subprocess
+import sys
+import tomllib
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +39,7 @@ def check(text: str) -> None:
     for line in lines:
         command, *words = shlex.split(line)
         known = {"xinfer": _check_xinfer, "make": _check_make, "vllm": _check_vllm, "pip": _check_pip}
+        known |= dict.fromkeys(("python", "python3", "python3.12"), _check_python)
         program = command.removeprefix(".venv/bin/")
         assert program in known, f"none of {list(known)}, so run it or leave it out: {line}"
         known[program](words)
@@ -55,9 +59,28 @@ def _check_vllm(words: list[str]) -> None:
     assert flags <= _engine_options(), f"not among vLLM's: {flags - _engine_options()}"
 
 
+def _check_python(words: list[str]) -> None:
+    """It runs a module that is there, or a script of ours with flags of its own."""
+    program, *rest = words
+    if program == "-m":
+        assert find_spec(rest[0]), f"there is no module {rest[0]}"
+        return
+    argv = [sys.executable, str(ROOT / program), "--help"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    strange = {word for word in rest if word.startswith("--")} - set(re.findall(r"--[a-z-]+", done.stdout))
+    assert not strange, f"{program} has no {strange}"
+
+
 def _check_pip(words: list[str]) -> None:
-    """What is to be installed is what the tests of clients have installed."""
+    """What is to be installed is an extra of xinfer's, or what the tests of clients have installed."""
+    if words == ["uninstall", "-y", "supervisor"]:
+        return
     assert words[0] == "install", words
+    if words[1] == "-e":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        assert words[2] in {f".[{extra}]" for extra in extras}, f"xinfer has no such extra: {words[2]}"
+        return
     asked = {canonicalize_name(Requirement(word).name) for word in words[1:]}
     pinned = {canonicalize_name(Requirement(line).name) for file in REQUIREMENTS.glob("*.txt")
               for line in file.read_text().splitlines() if line and not line.startswith("#")}  # fmt: skip

@@ -11,7 +11,7 @@ from worker.engine_server import no_builds
 NAME = "HUMMING_DISABLE_PARALLEL_BUILD"
 
 
-def testno_builds_while_importing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_builds_while_importing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if an import fails; afterwards the engine builds as it would by itself."""
     monkeypatch.delenv(NAME, raising=False)
     seen: list[str] = []
