@@ -23,8 +23,6 @@ from xinfer.client import RESTfulClient
 REHEARSAL = os.environ.get("XINFER_GPU_REHEARSAL") == "1"
 """Without a GPU: engines on the CPU, GPUs that only Ray counts, and a made-up nvidia-smi."""
 _BOOK = Path(os.environ.get("XINFER_GPU_BOOK") or ROOT / "build" / "gpu" / "outcomes.jsonl")
-_END = float(os.environ.get("XINFER_GPU_END") or "inf")
-"""Unix time after which no further test begins."""
 
 
 @pytest.fixture(scope="session")
@@ -49,13 +47,6 @@ def device(made_up_gpu: None) -> Device:
     return devices[0]
 
 
-@pytest.fixture
-def in_time(device: Device) -> None:
-    """A turn is short: what does not begin in time is left for another one."""
-    if time.time() > _END:
-        pytest.skip("the turn's time is up")
-
-
 @pytest.fixture(scope="session")
 def book(device: Device) -> Book:
     """Where outcomes are noted, those of the machine already there."""
@@ -77,7 +68,7 @@ def cluster(device: Device, book: Book) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def lab(in_time: None, cluster: Cluster) -> Iterator[Lab]:
+def lab(cluster: Cluster) -> Iterator[Lab]:
     """The cluster with tiny-chat to launch on a GPU of its own. Whatever a test launches is terminated after it."""
     with RESTfulClient(cluster.endpoint) as client:
         lab = Lab(cluster, client, Subject(n_gpu=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from tests.gpu import larger_model
 from tests.gpu.checks import LEAST_RATIO, LEVELS, MOST_TTFT_MS, MOST_TTFT_PERCENT, Book
 from tests.gpu.conftest import REHEARSAL
+from tests.gpu.patience import run
 from xinfer.bench.launching.cluster import Cluster
 from xinfer.bench.launching.lab import Lab
 from xinfer.bench.launching.subject import Subject
@@ -54,7 +54,7 @@ def bench(cluster: Cluster, url: str, versus: str, file: Path, *more: str) -> di
     """Everything that `xinfer bench` says of two servers; it prints its own tables meanwhile."""
     argv = [sys.executable, "-m", "xinfer.cli", "bench", url, "--model", UID, "--versus", versus, "--json", str(file)]
     argv += ["-c", ",".join(map(str, LEVELS_ASKED)), "--rounds", ROUNDS, *_LOAD, *more]
-    subprocess.run(argv, env=cluster.env, check=True, timeout=800)
+    assert run(argv, 800, env=cluster.env) == 0
     result: dict[str, Any] = json.loads(file.read_text())
     return result
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from tests.gpu.checks import Book
 from tests.gpu.conftest import REHEARSAL
 from tests.gpu.device import processes
+from tests.gpu.patience import run
 from xinfer.bench.launching import host
 from xinfer.bench.launching.lab import Lab
 
@@ -55,7 +55,7 @@ def test_launches(lab: Lab, book: Book, tmp_path: Path) -> None:
     file = tmp_path / "launches.json"
     argv = [sys.executable, "-m", "xinfer.cli", "bench-launch", "--runs", RUNS, "--n-gpu", "none" if REHEARSAL else "1"]
     argv += [word for row in _ROWS for word in ("--only", row)]
-    subprocess.run([*argv, "--json", str(file)], env=lab.cluster.env, check=True, timeout=800)
+    assert run([*argv, "--json", str(file)], 800, env=lab.cluster.env) == 0
     rows: dict[str, Any] = json.loads(file.read_text())["rows"]
     for row, check in _ROWS.items():
         book.add(check, told(rows[row]))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from tests.gpu.checks import Book, lines  # noqa: E402  # needs the line above, and no package
 from tests.gpu.parts import Incomplete, install  # noqa: E402
+from tests.gpu.patience import run  # noqa: E402
 
 PARTS_OF_A_TURN = ("one_model", "sharing", "warm_host", "larger_model", "rust_front_end")
 _PLUGINS = ("-p", "pytest_asyncio.plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider")
@@ -40,6 +40,8 @@ def main() -> int:
     except Incomplete as error:
         print(error, file=sys.stderr)
         code = 3
+    except KeyboardInterrupt:
+        code = 130
     _print(book)
     return code
 
@@ -50,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--site", type=Path, default=Path("/tmp/xinfer-site"), help="where to install them")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "gpu", help="folder of what is found, and of logs")
     parser.add_argument("--only", nargs="+", choices=(*PARTS_OF_A_TURN, "table"), help="instead of all", default=[])
-    parser.add_argument("--minutes", type=float, default=60, help="after which no further check begins  [60]")
+    parser.add_argument("--minutes", type=float, default=60, help="after which checks are broken off  [60]")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU build of vLLM, with a made-up GPU")
     return parser.parse_args()
 
@@ -58,10 +60,10 @@ def _arguments() -> argparse.Namespace:
 def _check(asked: argparse.Namespace, book: Book, end: float) -> int:
     files = [f"tests/gpu/test_{name}.py" for name in asked.only or PARTS_OF_A_TURN]
     argv = [sys.executable, "-m", "pytest", *_PLUGINS, "-m", "gpu", "-v", "--tb=short", "-s", *files]
-    return subprocess.run(argv, cwd=ROOT, env=_environment(asked, book, end), check=False).returncode
+    return run(argv, max(0.0, end - time.time()), cwd=ROOT, env=_environment(asked, book))
 
 
-def _environment(asked: argparse.Namespace, book: Book, end: float) -> dict[str, str]:
+def _environment(asked: argparse.Namespace, book: Book) -> dict[str, str]:
     places = [str(ROOT), *([str(asked.site)] if asked.parts else []), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,
@@ -70,7 +72,6 @@ def _environment(asked: argparse.Namespace, book: Book, end: float) -> dict[str,
         "HF_HUB_OFFLINE": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # another machine's Python may have any
         "XINFER_GPU_BOOK": str(book.file),
-        "XINFER_GPU_END": str(end),
         **({"XINFER_GPU_REHEARSAL": "1"} if asked.rehearse else {}),
     }
 
