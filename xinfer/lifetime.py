@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Iterator
 
 PARENT_VARIABLE = "XINFER_PARENT_PID"
 """Environment variable in which a parent tells its child who it is."""
@@ -39,6 +41,16 @@ def die_with_parent_from_fork_on() -> None:
 def adopt_orphans() -> None:
     """Become the parent of any descendant whose own parent dies, in place of init (``man 2 prctl``)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+@contextlib.contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM is as Ctrl-C meanwhile, by which everything that was started is ended, too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _prctl(option: int, argument: int) -> None:

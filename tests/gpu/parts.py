@@ -33,9 +33,8 @@ def install(parts: Path, site: Path) -> None:
     options = ("--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target", str(site))
     files = [str(wheel) for wheel in sorted(wheels.glob("*.whl"))]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, *files], check=True)
-    subprocess.run(
-        [sys.executable, "-m", "compileall", "-q", "-j", "0", str(site)], check=False
-    )  # some files are templates
+    compiled = [sys.executable, "-m", "compileall", "-q", "-j", "0", str(site)]  # on all cores, as pip does not
+    subprocess.run(compiled, check=False)  # some files are templates
     (site / _DONE).touch()
 
 

@@ -1,19 +1,20 @@
-"""Commands that take long and clean up behind them, if they are let. Needs nothing but Python."""
+"""Commands that take long and clean up behind them, if they are let. Needs no package."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from xinfer.lifetime import sigterm_interrupts
 
 _CLEAN_UP_S = 60.0
 
 
 def run(argv: Sequence[str], timeout_s: float, *, env: Mapping[str, str], cwd: Path | None = None) -> int:
     """A command's exit code. It is interrupted when its time is up, or when this process is, and then has time to clean up."""
-    with _sigterm_interrupts():
+    with sigterm_interrupts():
         process = subprocess.Popen(argv, cwd=cwd, env=env, process_group=0)  # signals to ours are passed on, once
         try:
             return process.wait(timeout_s)
@@ -23,12 +24,3 @@ def run(argv: Sequence[str], timeout_s: float, *, env: Mapping[str, str], cwd: P
             if isinstance(reason, KeyboardInterrupt):
                 raise
             return code
-
-
-@contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import wait_for
+from tests.e2e.traces import ray_side
 from tests.gpu.checks import MOST_LEFT_MIB, Book
 from tests.gpu.device import Device, processes
 from xinfer.bench.launching.cluster import Cluster
 from xinfer.bench.launching.lab import Lab
-from xinfer.cluster.environment import token_file
-from xinfer.cluster.record import ClusterRecord
 
 pytestmark = pytest.mark.gpu
 
@@ -110,10 +107,6 @@ def answers(lab: Lab) -> bool:
 
 def free_gpus(cluster: Cluster) -> float:
     """As Ray counts them."""
-    record = ClusterRecord.load(cluster.home)
-    assert record is not None
-    env = {**cluster.env, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file(cluster.home))}
-    argv = [sys.executable, "-W", "ignore", "-m", "tests.e2e.ray_side", record.ray_address, "free"]
-    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True)
-    free: float = json.loads(done.stdout)["GPU"]
+    said, _ = ray_side(cluster, "free").communicate(timeout=60)
+    free: float = json.loads(said)["GPU"]
     return free

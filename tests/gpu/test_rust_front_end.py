@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +18,7 @@ from tests.conftest import wait_for
 from tests.gpu.checks import Book
 from tests.gpu.test_larger_model import ARGUMENTS, UID, bench, launch
 from worker.command import engine_env
-from xinfer.bench.launching.bare import bare_argv
+from xinfer.bench.launching.bare import bare_argv, end, start
 from xinfer.bench.launching.lab import Lab
 from xinfer.bench.launching.subject import Subject
 from xinfer.cluster.ports import free_port
@@ -82,8 +79,7 @@ def rust(spec: ModelSpec, log: Path) -> Iterator[tuple[str, int]]:
     place = words.index(_UNKNOWN)
     argv = [words[0], "-m", "vllm.entrypoints.cli.main", "serve", *words[3:place], *words[place + 2 :]]
     env = {**engine_env(spec, EngineSettings.from_environment()), RUST_FRONTEND: "1"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(argv, env=env, stdout=output, stderr=output, start_new_session=True)
+    process = start(argv, env, log)
     try:
         url = f"http://{_HOST}:{port}"
         wait_for(lambda: process.poll() is not None or answers(url), _UP_S, "the Rust front end")
@@ -92,13 +88,7 @@ def rust(spec: ModelSpec, log: Path) -> Iterator[tuple[str, int]]:
         (server,) = [each for each in psutil.Process(process.pid).children() if "vllm-rs" in " ".join(each.cmdline())]
         yield url, server.pid
     finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
-        time.sleep(1)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # it outlives the process above it
-        process.wait()
+        end(process)  # it outlives the process above it, so the whole group
 
 
 def answers(url: str) -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +14,7 @@ from xinfer.cli import engine_options
 from xinfer.cli.json_file import write_json
 from xinfer.cli.launch import GpuCount
 from xinfer.cli.table import print_table
+from xinfer.lifetime import sigterm_interrupts
 
 if TYPE_CHECKING:
     from xinfer.bench.launching.job import Job
@@ -41,7 +39,7 @@ def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any)
     Starts clusters of its own, on free ports and in temporary folders, and leaves nothing behind. Options that are not listed
     here go to the engine on both sides: --enforce-eager. Takes about four minutes a run on two cores.
     """
-    with _sigterm_interrupts():
+    with sigterm_interrupts():
         result = _job(**options).run()
     if json_file:
         write_json(result.to_json(), json_file)
@@ -70,20 +68,6 @@ def _job(words: tuple[str, ...], runs: int, names: tuple[str, ...], model_path: 
     name = Path(path).name if path else BUNDLED
     asked = cast("tuple[Name, ...]", tuple(each for each in NAMES if each in (names or NAMES)))
     return Job(Subject(name, path, n_gpu, engine_args), runs, asked)
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM is as Ctrl-C, by which everything that was started is ended, too."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _print(result: Result) -> None:

@@ -46,7 +46,7 @@ def started_bare(spec: ModelSpec, folder: Path, argv: Argv = bare_argv) -> Sampl
     reached = _Reached(log)
     url, body = completion(f"http://{_HOST}:{port}", spec.uid)
     began, began_at = perf_counter(), time.time()
-    process = _start(argv(spec, _HOST, port), engine_env(spec, EngineSettings.from_environment()), log)
+    process = start(argv(spec, _HOST, port), engine_env(spec, EngineSettings.from_environment()), log)
     try:
         ended = awaited_first_token(
             url, body, _TIMEOUT_S, alive=lambda: process.poll() is None, period_s=_POLL_PERIOD_S, look=reached.look
@@ -54,7 +54,7 @@ def started_bare(spec: ModelSpec, folder: Path, argv: Argv = bare_argv) -> Sampl
     except LaunchFailed as error:
         raise LaunchFailed(f"Bare vLLM did not come up. {cause_of(tail(log)) or error.message}") from error
     finally:
-        _end(process)
+        end(process)
     return Sample(ended - began, durations(began_at, began_at + ended - began, reached.moments, before="starting"))
 
 
@@ -71,14 +71,15 @@ class _Reached:
             self.moments.append((stage.value, time.time()))
 
 
-def _start(argv: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start(argv: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """A server with everything that it starts in a session of its own, and its output in ``log``."""
     with log.open("wb") as output:
         return subprocess.Popen(
             argv, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM to the server, which ends what it started; SIGKILL to what is left of its group."""
     process.terminate()
     deadline = time.monotonic() + _STOP_GRACE_S
