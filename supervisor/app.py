@@ -11,30 +11,33 @@ from types import MappingProxyType
 from ray import serve
 from ray.serve import Application
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Router
+from starlette.routing import Route as Path
 
-from supervisor import anthropic_models, openapi_api, responses
-from supervisor.abort_api import AbortApi
-from supervisor.asgi import Message, Receive, Scope, Send, send_json
-from supervisor.body import ClientGone
-from supervisor.cache_api import CacheApi
-from supervisor.catalog_api import CatalogApi
-from supervisor.cluster_api import ClusterApi
-from supervisor.inference import Inference
-from supervisor.left_out import why_left_out
-from supervisor.metrics_api import MetricsApi
-from supervisor.models_api import ModelsApi
-from supervisor.registrations_api import RegistrationsApi
-from supervisor.replicas_api import ReplicasApi
-from supervisor.requests import find
-from supervisor.routes import Routes
-from supervisor.tally import Tallies
-from supervisor.trimmer import ALLOCATOR, Trimmer
-from supervisor.upstream import Upstream
-from xinfer.error_forms import ErrorForm
+from supervisor.api import anthropic_models
+from supervisor.api import openapi_route as openapi_api
+from supervisor.api.aborts import AbortApi
+from supervisor.api.cache import CacheApi
+from supervisor.api.catalog import CatalogApi
+from supervisor.api.cluster import ClusterApi
+from supervisor.api.metrics import MetricsApi
+from supervisor.api.models import ModelsApi
+from supervisor.api.registrations import RegistrationsApi
+from supervisor.api.replicas import ReplicasApi
+from supervisor.api.unsupported_routes import why_unsupported
+from supervisor.gateway.asgi import Message, Receive, Scope, Send, send_json
+from supervisor.gateway.memory_trim import ALLOCATOR, MemoryTrimmer
+from supervisor.gateway.proxy import Proxy
+from supervisor.gateway.request_body import ClientGone
+from supervisor.gateway.request_metrics import RequestMetrics
+from supervisor.gateway.upstream import Upstream
+from supervisor.model_table import LiveTable
+from supervisor.translate import openai_responses as responses
+from supervisor.translate.engine_request import find
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
-from xinfer.scheduling import give_way
+from xinfer.sched_batch import use_batch_scheduling
 from xinfer.settings import GatewaySettings
+from xinfer.wire.error_format import ErrorFormat
 
 _log = logging.getLogger("ray.serve")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
@@ -46,7 +49,7 @@ class Supervisor:
 
     def __init__(self, settings: GatewaySettings, *, allow_fake: bool = False) -> None:
         self._settings, self._allow_fake = settings, allow_fake
-        self._routes, self._tallies = Routes(), Tallies()
+        self._routes, self._tallies = LiveTable(), RequestMetrics()
         self._metrics = MetricsApi(self._routes, self._tallies, settings.max_requests_per_replica)
         self._control = self._build_control()
 
@@ -61,10 +64,10 @@ class Supervisor:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                give_way()
+                use_batch_scheduling()
                 self._upstream = Upstream(self._settings)
-                self._inference = Inference(self._settings, self._routes, self._upstream, self._tallies)
-                self._trimmer = Trimmer(self._inference.in_flight)
+                self._inference = Proxy(self._settings, self._routes, self._upstream, self._tallies)
+                self._trimmer = MemoryTrimmer(self._inference.in_flight)
                 self._trimmer.start()
                 await self._routes.start()
                 self._metrics.start()
@@ -111,7 +114,7 @@ class Supervisor:
         """For the header ``Allow``: what a path does take. Starlette's own names one route's methods and not another's."""
         if find(path):
             return "POST"
-        routes = [route for route in self._control.routes if isinstance(route, Route) and route.path_regex.match(path)]
+        routes = [route for route in self._control.routes if isinstance(route, Path) and route.path_regex.match(path)]
         return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
     def _build_control(self) -> Router:
@@ -146,14 +149,14 @@ def _refuse_web_pages(scope: Scope) -> None:
 async def _refuse(
     scope: Scope, send: Send, error: XinferError, request_id: str, headers: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    form = ErrorForm.of(scope["path"])
+    form = ErrorFormat.of(scope["path"])
     told = {**error.headers(), **form.headers(request_id), **headers}
     await send_json(send, error.status, form.body(error, request_id), told)
 
 
 def _routing_error(error: HTTPException, scope: Scope) -> XinferError:
     """Starlette's own refusals."""
-    if why := why_left_out(scope["method"], scope["path"]):
+    if why := why_unsupported(scope["method"], scope["path"]):
         return NotFound(why)
     if error.status_code == 405:
         return MethodNotAllowed("This route does not take this method.")

@@ -14,8 +14,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from supervisor.left_out import why_left_out
-from supervisor.openapi import document
+from supervisor.api.openapi import document
+from supervisor.api.unsupported_routes import why_unsupported
 
 _NO_REPLICA = ("model_loading", "unavailable")
 
@@ -62,7 +62,7 @@ def requests_of(*leave_out: tuple[str, str], **there: tuple[str, ...]) -> Any:
 def check(case: Case, url: str) -> None:
     """Send it; the answer is one that the description allows, and never a fault of xinfer's."""
     checks = [_never_our_fault, status_code_conformance, content_type_conformance, response_schema_conformance]
-    if not why_left_out("POST", case.formatted_path):
+    if not why_unsupported("POST", case.formatted_path):
         checks.append(unsupported_method)
     case.call_and_validate(base_url=url, checks=checks, timeout=20)
 

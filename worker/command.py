@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.bounds import VLLM_CPU_KV_CACHE, bounds_of, runs_on_cpu
-from worker.build import allocators
+from worker.memory.limits import VLLM_CPU_KV_CACHE, bounds_of, runs_on_cpu
+from worker.vllm_build import allocators
 from xinfer.messages import ModelSpec
 from xinfer.settings import RUST_FRONTEND, EngineSettings
 

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import aiohttp
 
-from worker.log import LogReader, cause_of, stage_of, tail
+from worker.engine_start import Start, start_plain
 from worker.process import EngineProcess, ReservedPort
 from worker.scratch import make_scratch
-from worker.start import Start, start_plain
+from xinfer.engine_log import LogReader, cause_of, stage_of, tail
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec, ReplicaStage
 from xinfer.settings import EngineSettings

@@ -15,15 +15,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from worker.forking import (
+from worker.vllm_patches.fork import (
     fork_flashinfer,
     fork_inspection,
     fork_processes,
     override_kernels_once,
     track_resources_apart,
 )
-from worker.waiting import leave_cores_to_others
-from xinfer.lifetime import die_with_parent, die_with_parent_from_fork_on
+from worker.vllm_patches.spin_wait import leave_cores_to_others
+from xinfer.process_lifetime import die_with_parent, die_with_parent_from_fork_on
 
 die_with_parent()
 
@@ -120,7 +120,7 @@ def _entry() -> Callable[[], Any]:
     except ImportError:  # vLLM before 0.30
         import runpy
 
-        from worker.older_vllm import complete_servers
+        from worker.vllm_patches.v0_20 import complete_servers
 
         importlib.import_module("vllm.entrypoints.openai.api_server")
         complete_servers()

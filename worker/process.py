@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from xinfer.lifetime import PARENT_VARIABLE
+from xinfer.process_lifetime import PARENT_VARIABLE
 
 _POLL_PERIOD_S = 0.05
 _KILL_S = 10.0  # how long the kernel may take to free the memory of what it has killed

@@ -16,10 +16,10 @@ from ray import serve
 from worker.command import engine_argv, engine_env
 from worker.download import Source, fetch, needs_download
 from worker.engine import Engine, ServerEngine
+from worker.engine_start import start_warm
 from worker.fake.command import fake_argv
-from worker.memory import check_memory
+from worker.memory.check import check_memory
 from worker.reporter import Reporter
-from worker.start import start_warm
 from xinfer.cluster import spare
 from xinfer.errors import XinferError
 from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage

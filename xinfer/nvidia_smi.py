@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
-from xinfer.lifetime import die_with_parent
+from xinfer.process_lifetime import die_with_parent
 
 _COMMAND = "nvidia-smi"
 _TIMEOUT_S = 20.0

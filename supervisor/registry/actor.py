@@ -12,17 +12,17 @@ from typing import Any
 
 import ray
 
+from supervisor.gateway.request_metrics import ClusterMetrics, ModelMetrics
 from supervisor.registry.deployer import Deployer
 from supervisor.registry.events import Events
 from supervisor.registry.families import Families, Registration
-from supervisor.registry.idleness import Doze, Idleness, Rouse, Sleep
+from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.models import Delete, Deploy, Models
-from supervisor.registry.spares import Spares
+from supervisor.registry.prestarted_workers import PrestartedWorkers
 from supervisor.registry.store import Store
-from supervisor.tally import Tally, Totals
 from xinfer.cluster import spare
 from xinfer.errors import LaunchRefused
-from xinfer.messages import Event, ModelSpec, ModelState, ReplicaReport, RoutingTable, Usage
+from xinfer.messages import Event, ModelSpec, ModelState, ModelTable, ReplicaReport, Usage
 from xinfer.settings import EngineSettings, home
 
 _log = logging.getLogger("xinfer.registry")
@@ -52,16 +52,16 @@ class Registry:
         restarted: bool = ray.get_runtime_context().was_current_actor_reconstructed
         self._families = Families(self._store.load_families(persistent_only=not restarted))
         self._events = Events(self._models.table(), time.time())
-        self._totals = Totals()
+        self._totals = ClusterMetrics()
         self._keep(self._reconcile())
         self._keep(self._expire_silent())
         self._keep(self._watch_idle())
         if spare.wanted():
-            self._keep(Spares().tend(restarted=restarted))
+            self._keep(PrestartedWorkers().tend(restarted=restarted))
 
     async def watch(
         self, version: int, timeout_s: float, supervisor: str = "", usages: Mapping[str, Usage] | None = None
-    ) -> RoutingTable:
+    ) -> ModelTable:
         """The table as soon as it is newer than ``version``, at the latest after ``timeout_s`` seconds.
 
         A ``supervisor`` says with it that it acts on the table of ``version``, and how it uses the models with an idle timeout.
@@ -151,7 +151,7 @@ class Registry:
         """What has happened to this model lately, also to one that is gone since; none if nothing is known of it."""
         return self._events.of(uid)
 
-    async def tally(self, supervisor: str, tallies: Mapping[str, Tally]) -> dict[str, Tally]:
+    async def tally(self, supervisor: str, tallies: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
         """A supervisor says what it has counted and gets the sums over all supervisors."""
         self._totals.hear(supervisor, tallies, time.monotonic())
         return self._totals.sums(time.monotonic())
@@ -236,7 +236,7 @@ class Registry:
         for uid, alive in found.items():
             self._models.found(uid, time.time(), alive=alive)
         self._knows_serve.set()
-        for uid in {*found, *self._models.table().routes}:
+        for uid in {*found, *self._models.table().models}:
             await self._act(uid)
 
     async def _watch_idle(self) -> None:
@@ -248,10 +248,10 @@ class Registry:
         for verdict in self._idleness.decide(self._models.table(), time.monotonic()):
             _log.info("%s %s", type(verdict).__name__.lower(), verdict.uid)
             match verdict:
-                case Doze(uid):
+                case Drain(uid):
                     self._models.doze(uid)
                     self._idleness.announced(uid, self._models.version, time.monotonic())
-                case Rouse(uid):
+                case Resume(uid):
                     self._models.rouse(uid, time.time())
                 case Sleep(uid):
                     self._store.save(self._models.get(uid).spec, asleep=True)

@@ -15,7 +15,7 @@ from ray._common.utils import import_attr
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus
 
-from supervisor.registry.unplaced import drop_unplaced
+from supervisor.registry.pending_replicas import drop_pending_replicas
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
 from xinfer.names import WORKER_APP, model_app
@@ -56,7 +56,7 @@ class Deployer:
         while await self._in_thread(_status, uid) is not ApplicationStatus.NOT_STARTED:
             if time.monotonic() - began > _GONE_S:
                 raise TimeoutError(f"Serve has not deleted {model_app(uid)} within {_GONE_S:g} s")
-            await self._in_thread(drop_unplaced, uid)
+            await self._in_thread(drop_pending_replicas, uid)
             await asyncio.sleep(_GONE_POLL_S)
 
     async def found(self) -> dict[str, bool]:

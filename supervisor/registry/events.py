@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from xinfer.messages import Event, EventType, ModelState, ReplicaReport, ReplicaStage, Route, RoutingTable
+from xinfer.messages import Event, EventType, ModelState, ModelStatus, ModelTable, ReplicaReport, ReplicaStage
 
 KEPT_PER_MODEL = 100
 _MODELS_KEPT = 200
@@ -21,24 +21,24 @@ _STATES = {
 class Events:
     """The last hundred of each model; those of models that are gone stay until 200 others have come."""
 
-    def __init__(self, table: RoutingTable, at: float) -> None:
+    def __init__(self, table: ModelTable, at: float) -> None:
         """``table`` is what a registry that has just started knows; ``at`` is Unix time in seconds."""
         self._seen = table
         self._events: dict[str, deque[Event]] = {}
-        for uid in table.routes:
+        for uid in table.models:
             self._note(uid, Event(EventType.WARNING, at, "The registry was started again."))
 
     def of(self, uid: str) -> list[Event]:
         """Those of one model, oldest first; none if nothing is known of it."""
         return list(self._events.get(uid, ()))
 
-    def observe(self, table: RoutingTable, at: float) -> None:
+    def observe(self, table: ModelTable, at: float) -> None:
         """``table`` is how things are since ``at``."""
         if table.version == self._seen.version:
             return
-        before, self._seen = self._seen.routes, table
-        for uid in before.keys() | table.routes.keys():
-            for kind, content in _differences(before.get(uid), table.routes.get(uid)):
+        before, self._seen = self._seen.models, table
+        for uid in before.keys() | table.models.keys():
+            for kind, content in _differences(before.get(uid), table.models.get(uid)):
                 self._note(uid, Event(kind, at, content))
 
     def _note(self, uid: str, event: Event) -> None:
@@ -46,14 +46,14 @@ class Events:
         kept.append(event)
         self._events[uid] = kept  # the one that changed last comes last
         if len(self._events) > _MODELS_KEPT:
-            gone = next((name for name in self._events if name not in self._seen.routes), None)
+            gone = next((name for name in self._events if name not in self._seen.models), None)
             self._events.pop(gone or next(iter(self._events)))
 
 
 _Change = tuple[EventType, str]
 
 
-def _differences(old: Route | None, new: Route | None) -> Iterator[_Change]:
+def _differences(old: ModelStatus | None, new: ModelStatus | None) -> Iterator[_Change]:
     if new is None:
         yield EventType.INFO, "Terminated."
         return
@@ -72,13 +72,13 @@ def _differences(old: Route | None, new: Route | None) -> Iterator[_Change]:
         yield EventType.WARNING, "No replica answers; another one is on its way."
 
 
-def _rescaled(old: Route, new: Route) -> Iterator[_Change]:
+def _rescaled(old: ModelStatus, new: ModelStatus) -> Iterator[_Change]:
     if old.spec.replicas != new.spec.replicas:
         kind = EventType.WARNING if new.reason else EventType.INFO
         yield kind, " ".join(filter(None, [f"Scaled from {old.spec.replicas} to {_size(new)}.", new.reason]))
 
 
-def _replica_changes(old: Route | None, new: Route) -> Iterator[_Change]:
+def _replica_changes(old: ModelStatus | None, new: ModelStatus) -> Iterator[_Change]:
     before = {report.replica: report for report in old.replicas} if old else {}
     now = {report.replica: report for report in new.replicas}
     for replica, report in now.items():
@@ -90,13 +90,13 @@ def _replica_changes(old: Route | None, new: Route) -> Iterator[_Change]:
         yield _ended(new.ended.replica, new)
 
 
-def _ended(replica: str, route: Route) -> _Change:
+def _ended(replica: str, model: ModelStatus) -> _Change:
     """Why a replica is not there any more, as far as that is known."""
-    last = route.ended
+    last = model.ended
     if last and last.replica == replica and last.stage is ReplicaStage.FAILED:
         return EventType.ERROR, f"Replica {replica} failed: {last.info or 'no reason was given'}."
     stopped = bool(last and last.replica == replica)
-    if stopped or route.state not in (ModelState.READY, ModelState.LAUNCHING):
+    if stopped or model.state not in (ModelState.READY, ModelState.LAUNCHING):
         return EventType.INFO, f"Replica {replica} ended."
     return EventType.WARNING, f"Replica {replica} is lost: nobody reaches it."
 
@@ -106,6 +106,6 @@ def _stage(report: ReplicaReport) -> str:
     return f"{report.stage.value.replace('_', ' ')}{place}"
 
 
-def _size(route: Route) -> str:
-    count = route.spec.replicas
+def _size(model: ModelStatus) -> str:
+    count = model.spec.replicas
     return "1 replica" if count == 1 else f"{count} replicas"

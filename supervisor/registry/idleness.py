@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xinfer.messages import ModelState, Route, RoutingTable, Usage
+from xinfer.messages import ModelState, ModelStatus, ModelTable, Usage
 
 _UNKNOWN = Usage()
 
 
 @dataclass(frozen=True, slots=True)
-class Doze:
+class Drain:
     """Announce that the model is about to sleep, so that nobody sends it requests."""
 
     uid: str
@@ -25,13 +25,13 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
-class Rouse:
+class Resume:
     """Somebody uses it after all, or could not be asked: have it up again."""
 
     uid: str
 
 
-Verdict = Doze | Sleep | Rouse
+Verdict = Drain | Sleep | Resume
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class _Heard:
 
 
 @dataclass(slots=True)
-class _Nap:
+class _Draining:
     """A model that dozes."""
 
     version: int
@@ -67,7 +67,7 @@ class Idleness:
         self._supervisors: dict[str, _Heard] = {}
         self._up_since: dict[str, tuple[float, float]] = {}  # by UID: of which launch, and since when it has been READY
         self._last_use: dict[str, float] = {}
-        self._naps: dict[str, _Nap] = {}
+        self._naps: dict[str, _Draining] = {}
 
     def hear(self, supervisor: str, version: int, usages: Mapping[str, Usage], now: float) -> None:
         """A supervisor acts on the table of this ``version`` and uses models like this."""
@@ -78,30 +78,30 @@ class Idleness:
 
     def announced(self, uid: str, version: int, now: float) -> None:
         """The table of this ``version`` is the first that says that the model sleeps."""
-        self._naps[uid] = _Nap(version, now)
+        self._naps[uid] = _Draining(version, now)
 
-    def decide(self, table: RoutingTable, now: float) -> list[Verdict]:
+    def decide(self, table: ModelTable, now: float) -> list[Verdict]:
         """What is to be done about the models that have an idle timeout."""
         self._forget(table, now)
-        routes = [route for route in table.routes.values() if route.spec.idle_timeout_s is not None]
-        return [verdict for route in routes if (verdict := self._verdict(route, now))]
+        models = [model for model in table.models.values() if model.spec.idle_timeout_s is not None]
+        return [verdict for model in models if (verdict := self._verdict(model, now))]
 
-    def _verdict(self, route: Route, now: float) -> Verdict | None:
-        uid = route.spec.uid
+    def _verdict(self, model: ModelStatus, now: float) -> Verdict | None:
+        uid = model.spec.uid
         nap = self._naps.get(uid)
-        if nap and route.state is ModelState.SLEEPING:
-            return self._end_of(nap, route, now)
-        if nap or route.state is not ModelState.READY:
+        if nap and model.state is ModelState.SLEEPING:
+            return self._end_of(nap, model, now)
+        if nap or model.state is not ModelState.READY:
             self._start_again(uid)
-        if route.state is not ModelState.READY:
+        if model.state is not ModelState.READY:
             return None
-        return Doze(uid) if self._is_idle(route, self._ready_since(route, now), now) else None
+        return Drain(uid) if self._is_idle(model, self._ready_since(model, now), now) else None
 
-    def _ready_since(self, route: Route, now: float) -> float:
-        launch, since = self._up_since.get(route.spec.uid, (None, now))
-        if launch != route.spec.created_at:
+    def _ready_since(self, model: ModelStatus, now: float) -> float:
+        launch, since = self._up_since.get(model.spec.uid, (None, now))
+        if launch != model.spec.created_at:
             since = now
-            self._up_since[route.spec.uid] = (route.spec.created_at, since)
+            self._up_since[model.spec.uid] = (model.spec.created_at, since)
         return since
 
     def _start_again(self, uid: str) -> None:
@@ -109,26 +109,26 @@ class Idleness:
         self._naps.pop(uid, None)
         self._up_since.pop(uid, None)
 
-    def _is_idle(self, route: Route, up_since: float, now: float) -> bool:
+    def _is_idle(self, model: ModelStatus, up_since: float, now: float) -> bool:
         """Whether it is certain that it has not been used for long enough; nothing is while a supervisor may be unheard."""
-        timeout_s = float(route.spec.idle_timeout_s or 0)
-        used = max(up_since, self._last_use.get(route.spec.uid, up_since))
+        timeout_s = float(model.spec.idle_timeout_s or 0)
+        used = max(up_since, self._last_use.get(model.spec.uid, up_since))
         return (
             now - used >= timeout_s
             and now - self._started >= self._forget_s
             and all(now - heard.at <= 1.5 * self._period_s for heard in self._supervisors.values())
-            and all(_is_unused(heard, route) for heard in self._supervisors.values())
+            and all(_is_unused(heard, model) for heard in self._supervisors.values())
         )
 
-    def _end_of(self, nap: _Nap, route: Route, now: float) -> Verdict | None:
-        uid = route.spec.uid
+    def _end_of(self, nap: _Draining, model: ModelStatus, now: float) -> Verdict | None:
+        uid = model.spec.uid
         told = [heard for heard in self._supervisors.values() if heard.version >= nap.version]
-        if not all(_is_unused(heard, route) for heard in told):
-            verdict: Verdict = Rouse(uid)
+        if not all(_is_unused(heard, model) for heard in told):
+            verdict: Verdict = Resume(uid)
         elif len(told) == len(self._supervisors):
             verdict = Sleep(uid)
         elif now - nap.since >= self._patience_s:
-            verdict = Rouse(uid)
+            verdict = Resume(uid)
         else:
             return None
         self._start_again(uid)
@@ -138,15 +138,15 @@ class Idleness:
     def _forget_s(self) -> float:
         return 3 * self._period_s
 
-    def _forget(self, table: RoutingTable, now: float) -> None:
+    def _forget(self, table: ModelTable, now: float) -> None:
         """Supervisors that are gone, and models that are."""
         self._supervisors = {name: h for name, h in self._supervisors.items() if now - h.at < self._forget_s}
         for known in (self._up_since, self._last_use, self._naps):
-            for uid in known.keys() - table.routes.keys():
+            for uid in known.keys() - table.models.keys():
                 del known[uid]
 
 
-def _is_unused(heard: _Heard, route: Route) -> bool:
+def _is_unused(heard: _Heard, model: ModelStatus) -> bool:
     """Whether this supervisor has nothing under way there, and by its own clock had nothing for as long as the timeout."""
-    usage = heard.usages.get(route.spec.uid, _UNKNOWN)
-    return usage.in_flight == 0 and usage.idle_s >= float(route.spec.idle_timeout_s or 0)
+    usage = heard.usages.get(model.spec.uid, _UNKNOWN)
+    return usage.in_flight == 0 and usage.idle_s >= float(model.spec.idle_timeout_s or 0)

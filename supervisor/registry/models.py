@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from supervisor.registry.record import Record
 from xinfer.errors import Conflict, ModelNotFound
-from xinfer.messages import SETTLED, ModelSpec, ModelState, ReplicaReport, ReplicaStage, RoutingTable
+from xinfer.messages import SETTLED, ModelSpec, ModelState, ModelTable, ReplicaReport, ReplicaStage
 
 _SETTLED_KEPT = 100
 _CANCELLED = "The launch was cancelled."
@@ -52,9 +52,9 @@ class Models:
         """Something else that travels with the table has changed."""
         self._version += 1
 
-    def table(self) -> RoutingTable:
+    def table(self) -> ModelTable:
         """All models at this moment."""
-        return RoutingTable(self._version, {uid: record.route() for uid, record in self._records.items()})
+        return ModelTable(self._version, {uid: record.status() for uid, record in self._records.items()})
 
     def get(self, uid: str) -> Record:
         """The record, or ``ModelNotFound``."""

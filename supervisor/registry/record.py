@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from xinfer.messages import SETTLED, ModelSpec, ModelState, ReplicaReport, ReplicaStage, Route, StageTime
+from xinfer.messages import SETTLED, ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage, StageTime
 
 _MOVES = {
     ModelState.PENDING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
@@ -70,7 +70,7 @@ class Record:
     @property
     def ready_replicas(self) -> int:
         """Replicas that take requests."""
-        return len(self.route().targets)
+        return len(self.status().targets)
 
     @property
     def with_logs(self) -> list[ReplicaReport]:
@@ -145,10 +145,10 @@ class Record:
         self.ended.update(self.replicas)
         self.replicas.clear()
 
-    def route(self) -> Route:
+    def status(self) -> ModelStatus:
         """What the supervisors get to see."""
         replicas, times = tuple(self.replicas.values()), tuple(self.times)
-        return Route(self.spec, self.state, self.reason, replicas, times, self.waking, self.last_ended)
+        return ModelStatus(self.spec, self.state, self.reason, replicas, times, self.waking, self.last_ended)
 
     def _scale_back(self, replicas: int) -> None:
         count = "1 replica" if replicas == 1 else f"{replicas} replicas"

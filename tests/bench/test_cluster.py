@@ -13,8 +13,8 @@ import pytest
 
 from tests.conftest import wait_for
 from xinfer.bench import cluster, cpu, machine
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
-from xinfer.cluster.record import ClusterRecord
 
 URL = "http://127.0.0.1:9997"
 WAIT = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]

@@ -19,8 +19,8 @@ from tests.bench.smi import made_up_smi
 from xinfer.bench import machine, report
 from xinfer.bench.figures import Figures, Leg, figures
 from xinfer.bench.gpus import Gpus, GpuUse, busy_share, memory_peak_mib, uses
+from xinfer.bench.median_leg import typical
 from xinfer.bench.result import Round
-from xinfer.bench.typical import typical
 from xinfer.nvidia_smi import cuda_version
 
 OUTLIVED = """

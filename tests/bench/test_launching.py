@@ -9,12 +9,12 @@ import pytest
 
 from tests.bench.smi import made_up_smi
 from xinfer.bench.launching import report
-from xinfer.bench.launching.goal import Goal
 from xinfer.bench.launching.gpu import used_mib
 from xinfer.bench.launching.plot import plot
 from xinfer.bench.launching.result import Result, RowResult
 from xinfer.bench.launching.row import ROWS, Name
 from xinfer.bench.launching.sample import Sample
+from xinfer.bench.launching.target import Goal
 from xinfer.bench.launching.timeline import durations, moments
 
 MEMORY = {"idle_pss": 300.0, "idle_private": 250.0, "beside_pss": 200.0, "beside_private": 50.0}

@@ -24,9 +24,9 @@ from xinfer.bench.launching.record import Record
 from xinfer.bench.launching.sample import Sample
 from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
-from xinfer.cluster.record import ClusterRecord
-from xinfer.cluster.warm_host import MODULE, HostStage, HostState
+from xinfer.cluster.fork_server import MODULE, HostStage, HostState
 from xinfer.errors import LaunchFailed, LaunchRefused, ModelOverloaded, Unavailable
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer.bench.launching import job, launches
+from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.bench.launching.cluster import Cluster
-from xinfer.bench.launching.lab import Lab
 from xinfer.bench.launching.record import Record
 from xinfer.bench.launching.round import Round, _cleared
 from xinfer.bench.launching.row import NAMES, Name
@@ -23,7 +23,7 @@ from xinfer.bench.launching.sample import Sample
 from xinfer.bench.launching.subject import Subject
 from xinfer.cli import xinfer
 from xinfer.client import RESTfulClient
-from xinfer.cluster.warm_host import HostStage, HostState
+from xinfer.cluster.fork_server import HostStage, HostState
 from xinfer.errors import LaunchFailed
 
 TOKENS = (

@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from tests.catalog import samples
 from xinfer.catalog import inspect_folder, inspect_hub, inspect_path
 from xinfer.errors import LaunchRefused
-from xinfer.messages import BudgetWords, ThinkingMode, ThinkingSwitch
+from xinfer.messages import BudgetParameter, ThinkingMode, ThinkingSwitch
 
 CONFIG = {"architectures": ["Qwen3ForCausalLM"], "max_position_embeddings": 40960}
 MakeModel = Callable[..., Path]
@@ -66,7 +66,7 @@ SEED_OSS = ThinkingSwitch(
     ThinkingMode.SWITCH,
     ("thinking_budget",),
     *(-1, 0, True),
-    budget=BudgetWords("thinking_budget"),
+    budget=BudgetParameter("thinking_budget"),
     start_tag="<seed:think>",
     end_tag="</seed:think>",
 )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.catalog import samples
 from xinfer.catalog.template import ChatTemplate
-from xinfer.messages import BudgetWords, EffortWords
+from xinfer.messages import BudgetParameter, EffortParameter
 
 ALL = ("minimal", "low", "medium", "high", "xhigh", "max")
 THINKS = "<think>\n"
@@ -16,22 +16,22 @@ LADDER = "{% if reasoning_effort == 'low' %}A{% elif reasoning_effort == 'high' 
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        (samples.GPT_OSS + THINKS, EffortWords("reasoning_effort", ALL, "medium")),
-        (samples.QWEN38, EffortWords("reasoning_effort", ("low", "medium", "xhigh"), "xhigh")),
-        (samples.KIMI_K3 + "{# <think> #}", EffortWords("thinking_effort", ALL)),
-        (LADDER, EffortWords("reasoning_effort", ("low", "medium", "high"), "medium")),
+        (samples.GPT_OSS + THINKS, EffortParameter("reasoning_effort", ALL, "medium")),
+        (samples.QWEN38, EffortParameter("reasoning_effort", ("low", "medium", "xhigh"), "xhigh")),
+        (samples.KIMI_K3 + "{# <think> #}", EffortParameter("thinking_effort", ALL)),
+        (LADDER, EffortParameter("reasoning_effort", ("low", "medium", "high"), "medium")),
         (samples.QWEN3, None),
         ("{{ reasoning_effort and '' }}" + samples.QWEN3, None),
         ("{{ reasoning_effort }}" + samples.PLAIN, None),
     ],
     ids=["printed", "refuses others", "own keyword", "ladder", "not read", "read in vain", "never thinks"],
 )
-def test_effort(template: str, words: EffortWords | None) -> None:
+def test_effort(template: str, words: EffortParameter | None) -> None:
     assert ChatTemplate(template).thinking.effort == words
 
 
 def test_budget() -> None:
-    assert ChatTemplate(samples.SEED_OSS).thinking.budget == BudgetWords("thinking_budget", 0, -1)
+    assert ChatTemplate(samples.SEED_OSS).thinking.budget == BudgetParameter("thinking_budget", 0, -1)
     assert ChatTemplate("{% if thinking_budget == 0 %}x{% endif %}" + samples.QWEN3).thinking.budget is None
 
 

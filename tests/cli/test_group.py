@@ -11,7 +11,7 @@ from click.testing import Result
 from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer import errors
-from xinfer.cli.failures import one_line
+from xinfer.cli.error_text import one_line
 from xinfer.cli.group import COMMANDS
 
 Run = Callable[..., Result]

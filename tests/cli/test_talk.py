@@ -11,8 +11,8 @@ from click.testing import Result
 
 from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer import errors
-from xinfer.cli.answers import Piece, show
 from xinfer.cli.conversation import converse
+from xinfer.cli.output import Piece, show
 
 Run = Callable[..., Result]
 CHAT = "/v1/chat/completions"

@@ -18,11 +18,11 @@ import click
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from supervisor.launch import LaunchRequest, resolve
+from supervisor.launching.launch import LaunchRequest, resolve
 from tests.clients.environments import REQUIREMENTS
 from tests.docs.blocks import ROOT
 from xinfer.catalog import Catalog
-from xinfer.catalog.machines import NodeGpus
+from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.cli import launch as launching
 from xinfer.cli import xinfer
 from xinfer.client import _calls

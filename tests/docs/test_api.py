@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from supervisor.left_out import LEFT_OUT, why_left_out
-from supervisor.openapi.document import OPERATIONS
+from supervisor.api.openapi.document import OPERATIONS
+from supervisor.api.unsupported_routes import UNSUPPORTED, why_unsupported
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text()
@@ -31,12 +31,12 @@ def test_row(routes: list[str], mark: str, note: str) -> None:
             continue
         method, _, path = route.rpartition(" ")
         path = re.sub(r"\{\w+\}", "x", path.replace("…", "x"))
-        assert why_left_out(method or "POST", path), route
+        assert why_unsupported(method or "POST", path), route
 
 
 def test_every_route_has_its_row() -> None:
     told = [route for routes, _, _ in ROWS for route in routes]
-    left_out = [path.replace("{rest:path}", "…") for row in LEFT_OUT for path in row.paths]
+    left_out = [path.replace("{rest:path}", "…") for row in UNSUPPORTED for path in row.paths]
     assert len(set(told)) == len(told)
     assert {route.rpartition(" ")[2] for route in told if route not in SERVED} == set(left_out)
     assert set(told) >= SERVED

@@ -15,7 +15,7 @@ from tests.conftest import RunningCluster
 from tests.docs import commands, expected
 from tests.docs.blocks import DATA, DIRECTIVES, ENDPOINT, OUTPUT, PYTHON, SHELL, Block, blocks, documents
 from xinfer.catalog import Catalog, Family
-from xinfer.catalog.translation import translate
+from xinfer.catalog.from_xinference import translate
 from xinfer.catalog.xinference import GivenModel
 
 BLOCKS = [block for file in documents() for block in blocks(file)]

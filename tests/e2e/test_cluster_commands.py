@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from tests.conftest import ROOT, free_port, wait_for
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.processes import of_cluster
-from xinfer.cluster.record import ClusterRecord
 
 MODEL = str(ROOT / "xinfer" / "tiny_chat" / "model")
 
@@ -102,7 +102,7 @@ def raylet_is_killed(xinfer: Shell) -> None:
     cluster_id = xinfer.record.id
     everything = of_cluster(cluster_id)
     names = [" ".join(process.cmdline()) for process in everything]
-    for part in ("worker.host.process", "worker.engine_server", "VLLM::Worker", "ray::Registry", "haproxy"):
+    for part in ("worker.fork_server.process", "worker.engine_server", "VLLM::Worker", "ray::Registry", "haproxy"):
         assert any(part in name for name in names), f"{part} is not among {names}"
     memory = {word for process in everything for word in shared_memory_of(process)}
     assert memory

@@ -18,8 +18,8 @@ import requests
 
 from tests.conftest import RunningCluster, wait_for
 from xinfer.client import RESTfulClient
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.processes import of_cluster
-from xinfer.cluster.record import ClusterRecord
 
 
 def actor(cluster: RunningCluster, title: str) -> list[psutil.Process]:

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, wait_for
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
 from xinfer.cluster.ports import is_free
-from xinfer.cluster.record import ClusterRecord
 
 pytestmark = pytest.mark.engine
 

@@ -14,8 +14,8 @@ import requests
 from tests.conftest import ROOT, RunningCluster, wait_for
 from tests.e2e.test_faults import actor
 from xinfer.client import RESTfulClient
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import token_file
-from xinfer.cluster.record import ClusterRecord
 
 ASK = """
 import json, logging, sys, ray

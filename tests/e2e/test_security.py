@@ -6,8 +6,8 @@ import psutil
 import requests
 
 from tests.conftest import RunningCluster
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.processes import of_cluster
-from xinfer.cluster.record import ClusterRecord
 
 
 def processes(cluster: RunningCluster, sign: str) -> list[psutil.Process]:

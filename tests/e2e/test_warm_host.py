@@ -14,9 +14,9 @@ import pytest
 
 from tests.conftest import RunningCluster, wait_for
 from xinfer.client import RESTfulClient
+from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.fork_server import HostStage, HostState
 from xinfer.cluster.processes import of_cluster
-from xinfer.cluster.record import ClusterRecord
-from xinfer.cluster.warm_host import HostStage, HostState
 from xinfer.errors import ModelNotFound
 
 pytestmark = pytest.mark.engine

@@ -15,9 +15,9 @@ import psutil
 
 from tests.conftest import ROOT, RunningCluster, wait_for
 from xinfer.client import RESTfulClient
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import token_file
 from xinfer.cluster.processes import of_cluster
-from xinfer.cluster.record import ClusterRecord
 
 SHARED_MEMORY = Path("/dev/shm")
 

@@ -15,8 +15,8 @@ from tests.conftest import ROOT
 from tests.gpu.checks import Book
 from tests.gpu.device import Device
 from xinfer.bench import machine
+from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.bench.launching.cluster import Cluster, own_cluster
-from xinfer.bench.launching.lab import Lab
 from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from xinfer.lifetime import sigterm_interrupts
+from xinfer.process_lifetime import sigterm_interrupts
 
 _CLEAN_UP_S = 60.0
 

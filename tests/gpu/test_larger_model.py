@@ -15,8 +15,8 @@ from tests.gpu import larger_model
 from tests.gpu.checks import LEAST_RATIO, LEVELS, MOST_TTFT_MS, MOST_TTFT_PERCENT, Book
 from tests.gpu.conftest import REHEARSAL
 from tests.gpu.patience import run
+from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.bench.launching.cluster import Cluster
-from xinfer.bench.launching.lab import Lab
 from xinfer.bench.launching.subject import Subject
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]

@@ -19,7 +19,7 @@ from tests.gpu.checks import Book
 from tests.gpu.test_larger_model import ARGUMENTS, UID, bench, launch
 from worker.command import engine_env
 from xinfer.bench.launching.bare import bare_argv, end, start
-from xinfer.bench.launching.lab import Lab
+from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.bench.launching.subject import Subject
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchRefused

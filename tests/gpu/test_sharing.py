@@ -8,7 +8,7 @@ import pytest
 
 from tests.gpu.checks import MOST_LEFT_MIB, Book
 from tests.gpu.device import Device
-from xinfer.bench.launching.lab import Lab
+from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.errors import LaunchRefused
 
 pytestmark = pytest.mark.gpu

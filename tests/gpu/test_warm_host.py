@@ -15,7 +15,7 @@ from tests.gpu.conftest import REHEARSAL
 from tests.gpu.device import processes
 from tests.gpu.patience import run
 from xinfer.bench.launching import host
-from xinfer.bench.launching.lab import Lab
+from xinfer.bench.launching.bench_cluster import Lab
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 

@@ -14,8 +14,15 @@ from xinfer.settings import GatewaySettings
 @pytest.fixture
 async def registry(monkeypatch: pytest.MonkeyPatch) -> RegistryDouble:
     double = RegistryDouble()
-    for module in ("routes", "waking", "models_api", "replicas_api", "metrics_api", "registrations_api"):
-        monkeypatch.setattr(f"supervisor.{module}.ask", double.ask)
+    for module in (
+        "supervisor.model_table",
+        "supervisor.gateway.wake",
+        "supervisor.api.models",
+        "supervisor.api.replicas",
+        "supervisor.api.metrics",
+        "supervisor.api.registrations",
+    ):
+        monkeypatch.setattr(f"{module}.ask", double.ask)
     return double
 
 

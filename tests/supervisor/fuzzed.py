@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import ray
 
-from supervisor import nodes
 from supervisor.app import Supervisor
-from tests.supervisor.samples import route, times
+from supervisor.nodes import on_node as nodes
+from tests.supervisor.samples import model_status, times
 from tests.supervisor.servers import RegistryDouble, fake_engine, serving
 from xinfer.errors import Conflict
 from xinfer.messages import Event, EventType, ModelState
@@ -27,7 +27,14 @@ NODE = {
     "Resources": {"CPU": 2.0, "GPU": 1.0, "memory": 1024.0**3},
     "Labels": {},
 }
-_ASKED_BY = ("routes", "waking", "models_api", "replicas_api", "metrics_api", "registrations_api")
+_ASKED_BY = (
+    "supervisor.model_table",
+    "supervisor.gateway.wake",
+    "supervisor.api.models",
+    "supervisor.api.replicas",
+    "supervisor.api.metrics",
+    "supervisor.api.registrations",
+)
 
 
 class Refusing(RegistryDouble):
@@ -54,14 +61,16 @@ def supervisor_in_a_thread() -> Iterator[str]:
             registry = Refusing()
             registry.answers = {"tally": {}, "logs": []}
             for module in _ASKED_BY:
-                patch.setattr(f"supervisor.{module}.ask", registry.ask)
+                patch.setattr(f"{module}.ask", registry.ask)
             app = Supervisor(GatewaySettings())
             async with fake_engine(tokens=2) as replica, serving(app, lifespan="on") as url:
                 found.update(url=url, loop=asyncio.get_running_loop())
                 await registry.tell(
-                    route(replica, abilities=("chat", "generate")),
-                    route(uid="failed", state=ModelState.FAILED, reason="out of memory", times=times(pending=1.0)),
-                    route(uid="young", state=ModelState.LAUNCHING, times=times(pending=1.0)),
+                    model_status(replica, abilities=("chat", "generate")),
+                    model_status(
+                        uid="failed", state=ModelState.FAILED, reason="out of memory", times=times(pending=1.0)
+                    ),
+                    model_status(uid="young", state=ModelState.LAUNCHING, times=times(pending=1.0)),
                 )
                 ready.set()
                 await leave.wait()

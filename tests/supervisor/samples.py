@@ -7,10 +7,10 @@ from typing import Any
 from xinfer.messages import (
     ModelSpec,
     ModelState,
+    ModelStatus,
+    ModelTable,
     ReplicaReport,
     ReplicaStage,
-    Route,
-    RoutingTable,
     StageTime,
     ThinkingMode,
     ThinkingSwitch,
@@ -38,16 +38,16 @@ def report(
     return ReplicaReport(uid, replica, stage, **facts)
 
 
-def route(
+def model_status(
     *replicas: ReplicaReport,
     state: ModelState = ModelState.READY,
     reason: str = "",
     times: tuple[StageTime, ...] = (),
     ended: ReplicaReport | None = None,
     **facts: Any,
-) -> Route:
+) -> ModelStatus:
     """A model as the supervisor sees it."""
-    return Route(spec(**facts), state, reason, replicas, times, ended=ended)
+    return ModelStatus(spec(**facts), state, reason, replicas, times, ended=ended)
 
 
 def times(**began_at: float) -> tuple[StageTime, ...]:
@@ -55,6 +55,6 @@ def times(**began_at: float) -> tuple[StageTime, ...]:
     return tuple(StageTime(ReplicaStage(name), at) for name, at in began_at.items())
 
 
-def table(*routes: Route, version: int = 1, families: tuple[str, ...] = ()) -> RoutingTable:
+def table(*routes: ModelStatus, version: int = 1, families: tuple[str, ...] = ()) -> ModelTable:
     """All models."""
-    return RoutingTable(version, {each.spec.uid: each for each in routes}, families)
+    return ModelTable(version, {each.spec.uid: each for each in routes}, families)

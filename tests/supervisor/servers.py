@@ -16,11 +16,11 @@ import httpx
 import uvicorn
 
 from supervisor.registry.families import Families
-from tests.supervisor.samples import report, route, table
+from tests.supervisor.samples import model_status, report, table
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.errors import Unavailable
-from xinfer.messages import ReplicaReport, Route
+from xinfer.messages import ModelStatus, ReplicaReport
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,7 +126,7 @@ class RegistryDouble:
             await self._changed.wait_for(lambda: self.away or self._table.version != args[0])
         return await self.ask(method, *args) if self.away else self._table
 
-    async def tell(self, *routes: Route) -> None:
+    async def tell(self, *routes: ModelStatus) -> None:
         """Let the table be made of these."""
         async with self._changed:
             self._table = table(*routes, version=self._table.version + 1, families=self.families.texts)
@@ -137,13 +137,13 @@ class RegistryDouble:
         """What the real registry's shell does; supervisors hear of it a moment after the answer."""
         (self.families.add if method == "register" else self.families.remove)(what)
         asyncio.get_running_loop().call_later(
-            0.02, lambda: asyncio.ensure_future(self.tell(*self._table.routes.values()))
+            0.02, lambda: asyncio.ensure_future(self.tell(*self._table.models.values()))
         )
         return self._table.version + 1
 
     async def tell_replicas(self, *replicas: ReplicaReport, **facts: Any) -> None:
         """Let there be one model ``m`` with these replicas."""
-        await self.tell(route(*replicas, **facts))
+        await self.tell(model_status(*replicas, **facts))
 
 
 async def state_of(replica: ReplicaReport) -> dict[str, Any]:

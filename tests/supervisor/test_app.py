@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.supervisor.samples import report, route
+from tests.supervisor.samples import model_status, report
 from tests.supervisor.servers import RegistryDouble
 from xinfer.messages import ModelState, ReplicaStage
 
@@ -48,8 +48,8 @@ async def test_what_nobody_foresaw_is_a_fixed_sentence(
     def fail(*args: object) -> None:
         raise ZeroDivisionError("secret /path")
 
-    monkeypatch.setattr("supervisor.views.list_item", fail)
-    await registry.tell(route(report()))
+    monkeypatch.setattr("supervisor.api.render.list_item", fail)
+    await registry.tell(model_status(report()))
     headers = {} if request_id is None else {"x-request-id": request_id.encode()}
     with caplog.at_level(logging.ERROR):
         answer = await http.get("/v1/models", headers=headers)
@@ -69,8 +69,8 @@ async def test_what_nobody_foresaw_is_a_fixed_sentence(
 
 
 async def test_list_has_those_that_answer(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
-    loading = route(report("r1", ReplicaStage.LOADING, "b"), state=ModelState.LAUNCHING, uid="b")
-    await registry.tell(route(report(uid="a"), uid="a"), loading, route(state=ModelState.FAILED, uid="c"))
+    loading = model_status(report("r1", ReplicaStage.LOADING, "b"), state=ModelState.LAUNCHING, uid="b")
+    await registry.tell(model_status(report(uid="a"), uid="a"), loading, model_status(state=ModelState.FAILED, uid="c"))
     listed = (await http.get("/v1/models")).json()
     assert listed["object"] == "list"
     assert [each["id"] for each in listed["data"]] == ["a"]
@@ -84,9 +84,9 @@ async def test_list_has_those_that_sleep_and_not_those_that_were_cancelled(
 ) -> None:
     asleep, waking = ModelState.SLEEPING, ModelState.LAUNCHING
     await registry.tell(
-        route(state=asleep, uid="a"),
-        replace(route(state=waking, uid="b"), waking=True),
-        route(state=ModelState.CANCELLED, uid="c"),
+        model_status(state=asleep, uid="a"),
+        replace(model_status(state=waking, uid="b"), waking=True),
+        model_status(state=ModelState.CANCELLED, uid="c"),
     )
     listed = (await http.get("/v1/models")).json()["data"]
     assert [(each["id"], each["status"]) for each in listed] == [("a", "SLEEPING"), ("b", "LOADING")]
@@ -97,8 +97,10 @@ async def test_list_has_those_that_sleep_and_not_those_that_were_cancelled(
 
 
 async def test_one_model(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
-    loading = route(report("r1", ReplicaStage.LOADING, "b"), state=ModelState.LAUNCHING, uid="b")
-    await registry.tell(route(report(uid="a"), uid="a"), loading, route(state=ModelState.FAILED, uid="c", reason="why"))
+    loading = model_status(report("r1", ReplicaStage.LOADING, "b"), state=ModelState.LAUNCHING, uid="b")
+    await registry.tell(
+        model_status(report(uid="a"), uid="a"), loading, model_status(state=ModelState.FAILED, uid="c", reason="why")
+    )
     told = (await http.get("/v1/models/a")).json()
     assert (told["model_type"], told["model_ability"]) == ("LLM", ["chat"])
     still = await http.get("/v1/models/b")
@@ -124,7 +126,7 @@ async def test_unknown_uid_is_a_404_everywhere(http: httpx.AsyncClient, uid: str
 async def test_model_that_is_up_cannot_be_cancelled(
     http: httpx.AsyncClient, registry: RegistryDouble, state: ModelState
 ) -> None:
-    await registry.tell(route(state=state))
+    await registry.tell(model_status(state=state))
     answer = await http.post("/v1/models/m/cancel")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
 
@@ -153,7 +155,7 @@ async def test_catalog(http: httpx.AsyncClient) -> None:
 
 
 async def test_web_page_may_not_change_the_cluster(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
-    await registry.tell(route(report()))
+    await registry.tell(model_status(report()))
     page = {"origin": "http://evil.example"}
     for method, path in (("POST", "/v1/models"), ("DELETE", "/v1/models/m"), ("POST", "/v1/models/m/cancel")):
         answer = await http.request(method, path, headers=page)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from worker import bounds
 from worker.command import engine_argv, engine_env, flags
 from worker.fake.command import fake_argv
+from worker.memory import limits as bounds
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
 from xinfer.settings import RUST_FRONTEND, EngineSettings

@@ -16,13 +16,13 @@ import pytest
 from tests.conftest import wait_for
 from tests.worker.groups import group_of, is_alive
 from worker.process import ProcessGroup, ReservedPort
-from xinfer.lifetime import PARENT_VARIABLE
+from xinfer.process_lifetime import PARENT_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 STUBBORN = "trap '' TERM; (trap '' TERM; echo $BASHPID >&2; while :; do sleep 1; done) & while :; do sleep 1; done"
 DIES_WITH_PARENT = """
 import time
-from xinfer.lifetime import die_with_parent
+from xinfer.process_lifetime import die_with_parent
 die_with_parent()
 print("up", flush=True)
 time.sleep(60)

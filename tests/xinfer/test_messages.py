@@ -6,14 +6,14 @@ import pickle
 
 import pytest
 
-from tests.supervisor.samples import report, route, spec, table
+from tests.supervisor.samples import model_status, report, spec, table
 from xinfer.messages import ReplicaStage
 
 
 def test_only_ready_replicas_with_an_address_take_requests() -> None:
     replicas = [report(stage, stage, address="http://x") for stage in ReplicaStage]
-    assert [each.stage for each in route(*replicas).targets] == [ReplicaStage.READY]
-    assert route(report(address=None)).targets == ()
+    assert [each.stage for each in model_status(*replicas).targets] == [ReplicaStage.READY]
+    assert model_status(report(address=None)).targets == ()
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_only_ready_replicas_with_an_address_take_requests() -> None:
 )
 def test_context_length(asked: int | None, usual: int | None, settled: list[int | None], shown: int | None) -> None:
     replicas = [report(f"r{n}", context_length=length) for n, length in enumerate(settled)]
-    assert route(*replicas, context_length=asked, usual_context_length=usual).context_length == shown
+    assert model_status(*replicas, context_length=asked, usual_context_length=usual).context_length == shown
 
 
 def test_stages_go_forward() -> None:
@@ -39,7 +39,7 @@ def test_stages_go_forward() -> None:
 
 
 def test_records_cannot_be_changed_and_survive_a_trip() -> None:
-    whole = table(route(report(gpu_ids=("0",)), engine_args={"a": [1]}))
+    whole = table(model_status(report(gpu_ids=("0",)), engine_args={"a": [1]}))
     assert pickle.loads(pickle.dumps(whole)) == whole
     with pytest.raises(AttributeError):
         spec().uid = "other"  # type: ignore[misc]

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from xinfer.scheduling import give_way
+from xinfer.sched_batch import use_batch_scheduling
 
 SET = os.sched_setscheduler
 
@@ -18,7 +18,7 @@ def policy_after() -> int:
 
     def run() -> None:
         SET(0, os.SCHED_OTHER, os.sched_param(0))
-        give_way()
+        use_batch_scheduling()
         found.append(os.sched_getscheduler(0))
 
     thread = threading.Thread(target=run)

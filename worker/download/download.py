@@ -14,10 +14,10 @@ from pathlib import Path
 from worker.download.cache import cache_folder, cached_commit
 from worker.download.layout import layout
 from worker.download.source import Source
-from worker.log import cause_of
+from xinfer.engine_log import cause_of
 from xinfer.errors import LaunchFailed
-from xinfer.lifetime import PARENT_VARIABLE
 from xinfer.messages import DownloadState
+from xinfer.process_lifetime import PARENT_VARIABLE
 
 _GRACE_S = 1.0
 

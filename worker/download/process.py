@@ -23,8 +23,8 @@ from worker.download.files import INDEX
 from worker.download.layout import Part, layout
 from worker.download.rate import Rate
 from worker.download.source import Source
-from xinfer.lifetime import die_with_parent
 from xinfer.messages import DownloadState
+from xinfer.process_lifetime import die_with_parent
 
 _PERIOD_S = 0.2
 _FILES_AT_ONCE = 8

@@ -18,11 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from worker.fake import wire
+from worker.fake import responses as wire
 from worker.fake.behaviour import Behaviour, Exit, Fault
 from worker.middleware import ContractMiddleware
-from xinfer.lifetime import die_with_parent
-from xinfer.wire import CHAT, COMPLETIONS
+from xinfer.process_lifetime import die_with_parent
+from xinfer.wire.paths import CHAT, COMPLETIONS
 
 _log = logging.getLogger("fake")
 _FAULTS: dict[str, Fault] = {"!exit": "exit", "!hang": "hang", "!error": "error"}

@@ -1,5 +1,5 @@
 """What the contract needs on top of vLLM's own server, as ASGI middleware that vLLM loads by name (``--middleware``)."""
 
-from worker.middleware.contract import ContractMiddleware
+from worker.middleware.middleware import ContractMiddleware
 
 __all__ = ["ContractMiddleware"]

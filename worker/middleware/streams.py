@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from worker.middleware.asgi import App, Message, Receive, Scope, Send, send_json
-from worker.middleware.events import EventStream
-from xinfer.error_forms import ErrorForm
+from worker.middleware.named_events import EventStream
 from xinfer.errors import BadRequest
-from xinfer.wire import MESSAGES, RESPONSES
+from xinfer.wire.error_format import ErrorFormat
+from xinfer.wire.paths import MESSAGES, RESPONSES
 
 _PATHS = frozenset({RESPONSES, MESSAGES})
 
@@ -22,7 +22,7 @@ class EventsMiddleware:
         if scope["type"] != "http" or scope["path"] not in _PATHS:
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, EventStream(ErrorForm.of(scope["path"])))
+        answer = _Answer(send, EventStream(ErrorFormat.of(scope["path"])))
         try:
             await self._app(scope, receive, answer)
         except Exception as failure:

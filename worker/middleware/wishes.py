@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 
 from worker.middleware.reasoning import Inline, MakeShape, Omit, Split
-from xinfer.wire import (
+from xinfer.wire.paths import (
     INCREMENTAL,
     OMIT,
     REASONING_HEADER,

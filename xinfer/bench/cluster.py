@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from xinfer.cluster import processes
-from xinfer.cluster.record import ClusterRecord
+from xinfer.cluster.cluster_record import ClusterRecord
 
 _HERE = ("127.0.0.1", "localhost", "0.0.0.0", "::1", "::")
 _SUPERVISOR = "ServeReplica:xinfer:supervisor"

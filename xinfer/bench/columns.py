@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from xinfer.bench.figures import Figures, Spread
 from xinfer.bench.gpus import busy_share, memory_peak_mib
+from xinfer.bench.paired import Side
 from xinfer.bench.result import LevelResult
-from xinfer.bench.versus import Side
 
 Cell = str | None
 """None is a cell with nothing in it."""

@@ -11,13 +11,13 @@ from xinfer.bench import cluster, machine
 from xinfer.bench.cpu import Watched
 from xinfer.bench.engines import Engines
 from xinfer.bench.gpus import Gpus
+from xinfer.bench.paired import Side
 from xinfer.bench.plan import Plan, Workload
 from xinfer.bench.progress import Progress
 from xinfer.bench.result import Result
 from xinfer.bench.runner import Runner, run_in_loop
 from xinfer.bench.sender import Sender
 from xinfer.bench.target import Server, Target, choose
-from xinfer.bench.versus import Side
 
 _MODEL_OPTIONS: dict[Side, str] = {"a": "--model", "b": "--versus-model"}
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 from xinfer.bench.figures import Figures
+from xinfer.bench.paired import Side
 from xinfer.bench.result import LevelResult, Result
-from xinfer.bench.versus import Side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import Any
 
 from xinfer.bench import machine
 from xinfer.bench.columns import Cell, columns_of_one, columns_of_two, gpu_busy, number
+from xinfer.bench.paired import Across, Side
 from xinfer.bench.result import LevelResult, Result
-from xinfer.bench.versus import Across, Side
 
 
 @dataclass(frozen=True, slots=True)

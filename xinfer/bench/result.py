@@ -8,9 +8,9 @@ from typing import Any
 
 from xinfer.bench.figures import Figures
 from xinfer.bench.level import Level
+from xinfer.bench.median_leg import typical
+from xinfer.bench.paired import Across, Pair, Side, across, pair
 from xinfer.bench.target import Target
-from xinfer.bench.typical import typical
-from xinfer.bench.versus import Across, Pair, Side, across, pair
 
 FORMAT = 1
 """Of the JSON; it grows when a field changes its meaning."""

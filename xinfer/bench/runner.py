@@ -19,6 +19,7 @@ from xinfer.bench.engines import Engines
 from xinfer.bench.figures import Figures, Leg, figures
 from xinfer.bench.gpus import Gpus
 from xinfer.bench.level import Level
+from xinfer.bench.paired import Side, turns
 from xinfer.bench.plan import Plan, Workload
 from xinfer.bench.progress import Progress
 from xinfer.bench.prompts import Prompts
@@ -26,7 +27,6 @@ from xinfer.bench.result import LevelResult, Round
 from xinfer.bench.sample import Sample
 from xinfer.bench.sender import Sender
 from xinfer.bench.target import Target
-from xinfer.bench.versus import Side, turns
 
 T = TypeVar("T")
 

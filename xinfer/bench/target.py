@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from xinfer.bench.plan import Api
 from xinfer.errors import ModelNotFound
-from xinfer.wire import CHAT, COMPLETIONS
+from xinfer.wire.paths import CHAT, COMPLETIONS
 
 _PATHS: dict[Api, str] = {"chat": CHAT, "completions": COMPLETIONS}
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from xinfer.messages.model import Ability, BudgetWords, EffortWords, ThinkingMode, ThinkingSwitch
+from xinfer.messages.model import Ability, BudgetParameter, EffortParameter, ThinkingMode, ThinkingSwitch
 
 _SMALLEST, _LARGEST = Decimal("0.000001"), Decimal("1000000")
 
@@ -67,7 +67,7 @@ class Spec(_Record):
 
 
 class Effort(_Record):
-    """How the template is told how hard to think; the fields are those of ``EffortWords``."""
+    """How the template is told how hard to think; the fields are those of ``EffortParameter``."""
 
     keyword: str = "reasoning_effort"
     values: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -81,7 +81,7 @@ class Effort(_Record):
 
 
 class Budget(_Record):
-    """How the template is told how long to think; the fields are those of ``BudgetWords``."""
+    """How the template is told how long to think; the fields are those of ``BudgetParameter``."""
 
     keyword: str = "thinking_budget"
     off: int | None = 0
@@ -167,6 +167,6 @@ class Family(_Record):
     def thinking_switch(self) -> ThinkingSwitch:
         """The same facts as the message that launches carry."""
         facts = self.thinking.model_dump()
-        facts["effort"] = facts["effort"] and EffortWords(**facts["effort"])
-        facts["budget"] = facts["budget"] and BudgetWords(**facts["budget"])
+        facts["effort"] = facts["effort"] and EffortParameter(**facts["effort"])
+        facts["budget"] = facts["budget"] and BudgetParameter(**facts["budget"])
         return ThinkingSwitch(**facts)

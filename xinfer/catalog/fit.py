@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xinfer.catalog.catalog import Selection
+from xinfer.catalog.explanations import because, first_of_file, nothing_fits, on_cpu, uncertain
 from xinfer.catalog.footprint import Footprint, footprint_of
-from xinfer.catalog.machines import NodeGpus, Place, places
+from xinfer.catalog.gpu_places import NodeGpus, Place, places
 from xinfer.catalog.memory import GIB
-from xinfer.catalog.reasons import because, first_of_file, nothing_fits, on_cpu, uncertain
 from xinfer.catalog.weights import PLAIN_BITS, bits_per_weight
 from xinfer.errors import LaunchRefused
 
@@ -28,7 +28,7 @@ _CONTEXT_STEP = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlacementRequest:
     """What a launch does not leave open."""
 
     gpus: float | None = None
@@ -61,7 +61,7 @@ Sized = tuple[Selection, Footprint]
 def choose(
     selections: Sequence[Selection],
     nodes: Sequence[NodeGpus],
-    wish: Wish,
+    wish: PlacementRequest,
     footprint: Callable[[Selection], Footprint] = footprint_of,
 ) -> Choice:
     """The best of ``selections`` that fits: the largest, and of one size the least quantized, on the fewest GPUs that hold it.
@@ -84,7 +84,7 @@ def choose(
     return _nearest(sized, known, found, wish, is_sure=wish.can_refuse and len(known) == len(with_gpus))
 
 
-def _chosen(selections: Sequence[Selection], one: Sized, place: Place, length: int, wish: Wish) -> Choice:
+def _chosen(selections: Sequence[Selection], one: Sized, place: Place, length: int, wish: PlacementRequest) -> Choice:
     selection, size = one
     is_cut = wish.tokens is None and length < size.context_length
     context = max(_CONTEXT_STEP, length // _CONTEXT_STEP * _CONTEXT_STEP) if is_cut else None
@@ -94,7 +94,7 @@ def _chosen(selections: Sequence[Selection], one: Sized, place: Place, length: i
     return Choice(selection, place.gpus, context, why)
 
 
-def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], wish: Wish) -> Choice:
+def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], wish: PlacementRequest) -> Choice:
     """Each token costs all of its weights there: the smallest plain one, or a quantized one if that is all that fits."""
     largest = max((node.memory_bytes or 0 for node in nodes), default=0)
     by_size = sorted(sized, key=lambda each: (_bits(each[0]) != PLAIN_BITS, each[1].weights_bytes))
@@ -108,7 +108,7 @@ def _suits(selection: Selection, size: Footprint, place: Place) -> bool:
     return size.can_be_shared_by(place.ranks) and place.has_kernels_for(selection.spec.format)
 
 
-def _length(size: Footprint, place: Place, wish: Wish) -> int:
+def _length(size: Footprint, place: Place, wish: PlacementRequest) -> int:
     """The context that it can have there; 0 if it does not fit with a useful one."""
     needed = size.estimate(wish.tokens or min(size.context_length, USEFUL_TOKENS), place.ranks, kv_dtype=wish.kv_dtype)
     rounded = 0.0 if size.is_measured else size.weights_bytes * _ROUNDED_SIZE / place.ranks
@@ -119,7 +119,7 @@ def _length(size: Footprint, place: Place, wish: Wish) -> int:
 
 
 def _nearest(
-    sized: Sequence[Sized], nodes: Sequence[NodeGpus], found: Sequence[Place], wish: Wish, *, is_sure: bool
+    sized: Sequence[Sized], nodes: Sequence[NodeGpus], found: Sequence[Place], wish: PlacementRequest, *, is_sure: bool
 ) -> Choice:
     """Nothing fits with room to spare: the smallest, if it might all the same, and else LaunchRefused."""
     selection, size = min(sized, key=lambda each: each[1].weights_bytes)

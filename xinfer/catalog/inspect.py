@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xinfer.catalog import kin
+from xinfer.catalog import similar_families as kin
 from xinfer.catalog.config_names import text_config
 from xinfer.catalog.template import ChatTemplate
 from xinfer.errors import LaunchRefused

@@ -11,8 +11,8 @@ from pydantic_core import from_json
 
 from xinfer.catalog.catalog import Catalog
 from xinfer.catalog.family import Family
+from xinfer.catalog.from_xinference import is_folder, refused, translate
 from xinfer.catalog.template import ChatTemplate
-from xinfer.catalog.translation import is_folder, refused, translate
 from xinfer.catalog.xinference import GivenModel
 from xinfer.names import is_uid
 

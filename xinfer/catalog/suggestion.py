@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from xinfer.catalog.from_xinference import is_folder, refused
 from xinfer.catalog.inspect import inspect_folder
-from xinfer.catalog.translation import is_folder, refused
 from xinfer.catalog.weights import bits_per_weight, weights_in
 from xinfer.errors import LaunchRefused
 

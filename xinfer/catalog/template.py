@@ -11,8 +11,15 @@ import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from xinfer.catalog.tool_marks import tool_parser
-from xinfer.catalog.words import BUDGET_KEYWORD, EFFORT_KEYWORDS, VARIABLES, budget_words, effort_words, tags
+from xinfer.catalog.thinking_controls import (
+    BUDGET_KEYWORD,
+    EFFORT_KEYWORDS,
+    VARIABLES,
+    budget_words,
+    effort_words,
+    tags,
+)
+from xinfer.catalog.tool_parser_detection import tool_parser
 from xinfer.messages.model import ThinkingMode, ThinkingSwitch
 
 SWITCHES: tuple[tuple[str, bool | int | str, bool | int | str], ...] = (

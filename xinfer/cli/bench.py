@@ -20,9 +20,9 @@ from xinfer.cli.table import print_table
 
 if TYPE_CHECKING:
     from xinfer.bench.job import Job
+    from xinfer.bench.paired import Side
     from xinfer.bench.report import Table
     from xinfer.bench.result import Result
-    from xinfer.bench.versus import Side
 
 VERSUS_ROUNDS = 5
 _PLAN, _WORKLOAD = Plan(), Workload(seed=0)

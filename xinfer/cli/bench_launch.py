@@ -14,7 +14,7 @@ from xinfer.cli import engine_options
 from xinfer.cli.json_file import write_json
 from xinfer.cli.launch import GpuCount
 from xinfer.cli.table import print_table
-from xinfer.lifetime import sigterm_interrupts
+from xinfer.process_lifetime import sigterm_interrupts
 
 if TYPE_CHECKING:
     from xinfer.bench.launching.job import Job

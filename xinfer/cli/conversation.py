@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xinfer.cli.answers import pieces, show
-from xinfer.cli.failures import one_line
+from xinfer.cli.error_text import one_line
+from xinfer.cli.output import pieces, show
 from xinfer.errors import XinferError
 
 if TYPE_CHECKING:

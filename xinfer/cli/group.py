@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import xinfer as package
-from xinfer.cli.failures import failed
+from xinfer.cli.error_text import failed
 from xinfer.errors import XinferError
 
 COMMANDS = {
@@ -32,8 +32,8 @@ COMMANDS = {
     "unregister": ("xinfer.cli.registering:unregister", "Forget a family that was registered."),
     "registrations": ("xinfer.cli.registrations:registrations", "List the families a server knows."),
     "engine": ("xinfer.cli.engine:engine", "Show which sizes, formats and quantizations of a family can be launched."),
-    "chat": ("xinfer.cli.talk:chat", "Chat with a running model."),
-    "generate": ("xinfer.cli.talk:generate", "Let a running model continue a text."),
+    "chat": ("xinfer.cli.chat:chat", "Chat with a running model."),
+    "generate": ("xinfer.cli.chat:generate", "Let a running model continue a text."),
     "bench": ("xinfer.cli.bench:bench", "Load a server and measure its latency and throughput, or compare two."),
     "bench-launch": (
         "xinfer.cli.bench_launch:bench_launch",

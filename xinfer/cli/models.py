@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xinfer.cli.catalog_source import known_families
 from xinfer.cli.gpu_memory import GpuMemory, gpu_memory
-from xinfer.cli.known import known_families
 from xinfer.cli.options import as_json, print_json, with_client
 from xinfer.cli.sizing import MOST_TOKENS, Load, sizes
 from xinfer.cli.table import print_table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
-from xinfer.cli.failures import sentence
+from xinfer.cli.error_text import sentence
 from xinfer.cli.stages import downloaded, rows, state
 from xinfer.errors import LaunchCancelled, LaunchFailed, ModelNotFound
 

@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from xinfer import settings
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
-from xinfer.cluster.record import ClusterRecord
 from xinfer.errors import LaunchFailed, XinferError
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from xinfer.wire import CHAT, COMPLETIONS
+from xinfer.wire.paths import CHAT, COMPLETIONS
 
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")

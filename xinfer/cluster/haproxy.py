@@ -12,8 +12,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from xinfer.lifetime import die_with_parent
-from xinfer.scheduling import give_way
+from xinfer.process_lifetime import die_with_parent
+from xinfer.sched_batch import use_batch_scheduling
 
 _EVERYWHERE = re.compile(r"^(\s*bind )\*?:(\d+)$", re.MULTILINE)
 
@@ -38,7 +38,7 @@ def main() -> None:
         file = Path(arguments[arguments.index("-f") + 1])
         file.write_text(on_loopback(file.read_text()))
     die_with_parent()
-    give_way()
+    use_batch_scheduling()
     os.execv(binary(), [str(binary()), *arguments])
 
 

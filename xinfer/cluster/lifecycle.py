@@ -14,12 +14,12 @@ import uuid
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import cluster_environment, has_token, socket_folder
-from xinfer.cluster.head import RayNode
 from xinfer.cluster.options import BootOptions, StartOptions
 from xinfer.cluster.ports import is_free
 from xinfer.cluster.processes import end, of_cluster
-from xinfer.cluster.record import ClusterRecord
+from xinfer.cluster.ray_node import RayNode
 from xinfer.errors import Conflict, LaunchFailed, LaunchRefused
 
 _NODE_START_S = 90.0

@@ -4,32 +4,32 @@ from xinfer.messages.event import Event, EventType
 from xinfer.messages.model import (
     SETTLED,
     Ability,
-    BudgetWords,
-    EffortWords,
+    BudgetParameter,
+    EffortParameter,
     ModelSpec,
     ModelState,
     ReasoningOutput,
     ThinkingMode,
     ThinkingSwitch,
 )
-from xinfer.messages.replica import DownloadState, ReplicaReport, ReplicaStage, Route, RoutingTable, StageTime
+from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, ReplicaReport, ReplicaStage, StageTime
 from xinfer.messages.usage import Usage
 
 __all__ = [
     "SETTLED",
     "Ability",
-    "BudgetWords",
+    "BudgetParameter",
     "DownloadState",
-    "EffortWords",
+    "EffortParameter",
     "Event",
     "EventType",
     "ModelSpec",
     "ModelState",
+    "ModelStatus",
+    "ModelTable",
     "ReasoningOutput",
     "ReplicaReport",
     "ReplicaStage",
-    "Route",
-    "RoutingTable",
     "StageTime",
     "ThinkingMode",
     "ThinkingSwitch",

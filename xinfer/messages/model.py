@@ -42,7 +42,7 @@ class ReasoningOutput(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class EffortWords:
+class EffortParameter:
     """How a family's chat template is told how hard to think: ``keyword`` is set to one of ``values``, in rising order."""
 
     keyword: str
@@ -52,7 +52,7 @@ class EffortWords:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetWords:
+class BudgetParameter:
     """How a family's chat template is told how many tokens it may think for: ``keyword`` is set to their number."""
 
     keyword: str
@@ -75,8 +75,8 @@ class ThinkingSwitch:
     on: Any = True
     off: Any = False
     default: bool | None = None
-    effort: EffortWords | None = None
-    budget: BudgetWords | None = None
+    effort: EffortParameter | None = None
+    budget: BudgetParameter | None = None
     variables: tuple[str, ...] = ()
     """Further variables of the template that have to do with thinking; a request may set them at its top level."""
     start_tag: str = "<think>"

@@ -1,4 +1,4 @@
-"""What is known of replicas: their reports, and the routes made of those."""
+"""What is known of replicas: their reports, and the status of models made of those."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ReplicaReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ModelStatus:
     """One model as the supervisors see it."""
 
     spec: ModelSpec
@@ -136,10 +136,10 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class RoutingTable:
+class ModelTable:
     """All models at one moment. ``version`` grows with every change and never falls, restarts of the registry included."""
 
     version: int = 0
-    routes: dict[str, Route] = field(default_factory=dict)
+    models: dict[str, ModelStatus] = field(default_factory=dict)
     families: tuple[str, ...] = ()
     """What people have registered, each family as JSON."""

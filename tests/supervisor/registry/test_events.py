@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from supervisor.registry.events import KEPT_PER_MODEL, Events
-from tests.supervisor.samples import report, route, table
-from xinfer.messages import Event, EventType, ModelState, ReplicaStage, Route
+from tests.supervisor.samples import model_status, report, table
+from xinfer.messages import Event, EventType, ModelState, ModelStatus, ReplicaStage
 
 LOADING = report("r1", ReplicaStage.LOADING, node="10.0.0.1")
 READY = report("r1", node="10.0.0.1")
 FAILED = report("r1", ReplicaStage.FAILED, info="out of memory")
 
 
-def told(*steps: tuple[Route, ...]) -> list[tuple[str, str]]:
+def told(*steps: tuple[ModelStatus, ...]) -> list[tuple[str, str]]:
     """What is told of ``m`` when the tables are these, one after the other."""
     events = Events(table(version=0), 0.0)
     for version, routes in enumerate(steps, 1):
@@ -21,7 +21,7 @@ def told(*steps: tuple[Route, ...]) -> list[tuple[str, str]]:
     return [(event.type.value, event.content) for event in events.of("m")]
 
 
-UP = (route(READY),)
+UP = (model_status(READY),)
 START = [
     ("INFO", "Launch of family asked for: 1 replica."),
     ("INFO", "Replica r1: ready on 10.0.0.1."),
@@ -30,9 +30,9 @@ START = [
 
 
 def test_from_launch_to_end() -> None:
-    launching = (route(state=ModelState.LAUNCHING),)
-    loading = (route(LOADING, state=ModelState.LAUNCHING),)
-    ending = (route(READY, state=ModelState.TERMINATING),)
+    launching = (model_status(state=ModelState.LAUNCHING),)
+    loading = (model_status(LOADING, state=ModelState.LAUNCHING),)
+    ending = (model_status(READY, state=ModelState.TERMINATING),)
     assert told(launching, loading, UP, ending, ()) == [
         ("INFO", "Launch of family asked for: 1 replica."),
         ("INFO", "Replica r1: loading on 10.0.0.1."),
@@ -44,8 +44,8 @@ def test_from_launch_to_end() -> None:
 
 
 def test_failed_launch_says_why() -> None:
-    begun = (route(LOADING, state=ModelState.LAUNCHING),)
-    failed = (route(state=ModelState.FAILED, reason="The GPU is too small.", ended=FAILED),)
+    begun = (model_status(LOADING, state=ModelState.LAUNCHING),)
+    failed = (model_status(state=ModelState.FAILED, reason="The GPU is too small.", ended=FAILED),)
     assert told(begun, failed)[-2:] == [
         ("ERROR", "Replica r1 failed: out of memory."),
         ("ERROR", "The GPU is too small."),
@@ -53,8 +53,8 @@ def test_failed_launch_says_why() -> None:
 
 
 def test_replica_that_is_lost_and_another_one() -> None:
-    nobody = (route(state=ModelState.LAUNCHING),)
-    other = (route(report("r2")),)
+    nobody = (model_status(state=ModelState.LAUNCHING),)
+    other = (model_status(report("r2")),)
     assert told(UP, nobody, other)[3:] == [
         ("WARNING", "Replica r1 is lost: nobody reaches it."),
         ("WARNING", "No replica answers; another one is on its way."),
@@ -64,14 +64,14 @@ def test_replica_that_is_lost_and_another_one() -> None:
 
 
 def test_replica_that_failed_before_anybody_saw_it() -> None:
-    assert told(UP, (route(READY, ended=replace(FAILED, replica="r2")),))[3:] == [
+    assert told(UP, (model_status(READY, ended=replace(FAILED, replica="r2")),))[3:] == [
         ("ERROR", "Replica r2 failed: out of memory.")
     ]
 
 
 def test_sleep() -> None:
-    asleep = (route(state=ModelState.SLEEPING),)
-    waking = (replace(route(state=ModelState.LAUNCHING), waking=True),)
+    asleep = (model_status(state=ModelState.SLEEPING),)
+    waking = (replace(model_status(state=ModelState.LAUNCHING), waking=True),)
     assert [content for _, content in told(UP, asleep, waking, UP)[3:]] == [
         "Replica r1 ended.",
         "Asleep: it was idle for its idle timeout; the next request wakes it.",
@@ -82,7 +82,7 @@ def test_sleep() -> None:
 
 
 def test_scaled_up_and_back() -> None:
-    two, back = (route(READY, replicas=2),), (route(READY, reason="It stays at 1 replica, since ..."),)
+    two, back = (model_status(READY, replicas=2),), (model_status(READY, reason="It stays at 1 replica, since ..."),)
     assert told(UP, two, back)[3:] == [
         ("INFO", "Scaled from 1 to 2 replicas."),
         ("WARNING", "Scaled from 2 to 1 replica. It stays at 1 replica, since ..."),
@@ -90,12 +90,12 @@ def test_scaled_up_and_back() -> None:
 
 
 def test_another_launch_of_the_same_uid() -> None:
-    assert told(UP, (route(READY, created_at=5.0),)) == START + START
+    assert told(UP, (model_status(READY, created_at=5.0),)) == START + START
 
 
 def test_cancelled() -> None:
-    begun = (route(state=ModelState.LAUNCHING),)
-    assert told(begun, (route(state=ModelState.CANCELLED),))[-1] == ("WARNING", "The launch was cancelled.")
+    begun = (model_status(state=ModelState.LAUNCHING),)
+    assert told(begun, (model_status(state=ModelState.CANCELLED),))[-1] == ("WARNING", "The launch was cancelled.")
 
 
 def test_a_table_that_has_not_changed_is_no_event() -> None:
@@ -113,11 +113,11 @@ def test_after_a_restart_the_registry_says_so() -> None:
 def test_what_is_kept_is_bounded() -> None:
     events = Events(table(version=0), 0.0)
     for version in range(1, 500):
-        events.observe(table(route(READY, replicas=version % 2 + 1), version=version), float(version))
+        events.observe(table(model_status(READY, replicas=version % 2 + 1), version=version), float(version))
     assert len(events.of("m")) == KEPT_PER_MODEL
     assert events.of("m")[-1].at == 499.0
     for version in range(500, 1500, 2):
-        events.observe(table(*UP, route(uid=f"short-{version}"), version=version), 0.0)
+        events.observe(table(*UP, model_status(uid=f"short-{version}"), version=version), 0.0)
         events.observe(table(*UP, version=version + 1), 0.0)
     assert events.of("m"), "the one that runs is not forgotten for those that are gone"
     assert not events.of("short-500")

@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from supervisor.registry.idleness import Doze, Idleness, Rouse, Sleep, Verdict
-from tests.supervisor.samples import report, route, table
+from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep, Verdict
+from tests.supervisor.samples import model_status, report, table
 from xinfer.messages import ModelState, Usage
 
 READY, SLEEPING, LAUNCHING = ModelState.READY, ModelState.SLEEPING, ModelState.LAUNCHING
@@ -24,7 +24,7 @@ class Sleeper:
 
     def __init__(self, supervisors: tuple[str, ...] = ("s",), timeout_s: float | None = TIMEOUT_S) -> None:
         self.idleness = Idleness(now=0.0)
-        self.route = route(report(), idle_timeout_s=timeout_s)
+        self.route = model_status(report(), idle_timeout_s=timeout_s)
         self.version = 1
         self.supervisors = supervisors
         self.decide(UP)
@@ -36,8 +36,8 @@ class Sleeper:
     def decide(self, now: float) -> list[Verdict]:
         verdicts = self.idleness.decide(table(self.route, version=self.version), now)
         for verdict in verdicts:
-            self.become(READY if isinstance(verdict, Rouse) else SLEEPING)
-            if isinstance(verdict, Doze):
+            self.become(READY if isinstance(verdict, Resume) else SLEEPING)
+            if isinstance(verdict, Drain):
                 self.idleness.announced("m", self.version, now)
         return verdicts
 
@@ -49,7 +49,7 @@ class Sleeper:
         """Let the time pass that it takes."""
         now = UP + TIMEOUT_S
         self.hear(now)
-        assert self.decide(now) == [Doze("m")]
+        assert self.decide(now) == [Drain("m")]
         return now
 
 
@@ -57,7 +57,7 @@ def test_a_model_never_used_counts_from_when_it_was_ready() -> None:
     model = Sleeper()
     model.hear(UP + TIMEOUT_S - 1)
     assert model.decide(UP + TIMEOUT_S - 1) == []
-    assert model.decide(UP + TIMEOUT_S) == [Doze("m")]
+    assert model.decide(UP + TIMEOUT_S) == [Drain("m")]
 
 
 def test_it_sleeps_when_everybody_knows_and_nobody_uses_it() -> None:
@@ -92,7 +92,7 @@ def test_last_use_by_a_supervisor_that_is_gone_counts() -> None:
     model.hear(UP + 100 + TIMEOUT_S - 1, of="new")
     assert model.decide(UP + 100 + TIMEOUT_S - 1) == []
     model.hear(UP + 100 + TIMEOUT_S, of="new")
-    assert model.decide(UP + 100 + TIMEOUT_S) == [Doze("m")]
+    assert model.decide(UP + 100 + TIMEOUT_S) == [Drain("m")]
 
 
 @pytest.mark.parametrize("usage", [Usage(1, 999.0), Usage(0, 0.1), Usage(3)])
@@ -100,11 +100,11 @@ def test_used_while_it_dozes_it_is_roused_at_once(usage: Usage) -> None:
     model = Sleeper(("a", "b"))
     now = model.until_it_dozes()
     model.hear(now + 0.1, usage, of="b")
-    assert model.decide(now + 0.1) == [Rouse("m")]
+    assert model.decide(now + 0.1) == [Resume("m")]
     model.hear(now + 0.2)
     assert model.decide(now + 0.2) == [], "a whole timeout has to pass"
     model.hear(now + 0.2 + TIMEOUT_S)
-    assert model.decide(now + 0.2 + TIMEOUT_S) == [Doze("m")]
+    assert model.decide(now + 0.2 + TIMEOUT_S) == [Drain("m")]
 
 
 def test_supervisor_on_an_older_table_has_not_agreed() -> None:
@@ -113,7 +113,7 @@ def test_supervisor_on_an_older_table_has_not_agreed() -> None:
     model.hear(now + 1, version=model.version - 1)
     assert model.decide(now + 1) == []
     assert model.decide(now + 4.9) == []
-    assert model.decide(now + 5) == [Rouse("m")]
+    assert model.decide(now + 5) == [Resume("m")]
 
 
 def test_woken_while_it_dozes() -> None:
@@ -136,7 +136,7 @@ def test_after_waking_a_whole_timeout_passes() -> None:
         model.hear(now + 1)
         assert model.decide(now + 1) == []
     model.hear(now + 1 + TIMEOUT_S)
-    assert model.decide(now + 1 + TIMEOUT_S) == [Doze("m")]
+    assert model.decide(now + 1 + TIMEOUT_S) == [Drain("m")]
 
 
 def test_next_launch_of_the_uid_counts_anew() -> None:
@@ -151,7 +151,7 @@ def test_silent_supervisor_holds_it_up_until_it_is_forgotten() -> None:
     model = Sleeper()
     start = UP + TIMEOUT_S
     model.hear(start, of="silent")
-    for late, verdicts in ((8, []), (14.9, []), (15, [Doze("m")])):
+    for late, verdicts in ((8, []), (14.9, []), (15, [Drain("m")])):
         model.hear(start + late, of="s")
         assert model.decide(start + late) == verdicts
 
@@ -159,11 +159,11 @@ def test_silent_supervisor_holds_it_up_until_it_is_forgotten() -> None:
 def test_nothing_sleeps_until_every_supervisor_had_the_time_to_report() -> None:
     """The registry has just been restarted."""
     idleness = Idleness(now=0.0)
-    up = table(route(report(), idle_timeout_s=1.0))
+    up = table(model_status(report(), idle_timeout_s=1.0))
     assert idleness.decide(up, 0.0) == []
     idleness.hear("s", 1, {"m": NEVER_USED}, 14)
     assert idleness.decide(up, 14.9) == []
-    assert idleness.decide(up, 15) == [Doze("m")]
+    assert idleness.decide(up, 15) == [Drain("m")]
 
 
 class AnyUse(RuleBasedStateMachine):
@@ -173,7 +173,7 @@ class AnyUse(RuleBasedStateMachine):
     def begin(self) -> None:
         self.now, self.version = 100.0, 1
         self.idleness = Idleness(now=0.0)
-        self.route = route(report(), idle_timeout_s=3.0)
+        self.route = model_status(report(), idle_timeout_s=3.0)
         self.seen = {"a": (1, READY), "b": (1, READY)}
         self.running = {"a": 0, "b": 0}
         self.ended = {"a": -1e9, "b": -1e9}
@@ -214,8 +214,8 @@ class AnyUse(RuleBasedStateMachine):
 
     def mind(self) -> None:
         for verdict in self.idleness.decide(table(self.route, version=self.version), self.now):
-            self.become(READY if isinstance(verdict, Rouse) else SLEEPING)
-            if isinstance(verdict, Doze):
+            self.become(READY if isinstance(verdict, Resume) else SLEEPING)
+            if isinstance(verdict, Drain):
                 self.idleness.announced("m", self.version, self.now)
             self.slept = isinstance(verdict, Sleep)
 

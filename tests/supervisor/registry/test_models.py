@@ -116,7 +116,7 @@ def test_cancelled_launch_is_taken_down_and_kept(state: ModelState) -> None:
     assert models.get("m").state is TERMINATING
     assert models.step("m", NOW) == Delete("m", forget=True)
     models.gone("m", NOW + 1)
-    route = models.table().routes["m"]
+    route = models.table().models["m"]
     assert (route.state, route.reason, route.replicas) == (CANCELLED, "The launch was cancelled.", ())
     assert route.times[-1] == times(cancelled=NOW + 1)[0]
     assert models.step("m", NOW) is None
@@ -139,14 +139,14 @@ def test_success_after_the_cancellation_is_none() -> None:
     assert models.get("m").state is TERMINATING
     models.gone("m", NOW)
     models.report(report("r2"))
-    assert (models.get("m").state, models.table().routes["m"].targets) == (CANCELLED, ())
+    assert (models.get("m").state, models.table().models["m"].targets) == (CANCELLED, ())
 
 
 def test_cancel_does_not_undo_a_termination_nor_a_failure() -> None:
     models = models_in(TERMINATING)
     models.cancel("m")
     models.gone("m", NOW)
-    assert models.table().routes == {}
+    assert models.table().models == {}
     failing = models_in(LAUNCHING)
     failing.report(report("r1", ReplicaStage.FAILED, info="out of memory"))
     failing.cancel("m")
@@ -161,7 +161,7 @@ def test_terminated_from_anywhere_nothing_is_left(state: ModelState) -> None:
     models.terminate("m")
     assert models.step("m", NOW) == Delete("m", forget=True)
     models.gone("m", NOW)
-    assert models.table().routes == {}
+    assert models.table().models == {}
     assert models.step("m", NOW) is None
 
 
@@ -170,7 +170,7 @@ def test_terminate_wins_over_a_cancellation_under_way() -> None:
     models.cancel("m")
     models.terminate("m")
     models.gone("m", NOW)
-    assert models.table().routes == {}
+    assert models.table().models == {}
 
 
 def test_latest_hundred_launches_that_are_over_are_kept() -> None:
@@ -180,12 +180,12 @@ def test_latest_hundred_launches_that_are_over_are_kept() -> None:
         models.cancel(f"m{number}")
         models.gone(f"m{number}", NOW)
     models.add(spec("m30"))
-    assert sorted(models.table().routes) == sorted(f"m{number}" for number in range(20, 120))
+    assert sorted(models.table().models) == sorted(f"m{number}" for number in range(20, 120))
     models.add(spec("last"))
     models.cancel("last")
     models.gone("last", NOW)
-    assert len(models.table().routes) == 101, "one of them is no longer over"
-    assert "m20" in models.table().routes
+    assert len(models.table().models) == 101, "one of them is no longer over"
+    assert "m20" in models.table().models
 
 
 def test_gpus_of_models_that_are_over_or_asleep_are_free() -> None:
@@ -228,7 +228,7 @@ def test_what_a_restart_finds() -> None:
     models.found("stranger", NOW, alive=True)
     assert models.get("runs").state is READY
     assert models.step("runs", NOW) is None
-    assert [r.replica for r in models.table().routes["runs"].targets] == ["r1"]
+    assert [r.replica for r in models.table().models["runs"].targets] == ["r1"]
     assert models.step("absent", NOW) == Deploy(spec("absent"))
     for uid in ("failed", "asleep", "stranger"):
         assert models.step(uid, NOW) == Delete(uid, forget=False)
@@ -289,10 +289,10 @@ def test_ready_report_makes_the_model_ready_and_routable() -> None:
     models = models_in(LAUNCHING)
     models.report(report("r1", ReplicaStage.LOADING))
     assert models.get("m").state is LAUNCHING
-    assert models.table().routes["m"].targets == ()
+    assert models.table().models["m"].targets == ()
     models.report(report("r1"))
     assert models.get("m").state is READY
-    assert [r.replica for r in models.table().routes["m"].targets] == ["r1"]
+    assert [r.replica for r in models.table().models["m"].targets] == ["r1"]
 
 
 def test_failure_before_ready_gives_up_at_once() -> None:
@@ -304,7 +304,7 @@ def test_failure_before_ready_gives_up_at_once() -> None:
     models.gone("m", NOW)
     record = models.get("m")
     assert (record.state, record.reason, record.replicas) == (FAILED, "out of memory", {})
-    assert models.table().routes["m"].ended is not None
+    assert models.table().models["m"].ended is not None
 
 
 def test_failures_after_ready_give_up_at_the_third_in_a_row() -> None:
@@ -335,7 +335,7 @@ def test_one_of_two_replicas_may_fail_and_the_model_stays_ready() -> None:
     models.report(report("r1", ReplicaStage.FAILED))
     assert models.get("m").state is READY
     assert models.step("m", NOW) is None
-    assert [r.replica for r in models.table().routes["m"].targets] == ["r2"]
+    assert [r.replica for r in models.table().models["m"].targets] == ["r2"]
 
 
 @pytest.mark.parametrize("state", [LAUNCHING, READY, TERMINATING])
@@ -407,11 +407,11 @@ def test_times_of_a_launch() -> None:
     models.add(spec(created_at=10, replicas=2))
     models.step("m", 11)
     models.report(report("r1", updated_at=12))
-    assert models.table().routes["m"].times == times(pending=10, placing=11)
+    assert models.table().models["m"].times == times(pending=10, placing=11)
     models.report(report("r2", updated_at=13))
     models.lost("m", "r2", 14)
     models.report(report("r2", updated_at=15))
-    assert models.table().routes["m"].times == times(pending=10, placing=11, ready=13)
+    assert models.table().models["m"].times == times(pending=10, placing=11, ready=13)
 
 
 def test_ready_is_when_the_replica_was_not_when_a_new_registry_heard_of_it() -> None:
@@ -419,7 +419,7 @@ def test_ready_is_when_the_replica_was_not_when_a_new_registry_heard_of_it() -> 
     models.add(spec(created_at=10))
     models.found("m", 500, alive=True)
     models.report(report(times=times(starting=11, ready=12), updated_at=505))
-    assert models.table().routes["m"].times == times(pending=10, ready=12)
+    assert models.table().models["m"].times == times(pending=10, ready=12)
 
 
 def test_times_of_a_launch_that_fails_and_of_one_cancelled() -> None:
@@ -428,12 +428,12 @@ def test_times_of_a_launch_that_fails_and_of_one_cancelled() -> None:
     failing.step("m", 11)
     failing.report(report("r1", ReplicaStage.FAILED))
     failing.gone("m", 12)
-    assert failing.table().routes["m"].times == times(pending=10, placing=11, failed=12)
+    assert failing.table().models["m"].times == times(pending=10, placing=11, failed=12)
     pending = Models(version=0)
     pending.add(spec(created_at=10))
     pending.cancel("m")
     pending.gone("m", 11)
-    assert pending.table().routes["m"].times == times(pending=10, cancelled=11)
+    assert pending.table().models["m"].times == times(pending=10, cancelled=11)
 
 
 # Scaling.
@@ -444,11 +444,11 @@ def test_scaled_model_is_told_to_serve_and_what_runs_stays() -> None:
     models.scale("m", 3)
     assert models.step("m", NOW) == Deploy(spec(replicas=3))
     assert models.step("m", NOW) is None
-    route = models.table().routes["m"]
+    route = models.table().models["m"]
     assert (route.state, route.spec.replicas, len(route.targets), route.is_complete) == (READY, 3, 1, False)
     models.report(report("r2"))
     models.report(report("r3"))
-    assert models.table().routes["m"].is_complete
+    assert models.table().models["m"].is_complete
     models.scale("m", 1)
     assert models.step("m", NOW) == Deploy(spec(replicas=1))
 
@@ -469,11 +469,11 @@ def test_scaling_that_fails_goes_back_and_says_why() -> None:
     models.report(report("r2"))
     models.report(report("r3", ReplicaStage.FAILED, info="out of memory"))
     assert models.step("m", NOW) == Deploy(spec(replicas=1))
-    route = models.table().routes["m"]
+    route = models.table().models["m"]
     assert (route.state, route.spec.replicas) == (READY, 1)
     assert "out of memory" in route.reason
     models.report(report("r1", updated_at=9))
-    assert "out of memory" in models.table().routes["m"].reason
+    assert "out of memory" in models.table().models["m"].reason
 
 
 def test_death_of_an_old_replica_while_scaling_does_not_end_it() -> None:
@@ -491,7 +491,7 @@ def test_death_of_an_old_replica_while_scaling_does_not_end_it() -> None:
 def test_dozing_all_is_still_there() -> None:
     models = models_in(READY)
     models.doze("m")
-    route = models.table().routes["m"]
+    route = models.table().models["m"]
     assert (route.state, [r.replica for r in route.replicas]) == (SLEEPING, ["r1"])
     assert models.step("m", NOW) is None
     assert Record(spec(gpus=1), history=[SLEEPING], dozing=True).holds_resources
@@ -502,7 +502,7 @@ def test_dozing_model_is_up_again_at_once(call: str) -> None:
     models = models_in(READY)
     models.doze("m")
     getattr(models, call)("m", NOW)
-    route = models.table().routes["m"]
+    route = models.table().models["m"]
     assert (route.state, route.waking, len(route.targets)) == (READY, False, 1)
     assert models.step("m", NOW) is None
     models.sleep("m")
@@ -521,7 +521,7 @@ def test_asleep_nothing_is_left_and_late_reports_do_not_wake_it() -> None:
     models = models_in(SLEEPING)
     models.report(report("r1"))
     models.report(report("r2"))
-    route = models.table().routes["m"]
+    route = models.table().models["m"]
     assert (route.state, route.replicas) == (SLEEPING, ())
     assert models.step("m", NOW) is None
 
@@ -532,11 +532,11 @@ def test_wake() -> None:
     version = models.version
     models.wake("m", 201)
     assert models.version == version
-    assert models.table().routes["m"].waking
+    assert models.table().models["m"].waking
     assert models.step("m", 202) == Deploy(spec())
-    assert models.table().routes["m"].state is LAUNCHING
+    assert models.table().models["m"].state is LAUNCHING
     models.report(report("r2", updated_at=203))
-    route = models.table().routes["m"]
+    route = models.table().models["m"]
     assert (route.state, route.waking) == (READY, False)
     assert route.times == times(pending=200, placing=202, ready=203)
 
@@ -562,7 +562,7 @@ def test_wake_that_fails_is_tried_thrice() -> None:
         models.deploy_failed(spec(), NOW)
         models.step("m", NOW)
         models.gone("m", NOW)
-    route = models.table().routes["m"]
+    route = models.table().models["m"]
     assert (route.state, route.reason, route.waking) == (FAILED, "no memory", False)
 
 
@@ -640,7 +640,7 @@ class AnyLife(RuleBasedStateMachine):
             case Delete():
                 self.serve.pop(uid, None)
                 self.models.gone(uid, NOW)
-                if uid not in self.models.table().routes:
+                if uid not in self.models.table().models:
                     self.owner.pop(uid, None)
 
     @rule(uid=UIDS)
@@ -662,24 +662,24 @@ class AnyLife(RuleBasedStateMachine):
 
     @invariant()
     def one_owner_per_uid(self) -> None:
-        assert {uid: each.spec.name for uid, each in self.models.table().routes.items()} == self.owner
+        assert {uid: each.spec.name for uid, each in self.models.table().models.items()} == self.owner
 
     @invariant()
     def ready_means_that_some_replica_takes_requests(self) -> None:
-        for each in self.models.table().routes.values():
+        for each in self.models.table().models.values():
             if each.state in (LAUNCHING, READY):
                 assert (each.state is READY) == bool(each.targets)
 
     @invariant()
     def waking_means_on_its_way_up(self) -> None:
-        for each in self.models.table().routes.values():
+        for each in self.models.table().models.values():
             assert not each.waking or each.state is LAUNCHING
 
     @invariant()
     def version_grows_with_what_can_be_seen(self) -> None:
         now = self.models.table()
         assert now.version >= self.seen.version
-        if _routable(now.routes) != _routable(self.seen.routes):
+        if _routable(now.models) != _routable(self.seen.models):
             assert now.version > self.seen.version
         self.seen = now
 
@@ -689,7 +689,7 @@ class AnyLife(RuleBasedStateMachine):
             for _ in range(10):
                 self.step(uid)
             assert self.models.step(uid, NOW) is None
-            route = self.models.table().routes.get(uid)
+            route = self.models.table().models.get(uid)
             wanted = route is not None and self.models.get(uid).is_wanted
             assert self.serve.get(uid) == (route.spec if route and wanted else None)
             assert route is None or self.models.get(uid).end is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.registry.spares import Spares
+from supervisor.registry.prestarted_workers import PrestartedWorkers
 from xinfer.cluster import spare
 
 
@@ -15,7 +15,7 @@ def node(name: str) -> dict[str, Any]:
 
 
 def test_each_node_once() -> None:
-    spares = Spares()
+    spares = PrestartedWorkers()
     assert spares.new([node("a")]) == [node("a")]
     assert spares.new([node("a"), node("b")]) == [node("b")]
     assert spares.new([node("a"), node("b")]) == []
@@ -23,7 +23,7 @@ def test_each_node_once() -> None:
 
 def test_node_that_comes_back() -> None:
     """It has the same name only if it is another node: Ray gives each its own."""
-    spares = Spares()
+    spares = PrestartedWorkers()
     spares.new([node("a")])
     assert spares.new([]) == []
     assert spares.new([node("a2")]) == [node("a2")]

@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from worker.middleware.answers import StreamReshaper
+from worker.middleware.stream_rewriter import StreamReshaper
 from worker.middleware.wishes import Wishes
 
 HEAD = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}

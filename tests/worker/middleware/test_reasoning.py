@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.worker.middleware.streams import chunk, deltas, run, sse
-from worker.middleware.answers import reshape_answer
 from worker.middleware.reasoning import Inline, MakeShape, Omit, Split
+from worker.middleware.stream_rewriter import reshape_answer
 
 INLINE = partial(Inline, "<t>", "</t>")
 CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worker.middleware.streams import USAGE, USAGE_CHUNK, chunk, deltas, payloads, run, sse
-from worker.middleware.answers import STILL_HERE, StreamReshaper
+from worker.middleware.stream_rewriter import STILL_HERE, StreamReshaper
 from worker.middleware.wishes import Wishes
 
 

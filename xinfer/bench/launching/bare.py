@@ -12,12 +12,12 @@ from pathlib import Path
 from time import perf_counter
 
 from worker.command import MIDDLEWARE, engine_argv, engine_env
-from worker.log import LogReader, cause_of, stage_of, tail
 from xinfer.bench.launching.first_token import awaited_first_token
 from xinfer.bench.launching.sample import Sample
 from xinfer.bench.launching.subject import completion
 from xinfer.bench.launching.timeline import Moment, durations
 from xinfer.cluster.ports import free_port
+from xinfer.engine_log import LogReader, cause_of, stage_of, tail
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings

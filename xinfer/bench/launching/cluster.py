@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.ports import free_port
-from xinfer.cluster.record import ClusterRecord
 from xinfer.errors import LaunchFailed
 
 _HOST = "127.0.0.1"

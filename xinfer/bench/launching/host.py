@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from xinfer.cluster.fork_server import MODULE, HostStage, HostState
 from xinfer.cluster.processes import of_cluster
-from xinfer.cluster.warm_host import MODULE, HostStage, HostState
 from xinfer.errors import LaunchFailed
 
 _POLL_PERIOD_S = 0.1

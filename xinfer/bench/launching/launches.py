@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from xinfer.bench.launching import gpu
+from xinfer.bench.launching.bench_cluster import Clock, Lab
 from xinfer.bench.launching.footprint import Footprint
-from xinfer.bench.launching.lab import Clock, Lab
 from xinfer.bench.launching.sample import Sample
 from xinfer.errors import LaunchFailed
 

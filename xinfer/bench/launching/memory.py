@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xinfer.bench.launching import host
-from xinfer.bench.launching.lab import Lab
+from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.bench.launching.sample import Sample
 from xinfer.errors import LaunchFailed
 

@@ -9,7 +9,7 @@ from typing import Any
 from xinfer.bench.figures import median
 from xinfer.bench.launching.row import ROWS, Name, Row
 from xinfer.bench.launching.sample import Sample
-from xinfer.bench.versus import Across
+from xinfer.bench.paired import Across
 
 FORMAT = 1
 """Of the JSON; it grows when a field changes its meaning."""

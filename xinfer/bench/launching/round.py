@@ -8,8 +8,8 @@ from functools import partial
 
 from xinfer.bench.launching import launches, memory
 from xinfer.bench.launching.bare import started_bare
+from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.bench.launching.cluster import Cluster, own_cluster
-from xinfer.bench.launching.lab import Lab
 from xinfer.bench.launching.record import Record
 from xinfer.bench.launching.row import Name
 from xinfer.bench.launching.sample import Sample

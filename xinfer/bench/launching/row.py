@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from xinfer.bench.launching.goal import Goal
+from xinfer.bench.launching.target import Goal
 
 Name = Literal["bare", "plain", "cold", "warm", "serve", "replica", "wake", "terminate", "memory", "off"]
 NAMES: tuple[Name, ...] = get_args(Name)

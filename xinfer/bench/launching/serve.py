@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import xinfer
+from xinfer.bench.launching.bench_cluster import Clock
 from xinfer.bench.launching.cluster import Cluster
 from xinfer.bench.launching.first_token import awaited_first_token
-from xinfer.bench.launching.lab import Clock
 from xinfer.bench.launching.sample import Sample
 from xinfer.bench.launching.subject import BUNDLED, Subject
 from xinfer.client import RESTfulClient

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from supervisor import hardware
-from supervisor.launch import LaunchRequest, resolve
+from supervisor.launching import gpu_inventory as hardware
+from supervisor.launching.launch import LaunchRequest, resolve
 from xinfer.bench import machine
 from xinfer.messages import ModelSpec
 

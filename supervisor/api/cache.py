@@ -1,0 +1,141 @@
+"""REST: the hub's cache on all nodes, in Xinference's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as Path
+
+from supervisor.api import render as views
+from supervisor.api.catalog import load
+from supervisor.api.cluster_schemas import CachedFiles, CachedModel
+from supervisor.model_table import LiveTable
+from supervisor.nodes import on_node as nodes
+from supervisor.nodes.hub_cache import CachedRepo, remove_there, scan_there
+from supervisor.nodes.on_node import Node
+from xinfer.catalog import Catalog, Family, Spec
+from xinfer.errors import Conflict, InvalidBody, NotFound
+from xinfer.messages import SETTLED, ModelStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the catalog has of a repository: the first model of its families that is there."""
+
+    family: Family
+    spec: Spec
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One repository on one node."""
+
+    node: Node
+    repo: CachedRepo
+    known: Known | None
+
+    @property
+    def version(self) -> str:
+        """By what name it is removed: the contract's, or the hub's id if the catalog has it not."""
+        if self.known is None:
+            return self.repo.repo
+        spec = self.known.spec
+        return views.version(self.known.family.name, spec.size_in_billions, spec.format, self.known.quantization)
+
+    def reply(self) -> CachedModel:
+        """As the contract has it."""
+        known = self.known
+        return {
+            "model_name": known.family.name if known else self.repo.repo,
+            "model_type": "LLM" if known else None,
+            "model_engine": "vLLM" if known else None,
+            "model_size_in_billions": views.size(known.spec.size_in_billions) if known else None,
+            "model_format": known.spec.format if known else None,
+            "quantization": known.quantization if known else None,
+            "model_version": self.version,
+            "path": self.repo.path,
+            "real_path": self.repo.real_path,
+            "actor_ip_address": self.node["NodeManagerAddress"],
+            "size_bytes": self.repo.size_bytes,
+        }
+
+
+class CacheApi:
+    """Handlers of ``/v1/cache``. Each node is asked for its own cache; the environment of ``xinfer start`` says where it is."""
+
+    def __init__(self, routes: LiveTable) -> None:
+        self._models = routes
+
+    def paths(self) -> list[Path]:
+        """What this part serves."""
+        return [
+            Path("/v1/cache/models", self.list, methods=["GET"]),
+            Path("/v1/cache/models", self.remove, methods=["DELETE"]),
+            Path("/v1/cache/models/files", self.files, methods=["GET"]),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        """The models in the caches, by name or all."""
+        name = request.query_params.get("model_name")
+        models = [each.reply() for each in await _find(request, self._models)]
+        return JSONResponse({"list": [model for model in models if name in (None, model["model_name"])]})
+
+    async def files(self, request: Request) -> Response:
+        """What removing one would delete."""
+        version = _version(request)
+        found = await _of_version(request, self._models, version)
+        paths = [path for each in found for path in (each.repo.path, *each.repo.files)]
+        return JSONResponse(
+            CachedFiles(model_version=version, worker_ip=request.query_params.get("worker_ip"), paths=paths)
+        )
+
+    async def remove(self, request: Request) -> Response:
+        """Delete one from the cache of one node or of all; 409 while a model runs from there."""
+        version = _version(request)
+        found = await _of_version(request, self._models, version)
+        if not found:
+            raise NotFound(f"No cache has {version[:200]!r}. GET /v1/cache/models lists what there is.")
+        _check_unused(found, self._models.all)
+        removed = [await nodes.on_node(each.node, remove_there, each.repo.repo) for each in found]
+        return JSONResponse({"result": all(removed)})
+
+
+def _check_unused(found: list[Found], routes: Mapping[str, ModelStatus]) -> None:
+    repos = {each.repo.repo for each in found}
+    folders = tuple(f"{each.repo.path}/" for each in found)
+    for uid, route in routes.items():
+        path = route.spec.path
+        if route.state not in SETTLED and (path in repos or f"{path}/".startswith(folders)):
+            raise Conflict(f"The model {uid!r} runs from there; terminate it first.", param="model_version")
+
+
+async def _of_version(request: Request, routes: LiveTable, version: str) -> list[Found]:
+    return [each for each in await _find(request, routes) if each.version == version]
+
+
+async def _find(request: Request, routes: LiveTable) -> list[Found]:
+    """What the node that the request names has, or all of them."""
+    there = await nodes.alive(request.query_params.get("worker_ip"))
+    repos = dict(_catalogued(await load(routes)))
+    every = zip(there, await nodes.on_each(there, scan_there), strict=True)
+    found = [Found(node, repo, repos.get(repo.repo)) for node, cached in every for repo in cached]
+    return sorted(found, key=lambda each: each.reply()["model_name"].casefold())
+
+
+def _catalogued(catalog: Catalog) -> Iterator[tuple[str, Known]]:
+    """Hub ids with what they are; of several families with the same id the first one's wins, so it comes last."""
+    for family in reversed(list(catalog.families.values())):
+        choices = [(spec, name) for spec in family.specs if not spec.bundled for name in spec.quantizations]
+        for spec, quantization in reversed(choices):
+            yield spec.path(quantization), Known(family, spec, quantization)
+
+
+def _version(request: Request) -> str:
+    version = request.query_params.get("model_version")
+    if not version:
+        raise InvalidBody("Say which model: the parameter model_version has to be there.", param="model_version")
+    return version

@@ -1,0 +1,136 @@
+"""REST: the cluster itself."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import ray
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as Path
+
+from supervisor.launching.gpu_inventory import gpu_bytes
+from supervisor.model_table import LiveTable
+from supervisor.nodes import on_node as nodes
+from supervisor.nodes.node_stats import Figures, measure
+from xinfer import __version__
+from xinfer.cluster.stopping import stop_soon
+from xinfer.messages import ReplicaReport
+
+_ANSWER_FIRST_S = 1.0
+
+
+class ClusterApi:
+    """Handlers that tell of nodes and versions."""
+
+    def __init__(self, models: LiveTable) -> None:
+        self._table_ = models
+        self._started = time.time()
+
+    def paths(self) -> list[Path]:
+        """What this part serves."""
+        return [
+            Path("/health", self.health, methods=["GET"]),
+            Path("/status", self.status, methods=["GET"]),
+            Path("/v1/address", self.address, methods=["GET"]),
+            Path("/v1/cluster/auth", self.auth, methods=["GET"]),
+            Path("/v1/cluster/version", self.version, methods=["GET"]),
+            Path("/v1/cluster/info", self.info, methods=["GET"]),
+            Path("/v1/cluster/devices", self.devices, methods=["GET"]),
+            Path("/v1/supervisor", self.supervisor, methods=["GET"]),
+            Path("/v1/workers", self.workers, methods=["GET"]),
+            Path("/v1/clusters", self.stop, methods=["DELETE"]),
+        ]
+
+    async def health(self, request: Request) -> Response:
+        """Alive."""
+        return JSONResponse({"status": "ok"})
+
+    async def status(self, request: Request) -> Response:
+        """Uptime in seconds, and the nodes."""
+        uptime = int(time.time() - self._started)
+        return JSONResponse(
+            {"uptime": uptime, "workers": {node["NodeManagerAddress"]: _node(node) for node in _alive()}}
+        )
+
+    async def address(self, request: Request) -> Response:
+        """Ray's address, for nodes that join."""
+        return JSONResponse(ray.get_runtime_context().gcs_address)
+
+    async def auth(self, request: Request) -> Response:
+        """Whether clients have to send a key."""
+        return JSONResponse({"auth": False})
+
+    async def version(self, request: Request) -> Response:
+        """xinfer's version."""
+        return JSONResponse({"version": __version__, "full-revisionid": None, "ray": ray.__version__})
+
+    async def info(self, request: Request) -> Response:
+        """Every node as a worker; before them the head as the supervisors' host, its GPUs not counted twice."""
+        alive = await nodes.alive()
+        head = nodes.head_address()
+        measured: list[Figures] = [{}] * len(alive)
+        if request.query_params.get("detailed", "false").lower() == "true":
+            measured = await nodes.on_each(alive, measure)
+        rows = [_row(node, figures) for node, figures in zip(alive, measured, strict=True)]
+        first = [{**row, "node_type": "Supervisor", **_without_gpus(row)} for row in rows if row["ip_address"] == head]
+        return JSONResponse(first + rows)
+
+    async def devices(self, request: Request) -> Response:
+        """The most GPUs that one node has."""
+        return JSONResponse(max((_node(node)["gpu_count"] for node in _alive()), default=0))
+
+    async def supervisor(self, request: Request) -> Response:
+        """Where the head is."""
+        return JSONResponse({"supervisor_ip": nodes.head_address()})
+
+    async def workers(self, request: Request) -> Response:
+        """Which models have replicas on which node."""
+        return JSONResponse(
+            [{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()]
+        )
+
+    async def stop(self, request: Request) -> Response:
+        """Stop every node as ``xinfer stop`` does, once this is answered."""
+        await nodes.on_each(await nodes.alive(), stop_there)
+        return JSONResponse({"result": True})
+
+    def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:
+        found: dict[str, list[ReplicaReport]] = {
+            uid: [r for r in model.replicas if r.node == node["NodeManagerAddress"]]
+            for uid, model in self._table_.all.items()
+        }
+        return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
+
+
+@ray.remote
+def stop_there() -> None:
+    """Have the node that this runs on stopped in a moment."""
+    stop_soon(_ANSWER_FIRST_S)
+
+
+def _row(node: dict[str, Any], figures: Figures) -> dict[str, Any]:
+    facts = _node(node)
+    vram = (gpu_bytes(node) or 0) * facts["gpu_count"]
+    row = {"node_type": "Worker", "ip_address": node["NodeManagerAddress"], **facts, "gpu_vram_total": vram, **figures}
+    return {**row, "software_version": __version__} if figures else row
+
+
+def _without_gpus(row: dict[str, Any]) -> dict[str, Any]:
+    nothing = {"gpu_count": 0, "gpu_vram_total": 0, "gpu_vram_available": 0, "gpu_utilization": None}
+    return {name: value for name, value in nothing.items() if name in row}
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _node(node: dict[str, Any]) -> dict[str, Any]:
+    resources = node["Resources"]
+    return {
+        "gpu_count": int(resources.get("GPU", 0)),
+        "cpu_count": int(resources.get("CPU", 0)),
+        "mem_total": int(resources.get("memory", 0)),
+        "status": "alive",
+    }

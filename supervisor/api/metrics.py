@@ -1,0 +1,85 @@
+"""REST: figures for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+
+import ray
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as Path
+
+from supervisor.api.prometheus import Figures
+from supervisor.gateway.request_metrics import ModelMetrics, RequestMetrics
+from supervisor.model_table import LiveTable
+from supervisor.registry.client import ask
+from xinfer.errors import Unavailable
+
+_TELL_PERIOD_S = 5.0
+
+
+class MetricsApi:
+    """Handlers of ``/metrics``. Supervisors tell the registry what they counted, so that each shows the sum of all."""
+
+    def __init__(self, models: LiveTable, tallies: RequestMetrics, max_requests_per_replica: int) -> None:
+        self._models, self._tallies, self._limit = models, tallies, max_requests_per_replica
+        self._id, self._started = uuid.uuid4().hex, time.time()
+        self._task: asyncio.Task[None] | None = None
+
+    def paths(self) -> list[Path]:
+        """What this part serves."""
+        return [
+            Path("/metrics", self.metrics, methods=["GET"]),
+            Path("/metrics/engines", self.engines, methods=["GET"]),
+        ]
+
+    def start(self) -> None:
+        """Begin to tell the registry."""
+        self._task = asyncio.create_task(self._tell())
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def metrics(self, request: Request) -> Response:
+        """Counters and gauges of all models, in Prometheus' text format."""
+        sums = await self._sums()
+        workers = await asyncio.to_thread(_workers)
+        figures = Figures(self._models.all, sums, self._limit, workers, time.time() - self._started)
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(figures)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def engines(self, request: Request) -> Response:
+        """Where vLLM's own metrics are, as Prometheus' ``http_sd_config`` reads it."""
+        found = [
+            {
+                "targets": [str(replica.address).removeprefix("http://")],
+                "labels": {"model_uid": model.spec.uid, "replica_index": str(number)},
+            }
+            for model in self._models.all.values()
+            for number, replica in enumerate(model.replicas)
+            if replica in model.targets
+        ]
+        return JSONResponse(found)
+
+    async def _sums(self) -> dict[str, ModelMetrics]:
+        sums: dict[str, ModelMetrics] = await ask("tally", self._id, self._tallies.snapshot(self._models.all))
+        return sums
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(_TELL_PERIOD_S)
+            with contextlib.suppress(Unavailable):
+                await self._sums()
+
+
+def _workers() -> int:
+    return sum(bool(node["Alive"]) for node in ray.nodes())

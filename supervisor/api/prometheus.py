@@ -1,0 +1,103 @@
+"""What is known of models at one moment, as ``prometheus_client`` collects it, under Xinference's names where they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from supervisor.api import render as views
+from supervisor.gateway.request_metrics import Histogram, ModelMetrics
+from xinfer.messages import ModelStatus, ReplicaStage
+
+_PREFIX = "xinference:"
+_MODEL = ("model_uid", "model_name", "model_type", "engine", "format", "quantization")
+
+
+class Figures:
+    """What there is to show at one moment. Labels come from the registry's records, never from a request."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelStatus],
+        sums: Mapping[str, ModelMetrics],
+        limit: int,
+        workers: int,
+        uptime_s: float,
+    ) -> None:
+        self._table_, self._limit, self._workers, self._uptime_s = models, limit, workers, uptime_s
+        self._sums = {uid: sums.get(uid, ModelMetrics()) for uid in models}
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them, as ``prometheus_client`` asks for them."""
+        yield GaugeMetricFamily(_PREFIX + "supervisor_uptime_seconds", "Of this supervisor.", self._uptime_s)
+        yield GaugeMetricFamily(_PREFIX + "workers_total", "Nodes that are alive.", self._workers)
+        yield from self._requests()
+        yield from self._models()
+
+    def _requests(self) -> Iterator[Metric]:
+        total = CounterMetricFamily(_PREFIX + "model_request", "Requests that have ended.", labels=_MODEL)
+        errors = CounterMetricFamily(
+            _PREFIX + "model_request_errors", "Those not answered through no fault of the caller's.", labels=_MODEL
+        )
+        serving = GaugeMetricFamily(_PREFIX + "model_serve_count", "Requests under way.", labels=_MODEL)
+        duration = HistogramMetricFamily(
+            _PREFIX + "model_request_duration_seconds", "Until the end of the answer.", labels=_MODEL
+        )
+        first = HistogramMetricFamily(
+            _PREFIX + "time_to_first_token_seconds", "Until the engine began to answer.", labels=_MODEL
+        )
+        for uid, tally in self._sums.items():
+            labels = _labels(self._table_[uid])
+            total.add_metric(labels, tally.requests)
+            errors.add_metric(labels, tally.errors)
+            serving.add_metric(labels, tally.in_flight)
+            duration.add_metric(labels, _buckets(tally.duration), tally.duration.total)
+            first.add_metric(labels, _buckets(tally.first_byte), tally.first_byte.total)
+        yield from (total, errors, serving, duration, first)
+
+    def _models(self) -> Iterator[Metric]:
+        loaded = sum(model.is_served for model in self._table_.values())
+        yield GaugeMetricFamily(_PREFIX + "models_loaded_total", "Models that answer, asleep or awake.", loaded)
+        info = GaugeMetricFamily(_PREFIX + "model_info", "1 for each model.", labels=_MODEL)
+        status = GaugeMetricFamily(_PREFIX + "model_status", "1 for the state it is in.", labels=(*_MODEL, "status"))
+        limit = GaugeMetricFamily(
+            _PREFIX + "model_request_limit", "Requests that all its replicas may have at once.", labels=_MODEL
+        )
+        load = GaugeMetricFamily(
+            _PREFIX + "model_last_load_duration_seconds", "From the launch to the last replica's answer.", labels=_MODEL
+        )
+        bound = GaugeMetricFamily(
+            _PREFIX + "model_gpu_binding",
+            "1 for each GPU of each replica.",
+            labels=(*_MODEL, "replica_index", "worker_address", "gpu_index"),
+        )
+        for model in self._table_.values():
+            labels = _labels(model)
+            info.add_metric(labels, 1)
+            status.add_metric([*labels, views.status(model)], 1)
+            limit.add_metric(labels, (model.spec.request_limits or self._limit) * len(model.targets))
+            if (seconds := _load_s(model)) is not None:
+                load.add_metric(labels, seconds)
+            for number, replica in enumerate(model.replicas):
+                for gpu in replica.gpu_ids:
+                    bound.add_metric([*labels, str(number), replica.node, gpu], 1)
+        yield from (info, status, limit, load, bound)
+
+
+def _labels(model: ModelStatus) -> list[str]:
+    spec = model.spec
+    return [spec.uid, spec.name, "LLM", views.engine_name(spec), spec.format, spec.quantization or "none"]
+
+
+def _buckets(spread: Histogram) -> list[tuple[str, float]]:
+    """Prometheus counts in each bucket what is in the smaller ones as well."""
+    bounds = [*map(str, spread.bounds), "+Inf"]
+    return [(bound, sum(spread.counts[: number + 1])) for number, bound in enumerate(bounds)]
+
+
+def _load_s(model: ModelStatus) -> float | None:
+    began = {time.stage: time.began_at for time in model.times}
+    if ReplicaStage.PENDING not in began or ReplicaStage.READY not in began:
+        return None
+    return max(0.0, began[ReplicaStage.READY] - began[ReplicaStage.PENDING])

@@ -1,0 +1,134 @@
+"""How models look on the wire: the shapes of Xinference's contract, with what more xinfer knows."""
+
+from __future__ import annotations
+
+from supervisor.api.schemas import Described, EventReply, Instance, Listed, ReplicaStatus, Status
+from xinfer.messages import Event, ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage
+
+_STATUS: dict[ModelState, Status] = {
+    ModelState.PENDING: "CREATING",
+    ModelState.LAUNCHING: "LOADING",
+    ModelState.READY: "READY",
+    ModelState.SLEEPING: "SLEEPING",
+    ModelState.TERMINATING: "TERMINATING",
+    ModelState.FAILED: "ERROR",
+    ModelState.CANCELLED: "TERMINATED",
+}
+
+
+def status(model: ModelStatus) -> Status:
+    """Where a model is in its life, in Xinference's words and one more."""
+    return _STATUS[model.state]
+
+
+def engine_name(spec: ModelSpec) -> str:
+    """The engine as Xinference spells it."""
+    return "vLLM" if spec.engine == "vllm" else spec.engine
+
+
+def version(name: str, size_in_billions: str | None, model_format: str, quantization: str | None) -> str:
+    """One model of a family in one string, as Xinference makes it."""
+    return f"{name}--{size_in_billions or '?'}B--{model_format}--{quantization or 'none'}"
+
+
+def describe(model: ModelStatus) -> Described:
+    """One model, as ``GET /v1/models/{uid}`` gives it."""
+    spec = model.spec
+    return {
+        "model_type": "LLM",
+        "model_name": spec.name,
+        "model_uid": spec.uid,
+        "model_lang": list(spec.languages),
+        "model_ability": list(spec.abilities),
+        "model_description": spec.description,
+        "model_format": spec.format,
+        "model_size_in_billions": size(spec.size_in_billions),
+        "model_family": spec.name,
+        "quantization": spec.quantization or "none",
+        "multimodal_projector": None,
+        "model_hub": "huggingface",
+        "model_engine": engine_name(spec),
+        "revision": spec.revision,
+        "context_length": model.context_length or 0,
+        "strict_system_first": False,
+        "enable_thinking": spec.enable_thinking,
+        "thinking": spec.thinking.mode.value,
+        "address": next((r.address for r in model.targets), None),
+        "accelerators": sorted({gpu for r in model.replicas for gpu in r.gpu_ids}),
+        "replica": spec.replicas,
+        "n_worker": 1,
+        "n_gpu": spec.gpus,
+        "idle_timeout": spec.idle_timeout_s,
+        "kv_cache_gib": spec.kv_cache_gib,
+        "chosen_because": spec.chosen_because or None,
+        "status": status(model),
+    }
+
+
+def list_item(model: ModelStatus) -> Listed:
+    """One model in the list that OpenAI's and Xinference's clients both read."""
+    return {
+        "id": model.spec.uid,
+        "object": "model",
+        "created": int(model.spec.created_at),
+        "owned_by": "xinfer",
+        **describe(model),
+    }
+
+
+def instance(model: ModelStatus) -> Instance:
+    """One model, as ``GET /v1/models/instances`` gives it."""
+    spec = model.spec
+    return {
+        "model_name": spec.name,
+        "model_uid": spec.uid,
+        "model_version": version(spec.name, spec.size_in_billions, spec.format, spec.quantization),
+        "model_ability": list(spec.abilities),
+        "replica": spec.replicas,
+        "status": status(model),
+        "instance_created_ts": int(spec.created_at),
+        "n_worker": 1,
+        "replica_statuses": replicas(model),
+    }
+
+
+def replicas(model: ModelStatus) -> list[ReplicaStatus]:
+    """The replicas of one model that have reported, and, if its launch failed, why."""
+    seen = [_replica_status(model, number, report) for number, report in enumerate(model.replicas)]
+    if model.state is ModelState.FAILED and not seen:
+        seen = [_replica_status(model, 0, None)]
+    return seen
+
+
+def _replica_status(model: ModelStatus, number: int, report: ReplicaReport | None) -> ReplicaStatus:
+    failed = model.state is ModelState.FAILED
+    ready = report is not None and report.stage is ReplicaStage.READY
+    return {
+        "replica_id": number,
+        "replica_uid": report.replica if report else None,
+        "replica_model_uid": f"{model.spec.uid}-rep{number}",
+        "worker_address": report.node if report else None,
+        "model_address": report.address if report else None,
+        "accelerators": list(report.gpu_ids) if report else [],
+        "gpu_idx": [int(gpu) for gpu in report.gpu_ids if gpu.isdigit()] if report else [],
+        "status": "ERROR" if failed else "READY" if ready else "LOADING",
+        "model_state": report.stage.value if report else "failed",
+        "created_ts": int(report.created_at) if report else int(model.spec.created_at),
+        "error_message": model.reason if failed else None,
+    }
+
+
+def event(happened: Event) -> EventReply:
+    """Something that happened to a model, as ``GET /v1/models/{uid}/events`` gives it."""
+    return {"event_type": happened.type.value, "event_ts": int(happened.at), "event_content": happened.content}
+
+
+def size(text: str | None) -> int | float | str | None:
+    """A size in billions as a number; text that is none stays as it is."""
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number

@@ -1,0 +1,128 @@
+"""REST: the replicas of a model, more of them, and the logs of their engines."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as Path
+
+from supervisor.api import render as views
+from supervisor.api.models import is_launch, known, waits
+from supervisor.gateway.request_body import parse_object, read_body
+from supervisor.launching.launch_fields import read_fields
+from supervisor.launching.scale_up import ScaleUp
+from supervisor.model_table import LiveTable
+from supervisor.nodes.engine_logs import MAX_LINES, read_log
+from supervisor.registry.client import ask
+from xinfer.errors import Conflict, InvalidBody, LaunchFailed, LaunchRefused, NotFound
+from xinfer.messages import ModelSpec, ModelState, ModelStatus, ReplicaReport
+from xinfer.settings import GatewaySettings
+
+_LINES = 100
+
+
+class ReplicaRequest(BaseModel):
+    """The body of ``POST /v1/models/{uid}/replicas`` as Xinference's client sends it."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    replica: int | None = Field(1, ge=1, le=1024)
+    replica_config: Any = None
+    model_engine: str | None = None
+    n_gpu: int | float | str | None = None
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> ReplicaRequest:
+        """Check ``body``; ``LaunchRefused`` names the first field that is wrong."""
+        return read_fields(cls, body)
+
+    def check(self, spec: ModelSpec) -> None:
+        """``LaunchRefused`` if it asks for replicas unlike the model's own: all are alike."""
+        if self.replica_config:
+            raise LaunchRefused("replica_config is not supported by xinfer; leave it out.", param="replica_config")
+        if self.model_engine and self.model_engine.lower() != spec.engine:
+            raise LaunchRefused(f"The replicas of {spec.uid!r} run on {spec.engine}.", param="model_engine")
+        if self.n_gpu not in (None, "auto", spec.gpus, f"{spec.gpus:g}"):
+            raise LaunchRefused(f"The replicas of {spec.uid!r} have {spec.gpus:g} GPUs each.", param="n_gpu")
+
+
+class ReplicasApi:
+    """Handlers of ``/v1/models/{uid}/replicas`` and ``/v1/models/{uid}/log``."""
+
+    def __init__(self, settings: GatewaySettings, models: LiveTable) -> None:
+        self._settings, self._models = settings, models
+        self._adding = asyncio.Lock()
+
+    def paths(self) -> list[Path]:
+        """What this part serves."""
+        return [
+            Path("/v1/models/{uid}/replicas", self.list, methods=["GET"]),
+            Path("/v1/models/{uid}/replicas", self.add, methods=["POST"]),
+            Path("/v1/models/{uid}/replicas/{replica_id:int}", self.remove, methods=["DELETE"]),
+            Path("/v1/models/{uid}/log", self.log, methods=["GET"]),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        """The replicas of one model."""
+        return JSONResponse(views.replicas(known(self._models, request.path_params["uid"])))
+
+    async def add(self, request: Request) -> Response:
+        """More replicas of one model; unless ``wait_ready=false``, answers when they have answered."""
+        raw = await read_body(request.scope, request.receive, self._settings.max_body_bytes)
+        asked = ReplicaRequest.read(parse_object(raw or b"{}"))
+        addition = await self._begin(request.path_params["uid"], asked)
+        if waits(request):
+            await self._models.wait_until(addition.is_settled)
+        if failure := addition.failure(self._models.all):
+            raise LaunchFailed(failure)
+        return JSONResponse(addition.reply(self._models.all))
+
+    async def remove(self, request: Request) -> Response:
+        """One replica less; answers when it is gone. Which one goes is Serve's choice; with the last one the model goes."""
+        async with self._adding:
+            left = await self._remove(request.path_params["uid"], request.path_params["replica_id"])
+        return JSONResponse({"remaining_replicas": left})
+
+    async def log(self, request: Request) -> Response:
+        """The end of the log of each engine that runs, or of the one whose end was the launch's."""
+        uid = request.path_params["uid"]
+        lines = _lines(request.query_params.get("lines", str(_LINES)))
+        reports: list[ReplicaReport] = await ask("logs", uid)
+        texts = await asyncio.gather(*(read_log(report, lines) for report in reports))
+        replicas = [{"replica_uid": report.replica, "lines": text} for report, text in zip(reports, texts, strict=True)]
+        return JSONResponse({"model_uid": uid, "replicas": replicas})
+
+    async def _remove(self, uid: str, number: int) -> int:
+        before = self._models.get(uid)
+        spec, left = before.spec, before.spec.replicas - 1
+        if before.state is not ModelState.READY:
+            raise Conflict(f"The model {uid!r} is not up ({before.state.lower()}); terminate it, or wait until it is.")
+        if not 0 <= number <= left:
+            raise NotFound(f"The model {uid!r} has no replica {number}; it has {spec.replicas}, counted from 0.")
+        await (ask("scale", uid, left) if left else ask("terminate", uid))
+        await self._models.wait_until(lambda table: not is_launch(table, spec) or _has_only(table[uid], left))
+        return left
+
+    async def _begin(self, uid: str, asked: ReplicaRequest) -> ScaleUp:
+        """The registry is told a total, so that two callers have to come one after the other."""
+        async with self._adding:
+            before = self._models.get(uid)
+            asked.check(before.spec)
+            addition = ScaleUp(before, asked.replica or 1)
+            await ask("scale", uid, addition.total)
+            await self._models.wait_until(addition.is_noted)
+            return addition
+
+
+def _has_only(model: ModelStatus, count: int) -> bool:
+    return model.spec.replicas <= count and len(model.targets) <= count
+
+
+def _lines(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LINES):
+        raise InvalidBody(f"lines={text[:100]!r}: expected a number from 1 to {MAX_LINES}.", param="lines")
+    return int(text)

@@ -1,0 +1,99 @@
+"""Which replica takes a request: a plain class without Ray, clock or sockets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from supervisor.gateway.prefix import PrefixMemory, PromptKey
+from xinfer.errors import ModelOverloaded
+from xinfer.messages import ReplicaReport
+from xinfer.settings import Routing
+
+_SLACK = 2  # requests by which a replica may be ahead of the least busy one and still be chosen for its cache ...
+_SLACK_SHARE = 4  # ... plus one for so many that the least busy one has
+
+
+class Balancer:
+    """Counts what is in flight at each replica, from here, and chooses where the next request goes.
+
+    With ``Routing.PREFIX`` that is the replica that knows most of the prompt's beginning among those that are about equally
+    busy; of equals, and otherwise, the least busy one, and then the one that was chosen least recently.
+    """
+
+    def __init__(self, routing: Routing = Routing.PREFIX) -> None:
+        self._routing = routing
+        self._memory = PrefixMemory()
+        self._in_flight: Counter[str] = Counter()
+        self._last_chosen: dict[str, int] = {}
+        self._choices = 0
+
+    def wants_key(self, replicas: Sequence[ReplicaReport]) -> bool:
+        """Whether a prompt's key would make a difference."""
+        return self._routing is Routing.PREFIX and len(replicas) > 1
+
+    def begin(
+        self,
+        replicas: Sequence[ReplicaReport],
+        limit: int,
+        key: PromptKey | None = None,
+        avoid: Collection[str] = (),
+    ) -> ReplicaReport:
+        """Choose one, preferably none of ``avoid``, and count a request there until ``end``.
+
+        Raises ``ModelOverloaded`` if each of them has ``limit`` requests already.
+        """
+        candidates = [r for r in replicas if r.replica not in avoid] or replicas
+        free = [r for r in candidates if self._in_flight[r.replica] < limit]
+        if not free:
+            uid = replicas[0].model_uid
+            raise ModelOverloaded(f"The model {uid!r} has all the requests it can take.", retry_after_s=1)
+        chosen = self._choose(free, key) if len(free) > 1 else free[0]
+        self._in_flight[chosen.replica] += 1
+        self._choices += 1
+        self._last_chosen[chosen.replica] = self._choices
+        if key is not None:
+            self._memory.remember(key, chosen.replica)
+        return chosen
+
+    def end(self, replica: ReplicaReport) -> None:
+        """A request that was begun at ``replica`` is over."""
+        self._in_flight[replica.replica] -= 1
+        if self._in_flight[replica.replica] <= 0:
+            del self._in_flight[replica.replica]
+
+    def keep_only(self, replicas: Collection[str]) -> None:
+        """Forget what is known of all others; they are gone from the table."""
+        gone = frozenset(self._last_chosen.keys() - set(replicas))
+        for name in gone:
+            del self._last_chosen[name]
+        if gone:
+            self._memory.forget(gone)
+
+    def in_flight(self, replica: str | None = None) -> int:
+        """Requests under way from here, at one replica or at all."""
+        return self._in_flight.total() if replica is None else self._in_flight[replica]
+
+    def _choose(self, free: Sequence[ReplicaReport], key: PromptKey | None) -> ReplicaReport:
+        if self._routing is Routing.ROUND_ROBIN:
+            return min(free, key=self._turn)
+        if key is not None and (known := self._knowing(free, key)):
+            return known
+        return min(free, key=self._busyness)
+
+    def _knowing(self, free: Sequence[ReplicaReport], key: PromptKey) -> ReplicaReport | None:
+        """The one that knows most of the prompt, among those that are not much busier than the least busy one."""
+        least = min(self._in_flight[r.replica] for r in free)
+        bound = least + _SLACK + least // _SLACK_SHARE
+        even = {r.replica: r for r in free if self._in_flight[r.replica] <= bound}
+        matches = self._memory.matches(key, frozenset(even))
+        if not matches:
+            return None
+        best = max(matches.values())
+        return min((even[name] for name, match in matches.items() if match == best), key=self._busyness)
+
+    def _busyness(self, replica: ReplicaReport) -> tuple[int, int]:
+        return self._in_flight[replica.replica], self._turn(replica)
+
+    def _turn(self, replica: ReplicaReport) -> int:
+        return self._last_chosen.get(replica.replica, 0)

@@ -1,0 +1,85 @@
+"""Connections to engines: kept, reused, and closed the moment nobody wants the answer any more."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import aiohttp
+from yarl import URL
+
+from supervisor.translate.engine_request import EngineRequest
+from xinfer.settings import GatewaySettings
+
+_KEEP_IDLE_S = 4.0  # uvicorn closes idle connections after 5 s; closing first avoids writing into one that is closing
+_LARGE_BYTES = 1024 * 1024  # aiohttp warns of a larger body in one piece, which would hold the loop up
+_url = lru_cache(maxsize=4096)(URL)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The beginning of an engine's answer: its status and first bytes are there, the rest follows."""
+
+    status: int
+    content_type: str
+    first: bytes
+    response: aiohttp.ClientResponse
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it consists of server-sent events."""
+        return self.content_type.startswith("text/event-stream")
+
+    @property
+    def at_end(self) -> bool:
+        """Whether it is known that nothing more comes."""
+        return self.response.content.at_eof()
+
+    @property
+    def read(self) -> Callable[[], Awaitable[bytes]]:
+        """Gives what has arrived since, or arrives next; empty at the end. Raises ``aiohttp.ClientError`` if the engine is gone.
+
+        While nobody reads, at most 128 KiB are taken from the connection.
+        """
+        return self.response.content.readany
+
+    def close(self) -> None:
+        """Be done with it: before its end the connection is closed, and the engine aborts the request."""
+        self.response.close()
+
+
+class Upstream:
+    """All connections of one supervisor to all engines."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_IDLE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def send(self, address: str, request: EngineRequest) -> Answer:
+        """Send ``request`` to the engine at ``address`` and wait for the first bytes of its answer, which the caller closes.
+
+        Raises ``aiohttp.ClientError`` or ``TimeoutError``.
+        """
+        async with asyncio.timeout(self._settings.first_byte_timeout_s):
+            body = request.body if len(request.body) < _LARGE_BYTES else io.BytesIO(request.body)
+            response = await self._session.post(_url(address + request.path), data=body, headers=request.headers)
+            try:
+                first = await response.content.readany()
+            except BaseException:
+                response.close()
+                raise
+        kind = response.headers.get("content-type", "application/json")
+        return Answer(response.status, kind, first, response)

@@ -1,0 +1,137 @@
+"""The supervisor's own copy of the routing table: pushed by the registry, read without asking anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+
+from supervisor.registered_families import catalog_with
+from supervisor.registry.client import ask
+from xinfer.catalog import Catalog
+from xinfer.errors import ModelLoading, ModelNotFound, Unavailable
+from xinfer.messages import ModelState, ModelStatus, ModelTable, ReplicaReport, Usage
+
+_log = logging.getLogger("ray.serve")
+_WATCH_S = 5.0  # how old what the registry knows of the use of models may be
+_RETRY_S = 0.5
+_SUSPECT_S = 10.0
+_NOT_THERE = frozenset({ModelState.FAILED, ModelState.CANCELLED, ModelState.TERMINATING})
+
+
+class LiveTable:
+    """All models as last heard of. While the registry is away, what was last heard goes on being true."""
+
+    def __init__(self) -> None:
+        self._id = uuid.uuid4().hex
+        self._usages: Callable[[Mapping[str, ModelStatus]], dict[str, Usage]] = lambda _: {}
+        self._table = ModelTable()
+        self._changed = asyncio.Condition()
+        self._suspects: dict[str, float] = {}
+        self._listeners: list[Callable[[set[str]], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to follow the registry; returns with the first table at hand."""
+        self._task = asyncio.create_task(self._follow())
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._table.version > 0)
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    @property
+    def all(self) -> dict[str, ModelStatus]:
+        """Every model by UID, failed launches included."""
+        return self._table.models
+
+    @property
+    def catalog(self) -> Catalog:
+        """Every family that can be launched by name, shipped and registered. The first call reads the shipped ones from disk."""
+        return catalog_with(self._table.families)
+
+    def get(self, uid: str) -> ModelStatus:
+        """The model, or ``ModelNotFound``, with the reason if its launch failed."""
+        model = self._table.models.get(uid)
+        if model is None or model.state in _NOT_THERE:
+            raise ModelNotFound(_why_not(uid, model), param="model")
+        return model
+
+    def targets(self, uid: str) -> tuple[ModelStatus, list[ReplicaReport]]:
+        """The model and its reachable replicas; none if it has to be waited for because it sleeps or wakes up.
+
+        ``ModelLoading`` or ``Unavailable`` if there are none now otherwise.
+        """
+        model = self.get(uid)
+        if model.state is ModelState.SLEEPING or model.waking:
+            return model, []
+        now = time.monotonic()
+        targets = [r for r in model.targets if self._suspects.get(r.replica, 0) < now]
+        if targets:
+            return model, targets
+        if model.targets:
+            raise Unavailable(f"No replica of the model {uid!r} can be reached right now.", retry_after_s=2)
+        raise ModelLoading(f"The model {uid!r} is still loading.", retry_after_s=5)
+
+    def suspect(self, uid: str, replica: ReplicaReport) -> None:
+        """This replica did not take a connection: leave it out for a while and have the registry look."""
+        self._suspects = {name: until for name, until in self._suspects.items() if until > time.monotonic()}
+        self._suspects[replica.replica] = time.monotonic() + _SUSPECT_S
+        task = asyncio.create_task(_report_suspect(uid, replica))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    def on_change(self, listener: Callable[[set[str]], None]) -> None:
+        """Have ``listener`` called with the names of all replicas there are whenever the table has changed."""
+        self._listeners.append(listener)
+
+    def report_usage(self, usages: Callable[[Mapping[str, ModelStatus]], dict[str, Usage]]) -> None:
+        """Have the registry told what ``usages`` says of the models there are."""
+        self._usages = usages
+
+    async def wait_until(self, condition: Callable[[dict[str, ModelStatus]], bool]) -> None:
+        """Wait until ``condition`` holds for the table."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: condition(self._table.models))
+
+    async def wait_for_version(self, version: int) -> None:
+        """Wait until the table is that of ``version`` or a later one."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._table.version >= version)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                usages = self._usages(self._table.models)
+                table = await ask("watch", self._table.version, _WATCH_S, self._id, usages)
+            except Unavailable:
+                _log.warning("the registry is away; going on with the last table")
+                await asyncio.sleep(_RETRY_S)
+                continue
+            async with self._changed:
+                self._table = table
+                self._changed.notify_all()
+            replicas = {report.replica for model in table.models.values() for report in model.replicas}
+            for listener in self._listeners:
+                listener(replicas)
+
+
+def _why_not(uid: str, model: ModelStatus | None) -> str:
+    if model and model.state is ModelState.FAILED:
+        return f"The model {uid!r} is not running: its launch failed. {model.reason}"
+    if model and model.state is ModelState.CANCELLED:
+        return f"The model {uid!r} is not running. {model.reason}"
+    return f"There is no model {uid[:100]!r}. GET /v1/models lists what runs."
+
+
+async def _report_suspect(uid: str, replica: ReplicaReport) -> None:
+    with contextlib.suppress(Unavailable):
+        await ask("suspect", uid, replica.replica, replica.address)

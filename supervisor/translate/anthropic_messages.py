@@ -1,0 +1,45 @@
+"""Anthropic's Messages API: its words for thinking become those that every family's switch is translated from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervisor.translate.chat_checks import check_chats, check_messages, put_effort_to, take_effort_from
+from supervisor.translate.thinking import SWITCH, apply_thinking
+from supervisor.translate.thinking_effort import BUDGET, EFFORT, ENGINE_BUDGET
+from xinfer.messages import ModelSpec, ThinkingMode
+
+_CONFIG, _OFF = "output_config", "none"
+
+
+def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
+    """Make the body of ``/v1/messages``, or of its ``count_tokens``, the engine's."""
+    check_chats(spec)
+    check_messages(body)
+    switched, moved = _translate_switch(body, spec), take_effort_from(body, _CONFIG)
+    if spec.thinking.mode is ThinkingMode.NEVER or body.get(SWITCH) is False:
+        body.pop(
+            EFFORT, None
+        )  # Anthropic's clients send one with thinking off as well, and to models that do not think
+    changed = apply_thinking(body, spec) or switched or moved
+    body.pop(ENGINE_BUDGET, None)  # the engine reads that out of ``thinking``
+    if body.get(EFFORT) == _OFF:
+        body["thinking"] = {"type": "disabled"}
+        del body[EFFORT]
+    put_effort_to(body, _CONFIG)
+    return changed
+
+
+def _translate_switch(body: dict[str, Any], spec: ModelSpec) -> bool:
+    """``thinking`` as ``enable_thinking``, unless the request has that, too; an unknown type is the engine's to refuse."""
+    thinking = body.get("thinking")
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if kind == "adaptive" and spec.thinking.mode is not ThinkingMode.SWITCH:
+        return False  # how much it thinks is left to the model, and this one always does or never
+    if not isinstance(thinking, dict) or kind not in ("enabled", "disabled", "adaptive"):
+        return False
+    if kind == "disabled":
+        del body["thinking"]  # the engine would make a reasoning effort of it, whatever the family's switch is
+    wishes = {SWITCH: kind != "disabled", BUDGET: thinking.get("budget_tokens")}
+    body.update({name: wish for name, wish in wishes.items() if wish is not None and body.get(name) is None})
+    return True

@@ -1,0 +1,53 @@
+"""OpenAI's Responses API. Nothing of a response is kept: with several replicas, no two requests need reach the same engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+
+from supervisor.translate.chat_checks import check_chats, put_effort_to, take_effort_from
+from supervisor.translate.thinking import apply_thinking
+from supervisor.translate.thinking_effort import BUDGET, ENGINE_BUDGET
+from supervisor.translate.xinference_compat import apply_dialect
+from xinfer.errors import BadRequest, NotFound
+from xinfer.messages import ModelSpec
+
+_INSTEAD = "send the whole conversation as 'input'"
+_REFUSED = {
+    "previous_response_id": f"Responses are not kept: {_INSTEAD} in place of 'previous_response_id'.",
+    "conversation": f"Conversations are not kept: {_INSTEAD} in place of 'conversation'.",
+    "prompt": "There are no stored prompts here: send the text itself as 'instructions' and 'input'.",
+    "background": "There is no background mode: nothing would keep the response. Ask with 'stream' instead.",
+}
+
+
+def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
+    """Make the body of ``/v1/responses`` the engine's; ``BadRequest`` for what only a server that keeps responses could do."""
+    check_chats(spec)
+    changed = apply_dialect(body, chat=True)
+    for field, sentence in _REFUSED.items():
+        if body.get(field):
+            raise BadRequest(sentence, param=field)
+    moved = take_effort_from(body, "reasoning")
+    changed = apply_thinking(body, spec) or changed or moved
+    put_effort_to(body, "reasoning")
+    if ENGINE_BUDGET in body:
+        raise BadRequest("The engine limits the thinking of chats and messages, not of responses.", param=BUDGET)
+    return changed
+
+
+def paths() -> list[Path]:
+    """What one does to a response that was stored, each with the answer that none is."""
+    one = "/v1/responses/{response_id}"
+    return [
+        Path(one, _not_kept, methods=["GET", "DELETE"]),
+        Path(f"{one}/cancel", _not_kept, methods=["POST"]),
+        Path(f"{one}/input_items", _not_kept, methods=["GET"]),
+    ]
+
+
+async def _not_kept(_request: Request) -> Response:
+    raise NotFound("Responses are not kept here: what POST /v1/responses answers is all there is of one.")

@@ -1,0 +1,101 @@
+"""One switch for every family: ``enable_thinking`` in a request becomes what the model's chat template knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from supervisor.translate.thinking_effort import BUDGET, EFFORT, EFFORTS, take_budget, take_effort
+from xinfer.errors import InvalidBody, ThinkingNotSupported
+from xinfer.messages import ModelSpec, ThinkingMode
+
+SWITCH, TEMPLATE = "enable_thinking", "chat_template_kwargs"
+_FIELDS = frozenset({SWITCH, TEMPLATE, EFFORT, BUDGET})
+_SPELLINGS = (SWITCH, "thinking")
+
+
+def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
+    """Translate the switch, the effort and the budget in ``body``, in place; returns whether anything changed.
+
+    Precedence: ``enable_thinking`` at the top level, then in ``chat_template_kwargs``, then what effort and budget imply, then
+    the launch option, then the template's own default. Raises ``ThinkingNotSupported`` for what the family cannot do and
+    ``InvalidBody`` for fields that contradict each other.
+    """
+    says_nothing = body.keys().isdisjoint(_FIELDS) and body.keys().isdisjoint(spec.thinking.variables)
+    if spec.enable_thinking is None and says_nothing:
+        return False
+    kwargs = _template_kwargs(body)
+    kwargs |= {name: body.pop(name) for name in spec.thinking.variables if name in body}
+    effort, budget = take_effort(body, spec), take_budget(body, spec)
+    wish = _agreed({SWITCH: _from_request(body, kwargs), EFFORT: effort.think, BUDGET: budget.think}, spec)
+    if wish is None and spec.enable_thinking is not None and not kwargs.keys() & set(spec.thinking.keywords):
+        wish = spec.enable_thinking
+    words = {} if wish is None else _switch(wish, spec)
+    if wish is not False:
+        words |= effort.words | budget.words
+        body.update(budget.engine)
+    _tell(body, kwargs | words)
+    return not says_nothing or TEMPLATE in body or EFFORT in body
+
+
+def check_thinking(wish: bool, spec: ModelSpec, param: str = SWITCH) -> None:
+    """``ThinkingNotSupported`` if the family cannot do as wished."""
+    mode = spec.thinking.mode
+    if mode is ThinkingMode.SWITCH or wish == (mode is ThinkingMode.ALWAYS):
+        return
+    habit, order = ("never thinks", "on") if wish else ("always thinks", "off")
+    raise ThinkingNotSupported(
+        f"The model {spec.uid!r} ({spec.name}) {habit}; its thinking cannot be switched {order}.",
+        param=param,
+    )
+
+
+def _template_kwargs(body: dict[str, Any]) -> dict[str, Any]:
+    """``chat_template_kwargs`` as an object; Xinference's clients may send it as a JSON string."""
+    given = body.pop(TEMPLATE, None)
+    if isinstance(given, str):
+        try:
+            given = msgspec.json.decode(given)
+        except (msgspec.DecodeError, RecursionError):
+            given = str(given)
+    if given is None or isinstance(given, dict):
+        return given or {}
+    raise InvalidBody(f"{TEMPLATE} has to be a JSON object.", param=TEMPLATE)
+
+
+def _from_request(body: dict[str, Any], kwargs: dict[str, Any]) -> bool | None:
+    """What the request asks for; takes every spelling of it out of ``body`` and ``kwargs``."""
+    places = [body.pop(SWITCH, None), *(kwargs.pop(name, None) for name in _SPELLINGS)]
+    for value in places:
+        if value is not None and not isinstance(value, bool):
+            raise InvalidBody(f"{SWITCH} has to be true or false.", param=SWITCH)
+    return next((value for value in places if value is not None), None)
+
+
+def _agreed(wishes: dict[str, bool | None], spec: ModelSpec) -> bool | None:
+    """What all fields that say something say."""
+    said = {name: wish for name, wish in wishes.items() if wish is not None}
+    for name, wish in said.items():
+        check_thinking(wish, spec, name)
+    if len(set(said.values())) > 1:
+        on, off = (next(name for name, wish in said.items() if wish is which) for which in (True, False))
+        raise InvalidBody(f"{on} asks for thinking and {off} for none; leave one of them out.", param=off)
+    return next(iter(said.values()), None)
+
+
+def _switch(wish: bool, spec: ModelSpec) -> dict[str, Any]:
+    if spec.thinking.mode is not ThinkingMode.SWITCH:
+        return {}
+    own = dict.fromkeys(spec.thinking.keywords, spec.thinking.on if wish else spec.thinking.off)
+    if own.get(EFFORT) in EFFORTS:
+        return own  # vLLM derives the rest from this field; Mistral's tokenizer takes no other
+    return {SWITCH: wish, **own}  # vLLM's reasoning parsers look at this name, whatever the template's is
+
+
+def _tell(body: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    """Put the template's variables where the engine takes them: an effort of OpenAI's is a field of the request's own."""
+    if kwargs.get(EFFORT) in EFFORTS:
+        body[EFFORT] = kwargs.pop(EFFORT)
+    if kwargs:
+        body[TEMPLATE] = kwargs

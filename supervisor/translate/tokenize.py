@@ -1,0 +1,33 @@
+"""Tokens for text and text for tokens, as the model's own tokenizer and chat template have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervisor.translate.chat_checks import check_chats, check_messages
+from supervisor.translate.thinking import TEMPLATE, apply_thinking
+from supervisor.translate.thinking_effort import EFFORT, ENGINE_BUDGET
+from xinfer.errors import InvalidBody
+from xinfer.messages import ModelSpec
+
+
+def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
+    """Make the body of ``/tokenize`` the engine's: ``prompt``, or ``messages`` as they stand in a chat."""
+    if "messages" in body:
+        check_chats(spec)
+        check_messages(body)
+        changed = apply_thinking(body, spec)
+        body.pop(ENGINE_BUDGET, None)  # it limits an answer, and there is none
+        if (effort := body.pop(EFFORT, None)) is not None:
+            body[TEMPLATE] = {**body.get(TEMPLATE, {}), EFFORT: effort}
+        return changed
+    if not isinstance(body.get("prompt"), str):
+        raise InvalidBody("Send a text as 'prompt', or a conversation as 'messages'.", param="prompt")
+    return False
+
+
+def prepare_back(body: dict[str, Any], _spec: ModelSpec) -> bool:
+    """Make the body of ``/detokenize`` the engine's."""
+    if not isinstance(body.get("tokens"), list):
+        raise InvalidBody("The field 'tokens' has to be a list of token ids.", param="tokens")
+    return False

@@ -1,0 +1,149 @@
+"""What is counted, that it costs next to nothing, and how it is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from supervisor.api.prometheus import Figures
+from supervisor.gateway.request_metrics import ClusterMetrics, ModelMetrics, RequestMetrics
+from tests.supervisor.completions import chat
+from tests.supervisor.samples import model_status, report, times
+from tests.supervisor.servers import RegistryDouble, dead_replica, fake_engine
+from xinfer.errors import BadRequest, EngineLost, ModelOverloaded, XinferError
+
+
+def ended(error: Exception | None = None, *, broken: bool = False) -> ModelMetrics:
+    """The tally after one request that ended like this."""
+    tallies = RequestMetrics()
+    with contextlib.suppress(XinferError), tallies.count("m") as counted:
+        counted.broken = broken
+        if error:
+            raise error
+    return tallies.snapshot(["m"])["m"]
+
+
+@pytest.mark.parametrize(
+    ("error", "broken", "errors"),
+    [
+        (None, False, 0),
+        (None, True, 1),
+        (EngineLost("gone"), False, 1),
+        (ModelOverloaded("full"), False, 1),
+        (BadRequest("temperature"), False, 0),
+    ],
+)
+def test_how_a_request_ends(error: Exception | None, broken: bool, errors: int) -> None:
+    tally = ended(error, broken=broken)
+    assert (tally.requests, tally.errors, tally.in_flight, sum(tally.duration.counts)) == (1, errors, 0, 1)
+
+
+def test_models_that_are_gone_are_forgotten() -> None:
+    tallies = RequestMetrics()
+    with tallies.count("gone"), tallies.count("m"):
+        assert set(tallies.snapshot(["m"])) == {"m"}
+    assert tallies.snapshot(["m"])["m"].requests == 1
+    assert tallies.snapshot(["gone"]) == {}, "it is another model by now"
+
+
+def test_supervisors_add_up_and_one_that_is_gone_has_nothing_under_way() -> None:
+    totals = ClusterMetrics(silent_s=15)
+    totals.hear("a", {"m": ModelMetrics(requests=3, errors=1, in_flight=2)}, 0.0)
+    totals.hear("b", {"m": ModelMetrics(requests=4, in_flight=1), "n": ModelMetrics(requests=1)}, 10.0)
+    totals.hear("b", {"m": ModelMetrics(requests=5, in_flight=1), "n": ModelMetrics(requests=1)}, 20.0)
+    sums = totals.sums(20.0)
+    assert (sums["m"].requests, sums["m"].errors, sums["m"].in_flight, sums["n"].requests) == (8, 1, 1, 1)
+
+
+def test_counting_costs_a_request_a_few_microseconds(figures: list[str]) -> None:
+    tallies, rounds = RequestMetrics(), 20_000
+    best = 1.0
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(rounds):
+            with tallies.count("m") as counted:
+                counted.answered()
+        best = min(best, (time.perf_counter() - began) / rounds)
+    figures.append(f"counting one request: {best * 1e6:.1f} microseconds")
+    assert best < 50e-6
+
+
+def samples(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+async def test_page(http: httpx.AsyncClient, registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From requests to what Prometheus reads."""
+    monkeypatch.setattr("supervisor.api.metrics.ray.nodes", lambda: [{"Alive": True}, {"Alive": False}])
+    totals = ClusterMetrics()
+
+    async def ask(method: str, supervisor: str, tallies: dict[str, ModelMetrics]) -> dict[str, ModelMetrics]:
+        assert method == "tally"
+        totals.hear(supervisor, tallies, 0.0)
+        return totals.sums(0.0)
+
+    monkeypatch.setattr("supervisor.api.metrics.ask", ask)
+    async with fake_engine(tokens=2) as replica:
+        placed = replace(replica, node="10.0.0.1", gpu_ids=("3",))
+        await registry.tell(model_status(placed, times=times(pending=1.0, ready=3.5), request_limits=7))
+        assert (await http.post("/v1/chat/completions", json=chat("Hi"))).status_code == 200
+        assert (await http.post("/v1/chat/completions", json=chat("!error"))).status_code == 500
+        answer = await http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    found = samples(answer.text)
+    model = {
+        "model_uid": "m",
+        "model_name": "family",
+        "model_type": "LLM",
+        "engine": "vLLM",
+        "format": "pytorch",
+        "quantization": "none",
+    }
+    for name, value in {
+        "model_request_total": 2,
+        "model_request_errors_total": 1,
+        "model_serve_count": 0,
+        "model_request_duration_seconds_count": 2,
+        "time_to_first_token_seconds_count": 2,
+        "model_info": 1,
+        "model_request_limit": 7,
+        "model_last_load_duration_seconds": 2.5,
+    }.items():
+        assert found[f"xinference:{name}"] == [(model, value)], name
+    assert found["xinference:model_status"] == [({**model, "status": "READY"}, 1)]
+    gpu = {"replica_index": "0", "worker_address": "10.0.0.1", "gpu_index": "3"}
+    assert found["xinference:model_gpu_binding"] == [({**model, **gpu}, 1)]
+    assert found["xinference:workers_total"] == [({}, 1)]
+    assert found["xinference:models_loaded_total"] == [({}, 1)]
+    buckets = [value for _, value in found["xinference:model_request_duration_seconds_bucket"]]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == 2
+
+
+async def test_strangers_make_no_labels(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
+    await registry.tell_replicas(dead_replica())
+    for uid in ("m", "ghost", 'x"} 1'):
+        await http.post("/v1/chat/completions", json=chat("Hi", model=uid))
+    figures = Figures({"m": model_status()}, {"ghost": ModelMetrics(requests=1)}, 1, 1, 1.0)
+    labels = {value for family in figures.collect() for sample in family.samples for value in sample.labels.values()}
+    assert "ghost" not in labels
+
+
+async def test_where_the_engines_are(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
+    await registry.tell(
+        model_status(report("r1", address="http://10.0.0.1:80"), report("r2", address="http://10.0.0.2:81"))
+    )
+    targets = (await http.get("/metrics/engines")).json()
+    assert [(each["targets"], each["labels"]["replica_index"]) for each in targets] == [
+        (["10.0.0.1:80"], "0"),
+        (["10.0.0.2:81"], "1"),
+    ]

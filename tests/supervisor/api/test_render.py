@@ -1,0 +1,128 @@
+"""Models on the wire, in the shapes of contract section 1.3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervisor.api import render as views
+from tests.supervisor.samples import model_status, report
+from xinfer.messages import ModelState, ReplicaStage
+
+CONTRACT_FIELDS = {
+    "model_type": str,
+    "model_name": str,
+    "model_lang": list,
+    "model_ability": list,
+    "model_description": str,
+    "model_format": str,
+    "model_family": str,
+    "quantization": str,
+    "model_hub": str,
+    "context_length": int,
+    "accelerators": list,
+    "replica": int,
+    "address": str,
+}
+
+
+def test_description_has_the_contract_s_fields() -> None:
+    ready = report(context_length=2048, gpu_ids=("1", "0"))
+    told = views.describe(model_status(ready, size_in_billions="0.6", languages=("en",), abilities=("chat", "tools")))
+    assert {name: type(told[name]) for name in CONTRACT_FIELDS} == CONTRACT_FIELDS
+    assert {"multimodal_projector", "revision"} <= told.keys()
+    assert told["model_type"] == "LLM"
+    assert told["model_ability"] == ["chat", "tools"]
+    assert (told["model_size_in_billions"], told["context_length"]) == (0.6, 2048)
+    assert (told["quantization"], told["accelerators"], told["address"]) == ("none", ["0", "1"], ready.address)
+    assert (told["idle_timeout"], told["kv_cache_gib"]) == (None, None)
+
+
+def test_sleeping_model_is_described_as_any_other() -> None:
+    told = views.list_item(model_status(state=ModelState.SLEEPING, idle_timeout_s=60.0, kv_cache_gib=2.5, replicas=2))
+    assert (told["id"], told["status"], told["idle_timeout"], told["kv_cache_gib"]) == ("m", "SLEEPING", 60.0, 2.5)
+    assert (told["replica"], told["address"], told["model_ability"]) == (2, None, ["chat"])
+
+
+def test_list_item_is_openai_s_model_and_the_description() -> None:
+    one = model_status(report(), created_at=1234.7)
+    item = views.list_item(one)
+    assert {name: item[name] for name in ("id", "object", "created", "owned_by")} == {
+        "id": "m",
+        "object": "model",
+        "created": 1234,
+        "owned_by": "xinfer",
+    }
+    assert views.describe(one).items() <= item.items()
+
+
+@pytest.mark.parametrize(
+    ("facts", "lengths", "shown"),
+    [
+        ({}, [], 0),
+        ({"usual_context_length": 40960}, [], 40960),
+        ({"usual_context_length": 40960, "context_length": 1024}, [], 1024),
+        ({"context_length": 1024}, [512, 256], 256),
+    ],
+)
+def test_context_length_is_always_a_number(facts: dict[str, int], lengths: list[int], shown: int) -> None:
+    """LlamaIndex takes no null."""
+    replicas = [report(f"r{n}", context_length=n) for n in lengths]
+    assert views.describe(model_status(*replicas, **facts))["context_length"] == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [(None, None), ("8", 8), ("0.6", 0.6), ("1_8", 18), ("30-A3", "30-A3"), ("7.0", 7)]
+)
+def test_size(text: str | None, shown: Any) -> None:
+    assert views.describe(model_status(size_in_billions=text))["model_size_in_billions"] == (
+        shown if text != "1_8" else pytest.approx(18)
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (ModelState.PENDING, "CREATING"),
+        (ModelState.LAUNCHING, "LOADING"),
+        (ModelState.READY, "READY"),
+        (ModelState.TERMINATING, "TERMINATING"),
+        (ModelState.SLEEPING, "SLEEPING"),
+        (ModelState.FAILED, "ERROR"),
+    ],
+)
+def test_instance_says_its_state_in_the_contract_s_words(state: ModelState, status: str) -> None:
+    told = views.instance(model_status(report(), state=state, created_at=5.5, size_in_billions="8"))
+    assert told["status"] == status
+    assert told["model_version"] == "family--8B--pytorch--none"
+    assert (told["instance_created_ts"], told["replica"], told["n_worker"]) == (5, 1, 1)
+    assert len(told["replica_statuses"]) == 1
+
+
+def test_replica_status() -> None:
+    ready = report(node="10.0.0.1", gpu_ids=("3",), created_at=7.9)
+    (told,) = views.replicas(model_status(ready))
+    assert told == {
+        "replica_id": 0,
+        "replica_uid": "r1",
+        "replica_model_uid": "m-rep0",
+        "worker_address": "10.0.0.1",
+        "model_address": ready.address,
+        "accelerators": ["3"],
+        "gpu_idx": [3],
+        "status": "READY",
+        "model_state": "ready",
+        "created_ts": 7,
+        "error_message": None,
+    }
+
+
+def test_replicas_of_a_failed_launch_say_why() -> None:
+    (told,) = views.replicas(model_status(state=ModelState.FAILED, reason="out of memory"))
+    assert (told["status"], told["error_message"], told["model_state"]) == ("ERROR", "out of memory", "failed")
+
+
+def test_replica_on_its_way_up() -> None:
+    (told,) = views.replicas(model_status(report("r1", ReplicaStage.LOADING), state=ModelState.LAUNCHING))
+    assert (told["status"], told["model_state"], told["model_address"]) == ("LOADING", "loading", None)

@@ -1,0 +1,222 @@
+"""An engine that the host has forked: what it is given, how its end is told, and that it never outlives its worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT, wait_for
+from tests.worker.fork_server.hosts import RunningHost, host, host_environment
+from tests.worker.groups import group_of, is_alive
+from worker.engine_start import start_warm
+from worker.fork_server.client import UNKNOWN_EXIT, ForkedProcess, HostRefused
+
+FOREVER = "print('up', flush=True)\nwhile True: time.sleep(1)"
+WITH_CHILD = """
+import os
+if os.fork() == 0:
+    while True: pass
+print('up', flush=True)
+time.sleep(3600)
+"""
+STATE = """
+import json, os, signal
+print(json.dumps({
+    "env": dict(os.environ), "folder": os.getcwd(), "session": os.getsid(0) == os.getpid(), "group": os.getpgrp() == os.getpid(),
+    "files": {f: os.readlink(f"/proc/self/fd/{f}") for f in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{f}")},
+    "term": signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+}))
+"""
+WORKER = """
+import asyncio, os, sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from worker.fork_server.client import ForkedProcess
+
+async def main():
+    engine = await ForkedProcess.start(Path({socket!r}), [{code!r}], dict(os.environ), Path({log!r}), 10)
+    print(engine.pid, flush=True)
+    time.sleep(3600)  # the event loop stands still: nothing of the worker's own can help
+
+asyncio.run(main())
+"""
+
+
+async def fork(running: RunningHost, code: str, log: Path, **env: str) -> ForkedProcess:
+    return await ForkedProcess.start(running.socket, [code], {**running.env, **env}, log, 10)
+
+
+async def up(log: Path) -> None:
+    await asyncio.to_thread(wait_for, lambda: "up" in log.read_text(), 5, "the engine")
+
+
+async def test_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own environment, folder, session, signals and log; nothing that is open in the host but its lifeline."""
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "logs" / "engine.log"
+    with host(tmp_path) as running:
+        other = await fork(running, FOREVER, tmp_path / "other.log")
+        engine = await fork(running, STATE, log, OF_THE_LAUNCH="yes")
+        assert await engine.wait() == 0
+        await other.stop(1)
+    state = json.loads(log.read_text())
+    assert state["env"]["OF_THE_LAUNCH"] == "yes"
+    assert state["env"]["SET_BY_IMPORT"] == "1"
+    assert state["env"].keys() - running.env.keys() == {"OF_THE_LAUNCH", "SET_BY_IMPORT"}
+    assert state["folder"] == str(tmp_path)
+    assert state["session"]
+    assert state["group"]
+    assert state["term"]
+    assert state["blocked"] == 0
+    files = state["files"]
+    assert files.pop("0") == os.devnull
+    assert files.pop("1") == files.pop("2") == str(log)
+    targets = [target for target in files.values() if not target.startswith("/proc/")]
+    assert len([t for t in targets if t.startswith("pipe:")]) <= 1, targets
+    assert not [t for t in targets if t.startswith(("socket:", "anon_inode:"))], targets
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("pass", 0), ("sys.exit(5)", 5), ("1 / 0", 1), ("import os; os.kill(os.getpid(), 9)", -9)]
+)
+async def test_exit_code(tmp_path: Path, code: str, exit_code: int) -> None:
+    with host(tmp_path) as running:
+        engine = await fork(running, code, tmp_path / "log")
+        assert await asyncio.wait_for(engine.wait(), 5) == exit_code
+        assert engine.exit_code == exit_code
+    assert ("ZeroDivisionError" in (tmp_path / "log").read_text()) == (code == "1 / 0")
+
+
+async def test_end_is_noticed_at_once(tmp_path: Path) -> None:
+    with host(tmp_path) as running:
+        engine = await fork(running, FOREVER, tmp_path / "log")
+        assert engine.exit_code is None
+        waiter = asyncio.create_task(engine.wait())
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        os.kill(engine.pid, signal.SIGKILL)
+        assert await waiter == -signal.SIGKILL
+        assert time.monotonic() - began < 0.5
+
+
+async def test_stop_ends_the_group(tmp_path: Path) -> None:
+    with host(tmp_path) as running:
+        engine = await fork(running, WITH_CHILD, tmp_path / "log")
+        await up(tmp_path / "log")
+        assert len(group_of(engine.pid)) == 2
+        await engine.stop(0.5)
+        await engine.stop(0.5)
+        assert group_of(engine.pid) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_worker_dies(tmp_path: Path, number: signal.Signals, stopped: bool) -> None:
+    """The kernel ends the whole group, whatever its processes are doing, even if they are stopped."""
+    log = tmp_path / "log"
+    with host(tmp_path) as running:
+        script = WORKER.format(root=str(ROOT), socket=str(running.socket), code=WITH_CHILD, log=str(log))
+        argv = [sys.executable, "-c", script]
+        with subprocess.Popen(argv, env=host_environment(), stdout=subprocess.PIPE) as worker:
+            assert worker.stdout
+            engine = int(worker.stdout.readline())
+            wait_for(lambda: "up" in log.read_text(), 5, "the engine")
+            group = group_of(engine)
+            assert len(group) == 2
+            if stopped:
+                os.kill(engine, signal.SIGSTOP)
+            worker.send_signal(number)
+        wait_for(lambda: not any(map(is_alive, group)), 2, "the engine's end")
+
+
+async def test_host_dies(tmp_path: Path) -> None:
+    """The engine lives on, under its worker's eye; only how it ended is not known any more."""
+    with host(tmp_path) as running:
+        engine = await fork(running, WITH_CHILD, tmp_path / "log")
+        await up(tmp_path / "log")
+        running.process.kill()
+        running.process.wait()
+        await asyncio.sleep(0.2)
+        assert engine.exit_code is None
+        assert is_alive(engine.pid)
+        os.kill(engine.pid, signal.SIGKILL)
+        assert await asyncio.wait_for(engine.wait(), 5) == UNKNOWN_EXIT
+        await engine.stop(0.5)
+        assert group_of(engine.pid) == []
+
+
+async def test_waits_for_a_host_that_is_warming_up(tmp_path: Path) -> None:
+    with host(tmp_path, warm_s=1.0) as running:
+        engine = await fork(running, "pass", tmp_path / "log")
+        assert await engine.wait() == 0
+
+
+async def test_impatient(tmp_path: Path) -> None:
+    """A worker that gave up waiting gets no engine later."""
+    with host(tmp_path, warm_s=1.5) as running:
+        with pytest.raises(HostRefused, match="does not answer"):
+            await ForkedProcess.start(running.socket, [FOREVER], running.env, tmp_path / "log", 0.2)
+        after = await fork(running, "pass", tmp_path / "after")
+        assert await after.wait() == 0
+        wait_for(lambda: not psutil.Process(running.process.pid).children(), 2, "no engine")
+    assert "up" not in (tmp_path / "log").read_text()
+
+
+async def test_cancelled_while_waiting(tmp_path: Path) -> None:
+    with host(tmp_path, warm_s=1.5) as running:
+        waiting = asyncio.create_task(fork(running, FOREVER, tmp_path / "log"))
+        await asyncio.sleep(0.3)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        after = await fork(running, "pass", tmp_path / "after")
+        assert await after.wait() == 0
+        wait_for(lambda: not psutil.Process(running.process.pid).children(), 2, "no engine")
+
+
+async def test_host_dies_while_it_is_waited_for(tmp_path: Path) -> None:
+    with host(tmp_path, warm_s=30) as running:
+        waiting = asyncio.create_task(fork(running, FOREVER, tmp_path / "log"))
+        await asyncio.sleep(0.3)
+        running.process.kill()
+        with pytest.raises(HostRefused, match="does not answer"):
+            await waiting
+
+
+@pytest.mark.parametrize("name", ["READ_AT_IMPORT", "OMP_NUM_THREADS", "LD_PRELOAD"])
+async def test_variable_that_comes_too_late(tmp_path: Path, name: str) -> None:
+    """Refused, and the host goes on."""
+    with host(tmp_path) as running:
+        with pytest.raises(HostRefused, match=name):
+            await fork(running, "pass", tmp_path / "log", **{name: "other"})
+        engine = await fork(running, "pass", tmp_path / "log", UNREAD="1", CUDA_VISIBLE_DEVICES="7")
+        assert await engine.wait() == 0
+
+
+async def test_unfit(tmp_path: Path) -> None:
+    """A host with a second thread says so and ends, so that a fresh one takes its place."""
+    with host(tmp_path, dirty=True) as running:
+        with pytest.raises(HostRefused, match="2 threads"):
+            await fork(running, "pass", tmp_path / "log")
+        assert running.process.wait(5) == 7
+
+
+async def test_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a host the engine is started in the plain way, and its log says why."""
+    monkeypatch.setattr("worker.engine_start.socket_path", lambda: tmp_path / "none.sock")
+    log = tmp_path / "log"
+    argv = [sys.executable, "-c", "print('started')"]
+    engine = await start_warm(argv, dict(os.environ), log)
+    assert await engine.wait() == 0
+    note, said = log.read_text().splitlines()
+    assert note == "xinfer: Starting without the warm host: there is none on this node."
+    assert said == "started"

@@ -1,0 +1,116 @@
+"""The look before the leap: whether a model fits into this node's memory, asked before its engine starts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from worker.command import engine_env, quantization
+from worker.download.cache import Snapshot, cache_folder, cached_commit
+from worker.memory.limits import argument, bounds_of, runs_on_cpu, whole_number
+from worker.memory.node_memory import Memory, memories
+from worker.memory.requirement import Need
+from xinfer.catalog.kv_cache import Parallel, kv_cache_of
+from xinfer.catalog.memory import CPU_OVERHEAD_BYTES, GIB, GPU_OVERHEAD_BYTES, context_length_of, estimate
+from xinfer.catalog.weights import loaded_bytes, weights_in
+from xinfer.errors import LaunchRefused
+from xinfer.messages import ModelSpec
+from xinfer.settings import EngineSettings
+
+_PATIENCE_S = 10.0
+"""How long memory may take to come back from an engine that has just ended."""
+_POLL_PERIOD_S = 0.5
+
+
+def check_memory(
+    spec: ModelSpec,
+    settings: EngineSettings,
+    gpus: Sequence[str] = (),
+    *,
+    look: Callable[[Sequence[str]], Sequence[Memory] | None] = memories,
+    patience_s: float = _PATIENCE_S,
+) -> None:
+    """Return if ``spec`` fits on this node beside what runs there, or if nothing that is known speaks against it.
+
+    Raises ``LaunchRefused`` with all figures otherwise; only after ``patience_s`` if what lacks may yet be given back.
+    ``gpus`` are those that Ray gave the replica. Blocks: call it in a thread, when the model's files are here.
+    """
+    need = need_of(spec, settings) if spec.engine == "vllm" else None
+    if need is None or not (gpus or runs_on_cpu(spec)):
+        return
+    seen = () if runs_on_cpu(spec) else gpus
+    margin_bytes = int(settings.memory_margin_gib * GIB)
+    deadline = time.monotonic() + patience_s
+    while (found := look(seen)) and (refusal := need.refusal(found, margin_bytes)):
+        if refusal.is_final or time.monotonic() >= deadline:
+            raise LaunchRefused(refusal.message)
+        time.sleep(_POLL_PERIOD_S)
+
+
+def need_of(spec: ModelSpec, settings: EngineSettings) -> Need | None:
+    """What ``spec`` needs, by the model's own files; None if they are not here or do not tell what will be loaded."""
+    config_folder, weights_folder = _folders(spec, settings)
+    config, tokenizer_config = (_read_json(config_folder / name) for name in ("config.json", "tokenizer_config.json"))
+    stored = weights_in(weights_folder)
+    if not config or stored is None or any(name.startswith("hf_overrides") for name in spec.engine_args):
+        return None
+    dtype, kv_dtype = (str(argument(spec, name, "auto")) for name in ("dtype", "kv_cache_dtype"))
+    tokens, parallel, bounds = _tokens(spec, config, tokenizer_config), _parallel(spec), bounds_of(spec, settings)
+    by_the_way = argument(spec, "quantization", quantization(spec))
+    weights = loaded_bytes(stored, config, dtype=dtype, quantization=str(by_the_way) if by_the_way else None)
+    on_cpu = runs_on_cpu(spec)
+    needed = estimate(
+        config,
+        weights if on_cpu else max(0, weights - parallel.gpus * _offloaded_bytes(spec)),
+        tokens=tokens,
+        parallel=parallel,
+        kv_dtype=kv_dtype,
+        dtype=dtype,
+        overhead_bytes=CPU_OVERHEAD_BYTES if on_cpu else GPU_OVERHEAD_BYTES,
+    )
+    cache = kv_cache_of(config, kv_dtype=kv_dtype, dtype=dtype)
+    longest = cache.longest(bounds.kv_cache_bytes or 0, at_most=tokens, parallel=parallel)
+    return Need(needed, bounds, parallel.gpus, longest)
+
+
+def _folders(spec: ModelSpec, settings: EngineSettings) -> tuple[Path, Path]:
+    """Where the model's small files and its weights are, or would be if they were here."""
+    folder = Path(spec.path).expanduser()
+    if folder.is_dir():
+        return folder, folder
+    cache = cache_folder(engine_env(spec, settings))
+    commit = cached_commit(cache, spec.path, spec.revision) or "none"
+    other = argument(spec, "download_dir")
+    caches = cache, Path(str(other)).expanduser() if other else cache
+    config, weights = (Snapshot(each, spec.path, commit).file("config.json").parent for each in caches)
+    return config, weights
+
+
+def _parallel(spec: ModelSpec) -> Parallel:
+    tensor = whole_number(argument(spec, "tensor_parallel_size", max(1, int(spec.gpus))))
+    return Parallel(tensor or 1, whole_number(argument(spec, "pipeline_parallel_size", 1)) or 1)
+
+
+def _tokens(spec: ModelSpec, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int:
+    """The context length that vLLM will have; 1 if it is to take what fits."""
+    asked = argument(spec, "max_model_len", spec.context_length)
+    return context_length_of(config, tokenizer_config) if asked is None else whole_number(asked) or 1
+
+
+def _offloaded_bytes(spec: ModelSpec) -> int:
+    """Weights of each GPU that stay in the machine's memory."""
+    try:
+        return int(float(argument(spec, "cpu_offload_gb", 0)) * GIB)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,85 @@
+"""Streams of named events, as the Responses and the Messages API have them: none begins too early, none ends in silence.
+
+vLLM finds some faults of a request only when it has begun to stream, and then the stream ends without a word (Responses) or with
+an event that quotes vLLM's own code (Messages).
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from xinfer.errors import BadRequest, EngineLost, InternalError, XinferError
+from xinfer.wire.error_format import ErrorFormat
+
+_OVERTURE = (b"event: response.created", b"event: response.in_progress")
+"""What vLLM sends before the engine has seen the request."""
+_ENDS = (
+    b"event: message_stop",
+    b"event: response.completed",
+    b"event: response.incomplete",
+    b"event: response.failed",
+)
+_ERROR = b"event: error"
+_REFUSAL = b"'code': 400"  # of the error that vLLM took for a chunk of the answer and could not read
+_CALLERS_FAULTS = frozenset({"VLLMClientError", "ValueError", "TypeError", "TemplateError"})
+
+
+class EventStream:
+    """Passes one stream on, event by event."""
+
+    def __init__(self, form: ErrorFormat) -> None:
+        self._form = form
+        self._rest = b""
+        self._held = b""
+        self._begun = self._over = False
+        self.failed_at_once: XinferError | None = None
+        """Why there is no answer, if the stream has ended before it began."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go out after ``data`` has come in; events that are cut in two wait for their other half."""
+        events = (self._rest + data).split(b"\n\n")
+        self._rest = events.pop()
+        return b"".join(self._pass(event) for event in events if event.strip())
+
+    def finish(self, failure: Exception | None = None) -> bytes:
+        """What has to follow when the engine's stream has ended, by ``failure`` if given."""
+        if self._over:
+            return b""
+        if failure is None:
+            return self._end(EngineLost("The engine ended the answer before it was complete."))
+        return self._end(_error_of(failure))
+
+    def _pass(self, event: bytes) -> bytes:
+        if self._over:
+            return b""
+        if event.startswith(_ERROR):
+            return self._end(_read(event))
+        out, self._held = self._held + event + b"\n\n", b""
+        if not self._begun and event.startswith(_OVERTURE):
+            self._held = out
+            return b""
+        self._begun, self._over = True, event.startswith(_ENDS)
+        return out
+
+    def _end(self, error: XinferError) -> bytes:
+        self._over = True
+        if not self._begun:
+            self.failed_at_once = error
+            return b""
+        return self._form.event(error)
+
+
+def _read(event: bytes) -> XinferError:
+    if _REFUSAL in event:
+        return BadRequest("The engine refuses a value of this request; the same without 'stream' tells which and why.")
+    return InternalError("The engine failed.")
+
+
+def _error_of(failure: Exception) -> XinferError:
+    """What vLLM's server makes of the same failure where it does not stream."""
+    cause = failure.__cause__ if isinstance(failure.__cause__, Exception) else failure
+    names = {kind.__name__ for kind in type(cause).__mro__}
+    param = None
+    with contextlib.suppress(AttributeError):
+        param = cause.parameter  # type: ignore[attr-defined]
+    return BadRequest(str(cause), param=param) if names & _CALLERS_FAULTS else InternalError("The engine failed.")

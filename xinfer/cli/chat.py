@@ -1,0 +1,127 @@
+"""The commands ``chat`` and ``generate``."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xinfer.cli.conversation import converse
+from xinfer.cli.options import as_json, print_json, with_client
+from xinfer.cli.output import pieces, show
+from xinfer.cli.switches import SwitchCommand
+from xinfer.errors import AbilityNotSupported, ModelNotFound
+
+if TYPE_CHECKING:
+    from xinfer.client import RESTfulClient
+
+Reply = Callable[[list[dict[str, str]]], Any]
+
+
+def _talk_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What both commands take; they get the ``generate_config`` made of it."""
+
+    @click.argument("words", nargs=-1, metavar="[MODEL_UID] [MESSAGE]")
+    @click.option("-u", "--model-uid", help="The same as the argument; the running model if there is only one.")
+    @click.option("--max-tokens", "--max_tokens", type=click.IntRange(1), default=512, show_default=True)
+    @click.option("--temperature", type=click.FloatRange(0), help="0 always takes the likeliest token.")
+    @click.option("--stream/--no-stream", default=True, show_default=True, help="Print the answer as it comes.")
+    @as_json
+    @functools.wraps(command)
+    def configured(
+        *args: Any, max_tokens: int, temperature: float | None, stream: bool, as_json: bool, **kwargs: Any
+    ) -> None:
+        config: dict[str, Any] = {"max_tokens": max_tokens, "stream": stream and not as_json}
+        if temperature is not None:
+            config["temperature"] = temperature
+        command(*args, config=config, as_json=as_json, **kwargs)
+
+    return configured
+
+
+@click.command(cls=SwitchCommand)
+@with_client
+@_talk_options
+@click.option("--system", help="Instructions that come before the conversation.")
+@click.option("--enable-thinking/--no-enable-thinking", default=None, help="Whether it reasons before it answers.")
+def chat(
+    client: RESTfulClient,
+    words: tuple[str, ...],
+    model_uid: str | None,
+    config: dict[str, Any],
+    as_json: bool,
+    system: str | None,
+    enable_thinking: bool | None,
+) -> None:
+    """Chat with a running model.
+
+    With MESSAGE, or with text on stdin, it answers once. Without, it talks; an empty line ends the talk.
+    """
+    from xinfer.client import RESTfulChatModelHandle
+
+    uid, message = _uid_and_message(client, words, model_uid)
+    model = client.get_model(uid)
+    if not isinstance(model, RESTfulChatModelHandle):
+        raise AbilityNotSupported(f"Model {uid!r} does not chat; try `xinfer generate {uid}`.")
+    messages = [{"role": "system", "content": system}] if system else []
+
+    def reply(said: list[dict[str, str]]) -> Any:
+        return model.chat([*messages, *said], enable_thinking=enable_thinking, generate_config=config)
+
+    _talk(message, as_json, reply)
+
+
+@click.command(cls=SwitchCommand)
+@with_client
+@_talk_options
+def generate(
+    client: RESTfulClient, words: tuple[str, ...], model_uid: str | None, config: dict[str, Any], as_json: bool
+) -> None:
+    """Let a running model continue a text.
+
+    With MESSAGE, or with text on stdin, it does so once. Without, it asks for texts; an empty line ends it.
+    """
+    uid, message = _uid_and_message(client, words, model_uid)
+    model = client.get_model(uid)
+    _talk(message, as_json, lambda said: model.generate(said[-1]["content"], config))
+
+
+def _uid_and_message(client: RESTfulClient, words: tuple[str, ...], option: str | None) -> tuple[str, str | None]:
+    """Which model, and the message if there is one. A single word that is no UID is a message if it has a blank."""
+    if len(words) > (1 if option else 2):
+        raise click.UsageError("Too many arguments; put the message in quotes.")
+    if option:
+        return option, words[0] if words else None
+    if len(words) == 2:
+        return words[0], words[1]
+    if words and not any(blank in words[0] for blank in " \n\t"):
+        return words[0], None
+    return _only_running(client), words[0] if words else None
+
+
+def _only_running(client: RESTfulClient) -> str:
+    running = list(client.list_models())
+    if not running:
+        raise ModelNotFound("No model is running; start one with `xinfer launch MODEL_NAME`.")
+    if len(running) > 1:
+        raise click.UsageError(f"Several models are running; name one: {', '.join(running)}.")
+    return running[0]
+
+
+def _talk(message: str | None, as_json: bool, reply: Reply) -> None:
+    """Answer one message, or hold a conversation if there is none and a terminal to hold it on."""
+    if message is None and (as_json or not sys.stdin.isatty()):
+        message = sys.stdin.read().strip()
+        if not message:
+            raise click.UsageError("Nothing to answer: give a MESSAGE, or text on stdin.")
+    if message is None:
+        converse(reply)
+        return
+    answer = reply([{"role": "user", "content": message}])
+    if as_json:
+        print_json(answer)
+    else:
+        show(pieces(answer), show_reasoning=sys.stdout.isatty())

@@ -1,0 +1,107 @@
+"""One node's processes: ``python -m xinfer.cluster.node_process [--warm-host] COMMAND...``, where COMMAND is Ray's.
+
+Runs Ray and, beside it, the warm host, which is started again whenever it dies. Ends when Ray does, and then the host ends with
+it. Knows nothing of either: it starts no thread, imports neither Ray nor an engine, and so costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from xinfer.cluster.fork_server import MODULE
+from xinfer.process_lifetime import PARENT_VARIABLE, adopt_orphans
+
+WARM_HOST = "--warm-host"
+BROKEN = 3
+"""Exit code of a host that cannot be warmed here, so that trying again is no use."""
+_log = logging.getLogger("xinfer.node")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+_STEADY_S = 30.0
+_POLL_PERIOD_S = 0.2
+
+
+class Keeper:
+    """Keeps one warm host alive. ``look`` is called again and again."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = list(argv)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = 0.0
+        self._pause_s = _FIRST_PAUSE_S
+        self._not_before = 0.0
+        self._given_up = False
+
+    def look(self, now: float) -> None:
+        """Start the host if it is not there and its time has come."""
+        if self._process and self._process.poll() is not None:
+            self._ended(self._process.returncode, now)
+        if self._process is None and not self._given_up and now >= self._not_before:
+            self._began = now
+            env = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+            self._process = subprocess.Popen(self._argv, env=env, stdin=subprocess.DEVNULL)
+
+    @property
+    def pid(self) -> int | None:
+        """The host's process, None while there is none."""
+        return self._process.pid if self._process else None
+
+    def stop(self) -> None:
+        """End it."""
+        self._given_up = True
+        if self._process and self._process.poll() is None:
+            self._process.kill()  # it holds nothing that has to be put away
+            self._process.wait()
+
+    def _ended(self, code: int, now: float) -> None:
+        self._process = None
+        if code == BROKEN:
+            self._given_up = True
+            _log.warning("the warm host cannot be used here; launches start their engines themselves")
+            return
+        if now - self._began > _STEADY_S:
+            self._pause_s = _FIRST_PAUSE_S
+        _log.warning("the warm host ended with exit code %d; another follows in %g s", code, self._pause_s)
+        self._not_before = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+
+def _collect_orphans(own: set[int | None]) -> None:
+    """Take note of the end of processes that were adopted; those in ``own`` have somebody who waits for them."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in own:
+            return
+        os.waitpid(ended.si_pid, 0)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the node until Ray ends; its exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    warm = words[0] == WARM_HOST
+    adopt_orphans()  # an engine outlives the host that forked it, and its end is collected here
+    ray = subprocess.Popen(words[1:] if warm else words, stdin=subprocess.DEVNULL)
+    keeper = Keeper([sys.executable, "-m", MODULE]) if warm else None
+    signal.signal(signal.SIGTERM, lambda *_: ray.terminate())
+    try:
+        while ray.poll() is None:
+            if keeper:
+                keeper.look(time.monotonic())
+            _collect_orphans({ray.pid, keeper.pid if keeper else None})
+            time.sleep(_POLL_PERIOD_S)
+    finally:
+        if keeper:
+            keeper.stop()
+    return ray.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,94 @@
+"""One Ray node as a process of ours (``xinfer.cluster.node_process``), in a session of its own: a Ctrl-C reaches xinfer alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from xinfer.cluster.environment import MARK, socket_folder
+from xinfer.cluster.gpu_labels import as_argument, gpu_labels
+from xinfer.cluster.node_process import WARM_HOST
+from xinfer.cluster.options import StartOptions
+from xinfer.cluster.ports import free_port
+from xinfer.errors import LaunchFailed
+
+_NODE = "xinfer.cluster.node_process"
+_STARTED = "Ray runtime started"
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024  # control messages only; tokens do not pass through it
+_DASHBOARD_PORT = 8265
+
+
+class RayNode:
+    """A node to start, or one that runs. ``address`` is the cluster's."""
+
+    def __init__(self, options: StartOptions, env: Mapping[str, str], home: Path) -> None:
+        self._sockets = socket_folder(env[MARK])
+        self._log = home / "logs" / "ray.log"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._node_address = options.node_address
+        self._port = free_port(self._node_address or "127.0.0.1", options.ray_port)
+        self.address = options.join or f"{self._node_address}:{self._port}"
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options, home)]
+        self._argv = [sys.executable, "-m", _NODE, *([WARM_HOST] if options.warm_host else []), *ray]
+        self._env = dict(env)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process; ``wait_started`` says when the node is up."""
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._argv,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def reap(self) -> None:
+        """Collect the process's exit, once it has been told to end."""
+        if self._process:
+            self._process.wait()
+
+    def wait_started(self, timeout_s: float) -> None:
+        """Return when the node is up; ``LaunchFailed`` with the end of its log if it does not come up in time."""
+        deadline = time.monotonic() + timeout_s
+        while _STARTED not in (text := self._log.read_text(errors="replace")):
+            if not self.alive or time.monotonic() > deadline:
+                raise LaunchFailed(f"Ray did not start. The end of {self._log}:\n" + "\n".join(text.splitlines()[-15:]))
+            time.sleep(0.1)
+
+    def _arguments(self, options: StartOptions, home: Path) -> list[str]:
+        arguments = ["--disable-usage-stats", "--object-store-memory", str(_OBJECT_STORE_BYTES)]
+        if self._node_address:
+            arguments += ["--node-ip-address", self._node_address]
+        if options.num_gpus is not None:
+            arguments += ["--num-gpus", str(options.num_gpus)]
+        if labels := gpu_labels():
+            arguments += ["--labels", as_argument(labels)]
+        if options.join:
+            return [*arguments, "--address", options.join]
+        return [
+            *arguments,
+            "--head",
+            *("--port", str(self._port)),
+            *("--dashboard-host", "127.0.0.1"),
+            *("--dashboard-port", str(free_port("127.0.0.1", _DASHBOARD_PORT))),
+            *("--ray-client-server-port", str(free_port("127.0.0.1"))),
+            *("--temp-dir", str(_temp_dir(home, self._sockets))),
+        ]
+
+
+def _temp_dir(home: Path, sockets: Path) -> Path:
+    """Ray's sessions stay below ``home``, unless its sockets' paths would be longer than Linux allows (107 bytes)."""
+    folder = home / "ray"
+    longest = folder / "session_2026-01-01_00-00-00_000000_0000000" / "sockets" / "plasma_store"
+    return folder if len(str(longest)) <= 107 else sockets / "ray"
