@@ -32,6 +32,7 @@ from supervisor.gateway.request_body import ClientGone
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
+from supervisor.registry.client import RayRegistryClient, RegistryClient
 from supervisor.translate import openai_responses as responses
 from supervisor.translate.engine_request import find
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
@@ -47,10 +48,13 @@ _MAX_ONGOING = 100_000
 class Supervisor:
     """What is for engines goes straight to the data plane, all else to Starlette's routes. All errors leave through here."""
 
-    def __init__(self, settings: GatewaySettings, *, allow_fake: bool = False) -> None:
-        self._settings, self._allow_fake = settings, allow_fake
-        self._routes, self._tallies = LiveTable(), RequestMetrics()
-        self._metrics = MetricsApi(self._routes, self._tallies, settings.max_requests_per_replica)
+    def __init__(self, settings: GatewaySettings, registry: RegistryClient, *, allow_fake: bool = False) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._allow_fake = allow_fake
+        self._models = LiveTable(registry)
+        self._tallies = RequestMetrics()
+        self._metrics = MetricsApi(self._models, registry, self._tallies, settings.max_requests_per_replica)
         self._control = self._build_control()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,15 +70,15 @@ class Supervisor:
             if message["type"] == "lifespan.startup":
                 use_batch_scheduling()
                 self._upstream = Upstream(self._settings)
-                self._inference = Proxy(self._settings, self._routes, self._upstream, self._tallies)
+                self._inference = Proxy(self._settings, self._models, self._registry, self._upstream, self._tallies)
                 self._trimmer = MemoryTrimmer(self._inference.in_flight)
                 self._trimmer.start()
-                await self._routes.start()
+                await self._models.start()
                 self._metrics.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._metrics.stop()
-                await self._routes.stop()
+                await self._models.stop()
                 await self._trimmer.stop()
                 await self._upstream.close()
                 await send({"type": "lifespan.shutdown.complete"})
@@ -118,12 +122,15 @@ class Supervisor:
         return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
     def _build_control(self) -> Router:
-        catalog = [*CatalogApi(self._routes).paths(), *RegistrationsApi(self._settings, self._routes).paths()]
-        models = ModelsApi(self._settings, self._routes, allow_fake=self._allow_fake)
-        replicas = ReplicasApi(self._settings, self._routes)
-        aborts = AbortApi(self._settings, self._routes, lambda: self._upstream)
-        engines = [*responses.paths(), *anthropic_models.paths(self._routes), *aborts.paths()]
-        cluster = [*ClusterApi(self._routes).paths(), *CacheApi(self._routes).paths()]
+        catalog = [
+            *CatalogApi(self._models).paths(),
+            *RegistrationsApi(self._settings, self._models, self._registry).paths(),
+        ]
+        models = ModelsApi(self._settings, self._models, self._registry, allow_fake=self._allow_fake)
+        replicas = ReplicasApi(self._settings, self._models, self._registry)
+        aborts = AbortApi(self._settings, self._models, lambda: self._upstream)
+        engines = [*responses.paths(), *anthropic_models.paths(self._models), *aborts.paths()]
+        cluster = [*ClusterApi(self._models).paths(), *CacheApi(self._models).paths()]
         own = [*self._metrics.paths(), *openapi_api.paths()]
         return Router([*catalog, *models.paths(), *replicas.paths(), *cluster, *own, *engines])
 
@@ -173,7 +180,7 @@ def build(settings: GatewaySettings, *, resources: dict[str, float], allow_fake:
     """The Serve application of all supervisors, on nodes that have ``resources``."""
 
     def make() -> Supervisor:
-        return Supervisor(settings, allow_fake=allow_fake)
+        return Supervisor(settings, RayRegistryClient(), allow_fake=allow_fake)
 
     configure = serve.deployment(
         name="supervisor",

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from supervisor.registered_families import catalog_with
-from supervisor.registry.client import ask
+from supervisor.registry.client import RegistryClient
 from xinfer.catalog import Catalog
 from xinfer.errors import ModelLoading, ModelNotFound, Unavailable
 from xinfer.messages import ModelState, ModelStatus, ModelTable, ReplicaReport, Usage
@@ -25,7 +25,8 @@ _NOT_THERE = frozenset({ModelState.FAILED, ModelState.CANCELLED, ModelState.TERM
 class LiveTable:
     """All models as last heard of. While the registry is away, what was last heard goes on being true."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry: RegistryClient) -> None:
+        self._registry = registry
         self._id = uuid.uuid4().hex
         self._usages: Callable[[Mapping[str, ModelStatus]], dict[str, Usage]] = lambda _: {}
         self._table = ModelTable()
@@ -85,7 +86,7 @@ class LiveTable:
         """This replica did not take a connection: leave it out for a while and have the registry look."""
         self._suspects = {name: until for name, until in self._suspects.items() if until > time.monotonic()}
         self._suspects[replica.replica] = time.monotonic() + _SUSPECT_S
-        task = asyncio.create_task(_report_suspect(uid, replica))
+        task = asyncio.create_task(self._report_suspect(uid, replica))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
@@ -111,7 +112,7 @@ class LiveTable:
         while True:
             try:
                 usages = self._usages(self._table.models)
-                table = await ask("watch", self._table.version, _WATCH_S, self._id, usages)
+                table = await self._registry.watch(self._table.version, _WATCH_S, self._id, usages)
             except Unavailable:
                 _log.warning("the registry is away; going on with the last table")
                 await asyncio.sleep(_RETRY_S)
@@ -123,6 +124,10 @@ class LiveTable:
             for listener in self._listeners:
                 listener(replicas)
 
+    async def _report_suspect(self, uid: str, replica: ReplicaReport) -> None:
+        with contextlib.suppress(Unavailable):
+            await self._registry.suspect(uid, replica.replica, str(replica.address))
+
 
 def _why_not(uid: str, model: ModelStatus | None) -> str:
     if model and model.state is ModelState.FAILED:
@@ -130,8 +135,3 @@ def _why_not(uid: str, model: ModelStatus | None) -> str:
     if model and model.state is ModelState.CANCELLED:
         return f"The model {uid!r} is not running. {model.reason}"
     return f"There is no model {uid[:100]!r}. GET /v1/models lists what runs."
-
-
-async def _report_suspect(uid: str, replica: ReplicaReport) -> None:
-    with contextlib.suppress(Unavailable):
-        await ask("suspect", uid, replica.replica, replica.address)

@@ -16,7 +16,7 @@ from starlette.routing import Route as Path
 from supervisor.api.prometheus import Figures
 from supervisor.gateway.request_metrics import ModelMetrics, RequestMetrics
 from supervisor.model_table import LiveTable
-from supervisor.registry.client import ask
+from supervisor.registry.client import RegistryClient
 from xinfer.errors import Unavailable
 
 _TELL_PERIOD_S = 5.0
@@ -25,8 +25,17 @@ _TELL_PERIOD_S = 5.0
 class MetricsApi:
     """Handlers of ``/metrics``. Supervisors tell the registry what they counted, so that each shows the sum of all."""
 
-    def __init__(self, models: LiveTable, tallies: RequestMetrics, max_requests_per_replica: int) -> None:
-        self._models, self._tallies, self._limit = models, tallies, max_requests_per_replica
+    def __init__(
+        self,
+        models: LiveTable,
+        registry: RegistryClient,
+        tallies: RequestMetrics,
+        max_requests_per_replica: int,
+    ) -> None:
+        self._models = models
+        self._registry = registry
+        self._tallies = tallies
+        self._limit = max_requests_per_replica
         self._id, self._started = uuid.uuid4().hex, time.time()
         self._task: asyncio.Task[None] | None = None
 
@@ -71,7 +80,9 @@ class MetricsApi:
         return JSONResponse(found)
 
     async def _sums(self) -> dict[str, ModelMetrics]:
-        sums: dict[str, ModelMetrics] = await ask("tally", self._id, self._tallies.snapshot(self._models.all))
+        sums: dict[str, ModelMetrics] = await self._registry.exchange_metrics(
+            self._id, self._tallies.snapshot(self._models.all)
+        )
         return sums
 
     async def _tell(self) -> None:

@@ -19,7 +19,7 @@ from supervisor.launching import gpu_inventory as hardware
 from supervisor.launching.launch import LaunchRequest, resolve
 from supervisor.launching.launch_by_version import VersionRequest
 from supervisor.model_table import LiveTable
-from supervisor.registry.client import ask
+from supervisor.registry.client import RegistryClient
 from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound, NotFound
 from xinfer.messages import SETTLED, Event, ModelSpec, ModelState, ModelStatus
 from xinfer.settings import GatewaySettings
@@ -30,8 +30,13 @@ _FALSE = ("false", "0", "no")
 class ModelsApi:
     """Handlers of ``/v1/models``. What they change goes through the registry, what they show comes from the local table."""
 
-    def __init__(self, settings: GatewaySettings, models: LiveTable, *, allow_fake: bool) -> None:
-        self._settings, self._models, self._allow_fake = settings, models, allow_fake
+    def __init__(
+        self, settings: GatewaySettings, models: LiveTable, registry: RegistryClient, *, allow_fake: bool
+    ) -> None:
+        self._settings = settings
+        self._models = models
+        self._registry = registry
+        self._allow_fake = allow_fake
 
     def paths(self) -> list[Path]:
         """What this part serves."""
@@ -72,7 +77,7 @@ class ModelsApi:
     async def terminate(self, request: Request) -> Response:
         """Take a model down; answers when its replicas are gone."""
         model = known(self._models, request.path_params["uid"])
-        await ask("terminate", model.spec.uid)
+        await self._registry.terminate(model.spec.uid)
         await self._models.wait_until(lambda table: not is_launch(table, model.spec))
         return JSONResponse(None)
 
@@ -81,7 +86,7 @@ class ModelsApi:
         model = known(self._models, request.path_params["uid"])
         if model.state in (ModelState.READY, ModelState.SLEEPING):
             raise Conflict(f"The model {model.spec.uid!r} is up; terminate it instead.")
-        await ask("cancel", model.spec.uid)
+        await self._registry.cancel(model.spec.uid)
         await self._models.wait_until(lambda t: not is_launch(t, model.spec) or t[model.spec.uid].state in SETTLED)
         return JSONResponse(None)
 
@@ -100,7 +105,7 @@ class ModelsApi:
     async def events(self, request: Request) -> Response:
         """What has happened to a model lately, also to one that is gone."""
         uid = request.path_params["uid"]
-        happened: list[Event] = await ask("events", uid)
+        happened: list[Event] = await self._registry.events(uid)
         if not happened:
             known(self._models, uid)
         return JSONResponse([views.event(each) for each in happened])
@@ -121,7 +126,7 @@ class ModelsApi:
         nodes = await asyncio.to_thread(hardware.look, list(self._models.all.values()))
         catalog = await load(self._models)
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), nodes=nodes, catalog=catalog)
-        await ask("launch", spec)
+        await self._registry.launch(spec)
         await self._models.wait_until(lambda table: is_launch(table, spec))
         if waits(request):
             await self._until_ready(spec)

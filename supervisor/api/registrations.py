@@ -15,7 +15,7 @@ from supervisor.api.catalog import check_type, load, named
 from supervisor.gateway.request_body import parse_object, read_body
 from supervisor.launching.launch import check_engine_args
 from supervisor.model_table import LiveTable
-from supervisor.registry.client import ask
+from supervisor.registry.client import RegistryClient
 from supervisor.registry.families import Registration
 from xinfer.catalog import Catalog, Family
 from xinfer.catalog.registration import read_family
@@ -47,8 +47,10 @@ class SuggestionRequest(BaseModel):
 class RegistrationsApi:
     """Handlers of ``/v1/model_registrations``. An answer comes when this supervisor's own catalog is as it says."""
 
-    def __init__(self, settings: GatewaySettings, models: LiveTable) -> None:
-        self._settings, self._models = settings, models
+    def __init__(self, settings: GatewaySettings, models: LiveTable, registry: RegistryClient) -> None:
+        self._settings = settings
+        self._models = models
+        self._registry = registry
 
     def paths(self) -> list[Path]:
         """What this part serves."""
@@ -82,7 +84,9 @@ class RegistrationsApi:
             raise InvalidBody("A family is known to the whole cluster; leave worker_ip out.", param="worker_ip")
         family = await asyncio.to_thread(_checked, asked.model, await load(self._models))
         text = family.model_dump_json(exclude_defaults=True)
-        await self._models.wait_for_version(await ask("register", Registration(family.name, text, asked.persist)))
+        await self._models.wait_for_version(
+            await self._registry.register(Registration(family.name, text, asked.persist))
+        )
         return JSONResponse(None)
 
     async def unregister(self, request: Request) -> Response:
@@ -91,7 +95,7 @@ class RegistrationsApi:
         family = await named(self._models, request)
         if family_views.is_builtin(family):
             raise FamilyRefused(f"{family.name} comes with xinfer and stays.", param="model_name")
-        await self._models.wait_for_version(await ask("unregister", family.name))
+        await self._models.wait_for_version(await self._registry.unregister(family.name))
         return JSONResponse(None)
 
     async def suggest(self, request: Request) -> Response:

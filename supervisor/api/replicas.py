@@ -17,7 +17,7 @@ from supervisor.launching.launch_fields import read_fields
 from supervisor.launching.scale_up import ScaleUp
 from supervisor.model_table import LiveTable
 from supervisor.nodes.engine_logs import MAX_LINES, read_log
-from supervisor.registry.client import ask
+from supervisor.registry.client import RegistryClient
 from xinfer.errors import Conflict, InvalidBody, LaunchFailed, LaunchRefused, NotFound
 from xinfer.messages import ModelSpec, ModelState, ModelStatus, ReplicaReport
 from xinfer.settings import GatewaySettings
@@ -53,8 +53,10 @@ class ReplicaRequest(BaseModel):
 class ReplicasApi:
     """Handlers of ``/v1/models/{uid}/replicas`` and ``/v1/models/{uid}/log``."""
 
-    def __init__(self, settings: GatewaySettings, models: LiveTable) -> None:
-        self._settings, self._models = settings, models
+    def __init__(self, settings: GatewaySettings, models: LiveTable, registry: RegistryClient) -> None:
+        self._settings = settings
+        self._models = models
+        self._registry = registry
         self._adding = asyncio.Lock()
 
     def paths(self) -> list[Path]:
@@ -91,7 +93,7 @@ class ReplicasApi:
         """The end of the log of each engine that runs, or of the one whose end was the launch's."""
         uid = request.path_params["uid"]
         lines = _lines(request.query_params.get("lines", str(_LINES)))
-        reports: list[ReplicaReport] = await ask("logs", uid)
+        reports: list[ReplicaReport] = await self._registry.logs(uid)
         texts = await asyncio.gather(*(read_log(report, lines) for report in reports))
         replicas = [{"replica_uid": report.replica, "lines": text} for report, text in zip(reports, texts, strict=True)]
         return JSONResponse({"model_uid": uid, "replicas": replicas})
@@ -103,7 +105,7 @@ class ReplicasApi:
             raise Conflict(f"The model {uid!r} is not up ({before.state.lower()}); terminate it, or wait until it is.")
         if not 0 <= number <= left:
             raise NotFound(f"The model {uid!r} has no replica {number}; it has {spec.replicas}, counted from 0.")
-        await (ask("scale", uid, left) if left else ask("terminate", uid))
+        await (self._registry.scale(uid, left) if left else self._registry.terminate(uid))
         await self._models.wait_until(lambda table: not is_launch(table, spec) or _has_only(table[uid], left))
         return left
 
@@ -113,7 +115,7 @@ class ReplicasApi:
             before = self._models.get(uid)
             asked.check(before.spec)
             addition = ScaleUp(before, asked.replica or 1)
-            await ask("scale", uid, addition.total)
+            await self._registry.scale(uid, addition.total)
             await self._models.wait_until(addition.is_noted)
             return addition
 

@@ -19,6 +19,7 @@ from supervisor.gateway.serve_middleware import servers_send
 from supervisor.gateway.upstream import Answer, Upstream
 from supervisor.gateway.wake import Waking
 from supervisor.model_table import LiveTable
+from supervisor.registry.client import RegistryClient
 from supervisor.translate.engine_request import EngineRequest, model_uid, prepare
 from xinfer.errors import EngineTimeout, ModelLoading, Unavailable
 from xinfer.messages import ModelStatus, ReplicaReport
@@ -50,12 +51,17 @@ class Proxy:
     """Carries requests to engines: finds the model, chooses a replica, passes the answer on as it comes."""
 
     def __init__(
-        self, settings: GatewaySettings, models: LiveTable, upstream: Upstream, tallies: RequestMetrics
+        self,
+        settings: GatewaySettings,
+        models: LiveTable,
+        registry: RegistryClient,
+        upstream: Upstream,
+        tallies: RequestMetrics,
     ) -> None:
         self._settings, self._models, self._upstream, self._tallies = settings, models, upstream, tallies
         self._balancer = Balancer(settings.routing)
         self._last_use = IdleTracker(self._balancer.in_flight)
-        self._waking = Waking(models, settings.wake_timeout_s)
+        self._waking = Waking(models, registry, settings.wake_timeout_s)
         models.on_change(self._balancer.keep_only)
         models.report_usage(self._last_use.usages)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from supervisor.model_table import LiveTable
-from supervisor.registry.client import ask
+from supervisor.registry.client import RegistryClient
 from xinfer.errors import LaunchFailed, ModelLoading, ModelOverloaded, Unavailable
 from xinfer.messages import ModelState, ModelStatus
 
@@ -30,8 +30,10 @@ class _Sleeper:
 class Waking:
     """Wakes models and lets their requests wait, no more of them than the model takes at once."""
 
-    def __init__(self, models: LiveTable, timeout_s: float) -> None:
-        self._models, self._timeout_s = models, timeout_s
+    def __init__(self, models: LiveTable, registry: RegistryClient, timeout_s: float) -> None:
+        self._models = models
+        self._registry = registry
+        self._timeout_s = timeout_s
         self._sleepers: dict[str, _Sleeper] = {}
 
     async def wait(self, model: ModelStatus, limit: int) -> None:
@@ -76,7 +78,7 @@ class Waking:
         """Have the registry wake the model, unless it is no longer asleep; a registry that is away is asked again."""
         while (model := self._models.all.get(uid)) and model.state is ModelState.SLEEPING:
             try:
-                refusal = await ask("wake", uid)
+                refusal = await self._registry.wake(uid)
             except Unavailable:
                 await asyncio.sleep(_RETRY_S)
                 continue

@@ -151,7 +151,7 @@ class Registry:
         """What has happened to this model lately, also to one that is gone since; none if nothing is known of it."""
         return self._events.of(uid)
 
-    async def tally(self, supervisor: str, tallies: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
+    async def exchange_metrics(self, supervisor: str, tallies: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
         """A supervisor says what it has counted and gets the sums over all supervisors."""
         self._totals.hear(supervisor, tallies, time.monotonic())
         return self._totals.sums(time.monotonic())

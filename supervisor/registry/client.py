@@ -1,17 +1,108 @@
-"""How the other parts of the supervisor speak to the registry."""
+"""How the rest of the supervisor calls the registry: one method per call, and the Ray actor behind them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import ray
 
+from supervisor.gateway.request_metrics import ModelMetrics
+from supervisor.registry.families import Registration
 from xinfer.errors import Unavailable
+from xinfer.messages import Event, ModelSpec, ModelTable, ReplicaReport, Usage
 from xinfer.names import NAMESPACE, REGISTRY
 
 
-async def ask(method: str, *args: Any) -> Any:
-    """What ``Registry.<method>(*args)`` returns. Its errors are raised as they are; ``Unavailable`` while it is away."""
+class RegistryClient(Protocol):
+    """The registry's methods. Each raises the registry's own errors, and ``Unavailable`` while the registry is away."""
+
+    async def watch(self, version: int, timeout_s: float, supervisor: str, usages: Mapping[str, Usage]) -> ModelTable:
+        """The table as soon as it is newer than ``version``, after ``timeout_s`` seconds at the latest."""
+
+    async def launch(self, spec: ModelSpec) -> None:
+        """Record ``spec`` and start bringing it up. Raises ``Conflict`` or ``LaunchRefused``."""
+
+    async def register(self, registration: Registration) -> int:
+        """Add a family to the catalog; returns the version of the first table that has it. Raises ``FamilyRefused``."""
+
+    async def unregister(self, name: str) -> int:
+        """Remove a registered family; returns the version of the first table without it. Raises ``NotFound``."""
+
+    async def scale(self, uid: str, replicas: int) -> None:
+        """Set the number of replicas of a ready model. Raises ``Conflict`` or ``LaunchRefused``."""
+
+    async def wake(self, uid: str) -> str:
+        """Start a sleeping model; returns an empty string, or why it stays asleep."""
+
+    async def cancel(self, uid: str) -> None:
+        """Cancel a launch that is under way; returns when its replicas are gone. Raises ``Conflict`` if it is ready."""
+
+    async def terminate(self, uid: str) -> None:
+        """Terminate a model; returns when its replicas are gone."""
+
+    async def logs(self, uid: str) -> list[ReplicaReport]:
+        """The replicas whose engine logs exist: live ones, and the last one that failed."""
+
+    async def events(self, uid: str) -> list[Event]:
+        """The latest events of a model, oldest first; empty if nothing is known of it."""
+
+    async def exchange_metrics(self, supervisor: str, metrics: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
+        """Report what this supervisor has counted; returns the sums over all supervisors, by model UID."""
+
+    async def suspect(self, uid: str, replica: str, address: str) -> None:
+        """Have the registry check a replica that did not accept a connection."""
+
+
+class RayRegistryClient:
+    """``RegistryClient`` on the registry's Ray actor."""
+
+    async def watch(self, version: int, timeout_s: float, supervisor: str, usages: Mapping[str, Usage]) -> ModelTable:
+        table: ModelTable = await _call("watch", version, timeout_s, supervisor, usages)
+        return table
+
+    async def launch(self, spec: ModelSpec) -> None:
+        await _call("launch", spec)
+
+    async def register(self, registration: Registration) -> int:
+        version: int = await _call("register", registration)
+        return version
+
+    async def unregister(self, name: str) -> int:
+        version: int = await _call("unregister", name)
+        return version
+
+    async def scale(self, uid: str, replicas: int) -> None:
+        await _call("scale", uid, replicas)
+
+    async def wake(self, uid: str) -> str:
+        refusal: str = await _call("wake", uid)
+        return refusal
+
+    async def cancel(self, uid: str) -> None:
+        await _call("cancel", uid)
+
+    async def terminate(self, uid: str) -> None:
+        await _call("terminate", uid)
+
+    async def logs(self, uid: str) -> list[ReplicaReport]:
+        reports: list[ReplicaReport] = await _call("logs", uid)
+        return reports
+
+    async def events(self, uid: str) -> list[Event]:
+        events: list[Event] = await _call("events", uid)
+        return events
+
+    async def exchange_metrics(self, supervisor: str, metrics: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
+        sums: dict[str, ModelMetrics] = await _call("exchange_metrics", supervisor, metrics)
+        return sums
+
+    async def suspect(self, uid: str, replica: str, address: str) -> None:
+        await _call("suspect", uid, replica, address)
+
+
+async def _call(method: str, *args: Any) -> Any:
+    """Call the actor's ``method``. Ray wraps what it raises: the registry's own error is unwrapped here."""
     try:
         registry: Any = ray.get_actor(REGISTRY, namespace=NAMESPACE)
         return await getattr(registry, method).remote(*args)

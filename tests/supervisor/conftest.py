@@ -12,18 +12,8 @@ from xinfer.settings import GatewaySettings
 
 
 @pytest.fixture
-async def registry(monkeypatch: pytest.MonkeyPatch) -> RegistryDouble:
-    double = RegistryDouble()
-    for module in (
-        "supervisor.model_table",
-        "supervisor.gateway.wake",
-        "supervisor.api.models",
-        "supervisor.api.replicas",
-        "supervisor.api.metrics",
-        "supervisor.api.registrations",
-    ):
-        monkeypatch.setattr(f"{module}.ask", double.ask)
-    return double
+async def registry() -> RegistryDouble:
+    return RegistryDouble()
 
 
 @pytest.fixture
@@ -32,7 +22,7 @@ async def gateway(registry: RegistryDouble) -> AsyncIterator[Callable[..., httpx
     async with AsyncExitStack() as stack:
 
         async def make(**settings: float) -> httpx.AsyncClient:
-            app = Supervisor(GatewaySettings(**settings))
+            app = Supervisor(GatewaySettings(**settings), registry)
             url = await stack.enter_async_context(serving(app, lifespan="on"))
             return await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=10, verify=False))
 

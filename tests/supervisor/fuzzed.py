@@ -27,23 +27,15 @@ NODE = {
     "Resources": {"CPU": 2.0, "GPU": 1.0, "memory": 1024.0**3},
     "Labels": {},
 }
-_ASKED_BY = (
-    "supervisor.model_table",
-    "supervisor.gateway.wake",
-    "supervisor.api.models",
-    "supervisor.api.replicas",
-    "supervisor.api.metrics",
-    "supervisor.api.registrations",
-)
 
 
 class Refusing(RegistryDouble):
     """Changes nothing, so that nobody waits for a change that does not come."""
 
-    async def ask(self, method: str, *args: Any) -> Any:
+    async def _call(self, method: str, *args: Any) -> Any:
         """As the registry would, if it always had a reason to refuse."""
-        if method in ("watch", "tally", "logs", "suspect"):
-            return await super().ask(method, *args)
+        if method in ("watch", "exchange_metrics", "logs", "suspect"):
+            return await super()._call(method, *args)
         if method == "events":
             return [Event(EventType.INFO, 1.0, "Ready: it answers.")] if args[0] == "m" else []
         raise Conflict(f"{method} is refused here.")
@@ -59,10 +51,8 @@ def supervisor_in_a_thread() -> Iterator[str]:
 
         async def live() -> None:
             registry = Refusing()
-            registry.answers = {"tally": {}, "logs": []}
-            for module in _ASKED_BY:
-                patch.setattr(f"{module}.ask", registry.ask)
-            app = Supervisor(GatewaySettings())
+            registry.answers = {"exchange_metrics": {}, "logs": []}
+            app = Supervisor(GatewaySettings(), registry)
             async with fake_engine(tokens=2) as replica, serving(app, lifespan="on") as url:
                 found.update(url=url, loop=asyncio.get_running_loop())
                 await registry.tell(

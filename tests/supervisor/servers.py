@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import uvicorn
 
-from supervisor.registry.families import Families
+from supervisor.registry.families import Families, Registration
 from tests.supervisor.samples import model_status, report, table
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.errors import Unavailable
-from xinfer.messages import ModelStatus, ReplicaReport
+from xinfer.messages import Event, ModelSpec, ModelStatus, ReplicaReport
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,8 +112,44 @@ class RegistryDouble:
         self._table = table(version=1)
         self._changed = asyncio.Condition()
 
-    async def ask(self, method: str, *args: Any) -> Any:
-        """In place of ``supervisor.registry.client.ask``."""
+    async def watch(self, version: int, timeout_s: float, supervisor: str = "", usages: Any = None) -> Any:
+        return await self._call("watch", version, timeout_s, supervisor, usages)
+
+    async def launch(self, spec: ModelSpec) -> None:
+        await self._call("launch", spec)
+
+    async def register(self, registration: Registration) -> int:
+        return int(await self._call("register", registration))
+
+    async def unregister(self, name: str) -> int:
+        return int(await self._call("unregister", name))
+
+    async def scale(self, uid: str, replicas: int) -> None:
+        await self._call("scale", uid, replicas)
+
+    async def wake(self, uid: str) -> str:
+        return str(await self._call("wake", uid) or "")
+
+    async def cancel(self, uid: str) -> None:
+        await self._call("cancel", uid)
+
+    async def terminate(self, uid: str) -> None:
+        await self._call("terminate", uid)
+
+    async def logs(self, uid: str) -> list[ReplicaReport]:
+        return list(await self._call("logs", uid) or ())
+
+    async def events(self, uid: str) -> list[Event]:
+        return list(await self._call("events", uid) or ())
+
+    async def exchange_metrics(self, supervisor: str, metrics: Any) -> Any:
+        return await self._call("exchange_metrics", supervisor, metrics)
+
+    async def suspect(self, uid: str, replica: str, address: str) -> None:
+        await self._call("suspect", uid, replica, address)
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        """Answers one call of the protocol by the name of its method."""
         if self.away:
             raise Unavailable("The registry is restarting.", retry_after_s=2)
         if method in ("register", "unregister"):
@@ -124,7 +160,7 @@ class RegistryDouble:
         self.told.append(args[2:])
         async with self._changed:
             await self._changed.wait_for(lambda: self.away or self._table.version != args[0])
-        return await self.ask(method, *args) if self.away else self._table
+        return await self._call(method, *args) if self.away else self._table
 
     async def tell(self, *routes: ModelStatus) -> None:
         """Let the table be made of these."""

@@ -86,12 +86,11 @@ async def test_page(http: httpx.AsyncClient, registry: RegistryDouble, monkeypat
     monkeypatch.setattr("supervisor.api.metrics.ray.nodes", lambda: [{"Alive": True}, {"Alive": False}])
     totals = ClusterMetrics()
 
-    async def ask(method: str, supervisor: str, tallies: dict[str, ModelMetrics]) -> dict[str, ModelMetrics]:
-        assert method == "tally"
+    async def exchange_metrics(supervisor: str, tallies: dict[str, ModelMetrics]) -> dict[str, ModelMetrics]:
         totals.hear(supervisor, tallies, 0.0)
         return totals.sums(0.0)
 
-    monkeypatch.setattr("supervisor.api.metrics.ask", ask)
+    monkeypatch.setattr(registry, "exchange_metrics", exchange_metrics)
     async with fake_engine(tokens=2) as replica:
         placed = replace(replica, node="10.0.0.1", gpu_ids=("3",))
         await registry.tell(model_status(placed, times=times(pending=1.0, ready=3.5), request_limits=7))

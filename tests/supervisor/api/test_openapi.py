@@ -18,12 +18,13 @@ from supervisor.api.openapi.engine import BY_UID
 from supervisor.app import Supervisor
 from supervisor.translate.engine_request import DATA_PLANE, find
 from tests.supervisor.samples import model_status, report, times
+from tests.supervisor.servers import RegistryDouble
 from xinfer.messages import ModelState
 from xinfer.settings import GatewaySettings
 
 
 def test_it_has_what_is_served_and_nothing_else() -> None:
-    supervisor = Supervisor(GatewaySettings())
+    supervisor = Supervisor(GatewaySettings(), RegistryDouble())
     raw = {("POST", path) for path in (*DATA_PLANE, *BY_UID)}
     described = [operation.key for operation in OPERATIONS]
     assert set(described) == served(supervisor.control_routes) | raw

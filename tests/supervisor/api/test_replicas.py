@@ -25,9 +25,8 @@ def model(*replicas: Any, **facts: Any) -> ModelStatus:
 
 
 @pytest.fixture(autouse=True)
-async def one(registry: RegistryDouble, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def one(registry: RegistryDouble, http: httpx.AsyncClient) -> None:
     """The model ``m`` with one replica."""
-    monkeypatch.setattr("supervisor.api.replicas.ask", registry.ask)
     await registry.tell(model(FIRST))
 
 

@@ -151,7 +151,7 @@ class Stopping:
 @pytest.mark.parametrize("streams", [False, True])
 async def test_client_that_does_not_take_the_end_is_dropped(registry: RegistryDouble, streams: bool) -> None:
     """And its place is free for the next one."""
-    app = Stopping(Supervisor(GatewaySettings(write_timeout_s=0.2, max_requests_per_replica=1)))
+    app = Stopping(Supervisor(GatewaySettings(write_timeout_s=0.2, max_requests_per_replica=1), registry))
     async with (
         fake_engine(tokens=3) as replica,
         serving(app, lifespan="on") as url,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
 
@@ -23,12 +21,11 @@ def launched(registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch) -> list[
     """What the registry was told to launch, on a cluster of one node with two GPUs of 80 GiB."""
     specs: list[ModelSpec] = []
 
-    async def ask(method: str, *args: Any) -> None:
-        assert method == "launch"
-        specs.append(args[0])
+    async def launch(spec: ModelSpec) -> None:
+        specs.append(spec)
         await registry.tell(*(ModelStatus(spec, ModelState.LAUNCHING) for spec in specs))
 
-    monkeypatch.setattr("supervisor.api.models.ask", ask)
+    monkeypatch.setattr(registry, "launch", launch)
     nodes = [{**ray_node("a", 2, **LABELS), "Alive": True}, {**ray_node("b", 8, **LABELS), "Alive": False}]
     monkeypatch.setattr(hardware.ray, "nodes", lambda: nodes)
     return specs
