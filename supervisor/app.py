@@ -58,7 +58,6 @@ class Supervisor:
         self._control = self._build_control()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI's entry."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
@@ -88,7 +87,8 @@ class Supervisor:
         request_id = _request_id(scope)
         send = answer = _Answer(send)
         try:
-            if (target := find(scope["path"])) is None:
+            target = find(scope["path"])
+            if target is None:
                 _refuse_web_pages(scope)
                 await self._control({**scope, "app": self}, receive, send)
             elif scope["method"] == "POST":
@@ -100,12 +100,16 @@ class Supervisor:
         except XinferError as error:
             await _refuse(scope, send, error, request_id)
         except HTTPException as error:
-            allow = {"allow": self._methods_of(scope["path"])} if error.status_code == 405 else {}
+            if error.status_code == 405:
+                allow = {"allow": self._methods_of(scope["path"])}
+            else:
+                allow = {}
             await _refuse(scope, send, _routing_error(error, scope), request_id, allow)
         except Exception:  # the edge: whatever it is, the caller gets a fixed sentence
             _log.exception("request %s failed", request_id)
             if answer.begun:
-                raise  # the server cuts the connection: a second head must not follow the first
+                # The server cuts the connection: a second head must not follow the first.
+                raise
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
             await _refuse(scope, send, InternalError(sentence), request_id)
 
@@ -162,8 +166,8 @@ async def _refuse(
 
 
 def _routing_error(error: HTTPException, scope: Scope) -> XinferError:
-    """Starlette's own refusals."""
-    if why := why_unsupported(scope["method"], scope["path"]):
+    why = why_unsupported(scope["method"], scope["path"])
+    if why:
         return NotFound(why)
     if error.status_code == 405:
         return MethodNotAllowed("This route does not take this method.")
@@ -173,7 +177,9 @@ def _routing_error(error: HTTPException, scope: Scope) -> XinferError:
 def _request_id(scope: Scope) -> str:
     """The caller's ``X-Request-Id`` if it is one, for the logs; never a key to anything. Serve sets it and sends it back."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given.decode() if _REQUEST_ID.match(given) else uuid.uuid4().hex
+    if _REQUEST_ID.match(given):
+        return given.decode()
+    return uuid.uuid4().hex
 
 
 def build(settings: GatewaySettings, *, resources: dict[str, float], allow_fake: bool) -> Application:

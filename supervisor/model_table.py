@@ -16,7 +16,8 @@ from xinfer.errors import ModelLoading, ModelNotFound, Unavailable
 from xinfer.messages import ModelState, ModelStatus, ModelTable, ReplicaReport, Usage
 
 _log = logging.getLogger("ray.serve")
-_WATCH_S = 5.0  # how old what the registry knows of the use of models may be
+# How old what the registry knows of the use of models may be.
+_WATCH_S = 5.0
 _RETRY_S = 0.5
 _SUSPECT_S = 10.0
 _NOT_THERE = frozenset({ModelState.FAILED, ModelState.CANCELLED, ModelState.TERMINATING})
@@ -43,7 +44,6 @@ class LiveTable:
             await self._changed.wait_for(lambda: self._table.version > 0)
 
     async def stop(self) -> None:
-        """Stop following."""
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

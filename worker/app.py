@@ -9,7 +9,8 @@ from worker.replica import EngineReplica
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings
 
-_NO_REQUESTS = 1  # none comes through Serve; the engine's own server takes them
+# None comes through Serve; the engine's own server takes them.
+_NO_REQUESTS = 1
 
 
 def build(spec: ModelSpec, settings: EngineSettings) -> Application:

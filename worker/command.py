@@ -61,14 +61,20 @@ def flags(arguments: Mapping[str, Any]) -> list[str]:
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-            words += [f"--{flag}={text}"] if text.startswith("-") else [f"--{flag}", text]  # else it is taken as a flag
+            if isinstance(value, (dict, list)):
+                text = json.dumps(value)
+            else:
+                text = str(value)
+            # Else it is taken as a flag.
+            words += [f"--{flag}={text}"] if text.startswith("-") else [f"--{flag}", text]
     return words
 
 
 def quantization(spec: ModelSpec) -> str | None:
     """vLLM reads the method from a quantized checkpoint's own config; only one applied at load has to be named."""
-    return "bitsandbytes" if spec.format == "bnb" else None
+    if spec.format == "bnb":
+        return "bitsandbytes"
+    return None
 
 
 def _compiler_cache() -> str:
@@ -93,6 +99,8 @@ def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_RAY}
     operators = {name: inherited[name] for name in defaults if name in inherited}
     env = {**inherited, **defaults, **operators, **settings.extra_env, **spec.env}
-    env.pop(VLLM_CPU_KV_CACHE, None)  # the command line says it in bytes
-    env.pop(RUST_FRONTEND, None)  # an operator may have set it for a server of their own; a launch that does is refused
+    # The command line says it in bytes.
+    env.pop(VLLM_CPU_KV_CACHE, None)
+    # An operator may have set it for a server of their own; a launch that does is refused.
+    env.pop(RUST_FRONTEND, None)
     return env

@@ -16,8 +16,6 @@ _F_SETSIG = 10
 
 
 class Lifeline:
-    """The holder's side."""
-
     def __init__(self) -> None:
         self.reading_end, self._writing_end = os.pipe()
 

@@ -68,8 +68,13 @@ class ServerEngine:
         env: Env,
         start: Start = start_plain,
     ) -> None:
-        self._spec, self._settings, self._host, self._log = spec, settings, host, log
-        self._argv, self._env, self._start = argv, env, start
+        self._spec = spec
+        self._settings = settings
+        self._host = host
+        self._log = log
+        self._argv = argv
+        self._env = env
+        self._start = start
         self._port: ReservedPort | None = None
         self._process: EngineProcess | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -79,14 +84,15 @@ class ServerEngine:
 
     @property
     def address(self) -> str:
-        """``http://host:port`` of its OpenAI server."""
         assert self._port is not None, "address of an engine that was not started"
         return f"http://{self._host}:{self._port.number}"
 
     @property
     def pid(self) -> int | None:
         """Its main process, None before ``start``."""
-        return self._process.pid if self._process else None
+        if self._process:
+            return self._process.pid
+        return None
 
     async def start(self) -> AsyncIterator[ReplicaStage]:
         """Start the process and follow it until a real generation has answered."""
@@ -108,7 +114,8 @@ class ServerEngine:
             raise LaunchFailed(f"The engine did not come up within {self._settings.start_timeout_s:g} s.") from None
         except aiohttp.ClientError as error:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.wait(), _EXIT_S)  # its log is complete when it has ended
+                # Its log is complete when it has ended.
+                await asyncio.wait_for(self.wait(), _EXIT_S)
             self._raise_if_dead()
             raise LaunchFailed(f"The engine broke off its first answer ({type(error).__name__}).") from error
         self._is_up = True

@@ -16,7 +16,8 @@ import psutil
 from xinfer.process_lifetime import PARENT_VARIABLE
 
 _POLL_PERIOD_S = 0.05
-_KILL_S = 10.0  # how long the kernel may take to free the memory of what it has killed
+# How long the kernel may take to free the memory of what it has killed.
+_KILL_S = 10.0
 
 
 class ReservedPort:
@@ -33,7 +34,6 @@ class ReservedPort:
         self.number: int = self._socket.getsockname()[1]
 
     def close(self) -> None:
-        """Give the port back."""
         self._socket.close()
 
 
@@ -103,16 +103,13 @@ class ProcessGroup(EngineProcess):
 
     @property
     def pid(self) -> int:
-        """Process id of the child."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while the child lives."""
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Wait for the child's end."""
         return await self._process.wait()
 
     def _terminate(self) -> None:

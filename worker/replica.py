@@ -45,7 +45,8 @@ class EngineReplica:
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, spec: ModelSpec, settings: EngineSettings, make: MakeEngine = make_engine
     ) -> None:
-        self._spec, self._settings = spec, settings
+        self._spec = spec
+        self._settings = settings
         context = serve.get_replica_context()
         replica = context.replica_id.unique_id
         self.log = home() / "logs" / "engines" / f"{spec.uid}-{replica}.log"
@@ -78,7 +79,10 @@ class EngineReplica:
             await asyncio.to_thread(check_memory, self._spec, self._settings, self._reporter.latest.gpu_ids)
             await self._start()
         except Exception as error:
-            reason = error.message if isinstance(error, XinferError) else f"{type(error).__name__}: {error}"
+            if isinstance(error, XinferError):
+                reason = error.message
+            else:
+                reason = f"{type(error).__name__}: {error}"
             await self._engine.stop()
             await self._reporter.report(ReplicaStage.FAILED, info=reason)
             raise
@@ -100,7 +104,8 @@ class EngineReplica:
 
     async def _download(self) -> None:
         """A hub model's files come first, so that the launch shows how far they are."""
-        source, env = Source.of(self._spec), engine_env(self._spec, self._settings)
+        source = Source.of(self._spec)
+        env = engine_env(self._spec, self._settings)
         if not await asyncio.to_thread(needs_download, source, env):
             return
         async with aclosing(fetch(source, env, self.log)) as states:
@@ -110,7 +115,10 @@ class EngineReplica:
     async def _start(self) -> None:
         async for stage in self._engine.start():
             ready = stage is ReplicaStage.READY
-            facts = {"address": self._engine.address, "context_length": self._engine.context_length} if ready else {}
+            if ready:
+                facts = {"address": self._engine.address, "context_length": self._engine.context_length}
+            else:
+                facts = {}
             await self._reporter.report(stage, pid=self._engine.pid, **facts)
 
     async def _end_with_engine(self) -> None:

@@ -44,4 +44,6 @@ def allocators() -> tuple[str, ...]:
 def _folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     places = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(places[0]) if places else Path("/nonexistent")
+    if places:
+        return Path(places[0])
+    return Path("/nonexistent")

@@ -41,24 +41,33 @@ def cause_of(lines: list[str]) -> str | None:
     """
     causes = [match for line in lines if (match := _cause(_PREFIX.sub("", line.strip())))]
     own = [cause for cause in causes if not cause.startswith(_CONSEQUENCES)]
-    return _with_advice((own or causes)[-1]) if causes else None
+    if causes:
+        return _with_advice((own or causes)[-1])
+    return None
 
 
 def _with_advice(cause: str) -> str:
     advice = next((text for sign, text in _ADVICE if sign in cause), None)
-    return f"{cause.rstrip('. ')}. {advice}" if advice else cause
+    if advice:
+        return f"{cause.rstrip('. ')}. {advice}"
+    return cause
 
 
 def _cause(text: str) -> str | None:
-    if match := _NO_PARSER.match(text):
+    match = _NO_PARSER.match(text)
+    if match:
         option = f"--{match[1].replace(' ', '-')}-parser"
         return f"The vLLM installed here has no {match[1]} parser {match[2]}; a newer one may, or name another with {option}"
-    if match := _ERROR.match(text):
+    match = _ERROR.match(text)
+    if match:
         name, words = match.groups()
         if words is None:
             return name
-        return words if name in ("RuntimeError", "ValueError") else f"{name}: {words}"
-    if match := _USAGE_ERROR.match(text):
+        if name in ("RuntimeError", "ValueError"):
+            return words
+        return f"{name}: {words}"
+    match = _USAGE_ERROR.match(text)
+    if match:
         return match[1]
     return None
 

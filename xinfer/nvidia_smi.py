@@ -26,7 +26,9 @@ def query_gpus(*fields: str, timeout_s: float = _TIMEOUT_S) -> str | None:
 def cuda_version() -> str | None:
     """The newest CUDA that the driver runs; None if it does not tell."""
     found = _CUDA_VERSION.search(_ask("--version", timeout_s=_TIMEOUT_S) or "")
-    return found[1] if found else None
+    if found:
+        return found[1]
+    return None
 
 
 def stream_gpus(output: IO[bytes], *fields: str, period_s: float) -> subprocess.Popen[bytes] | None:
@@ -48,7 +50,9 @@ def rows(lines: str | None, width: int) -> Iterator[list[str]]:
 
 def number(cell: str) -> int | None:
     """What a cell says; None where the GPU does not tell, as one that is split may not: ``[N/A]``."""
-    return int(cell) if cell.isdecimal() else None
+    if cell.isdecimal():
+        return int(cell)
+    return None
 
 
 def _query(fields: tuple[str, ...]) -> list[str]:

@@ -19,7 +19,8 @@ def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     expected = os.environ.pop(PARENT_VARIABLE, None)
     if expected and os.getppid() != int(expected):
-        os._exit(1)  # it died between the fork and the line above
+        # It died between the fork and the line above.
+        os._exit(1)
 
 
 def die_with_parent_from_fork_on() -> None:

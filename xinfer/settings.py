@@ -34,8 +34,6 @@ class Routing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """How a supervisor treats requests."""
-
     max_body_bytes: int = 8 * 1024 * 1024
     """A larger request body is refused with 413 before it is held in memory."""
     connect_timeout_s: float = 5.0
@@ -77,7 +75,9 @@ def _given(settings: type, variables: dict[str, str]) -> dict[str, int | float]:
 
 def _number(variable: str, text: str, kind: type) -> int | float:
     try:
-        return int(text) if kind is int else float(text)
+        if kind is int:
+            return int(text)
+        return float(text)
     except ValueError:
         expected = "a whole number" if kind is int else "a number"
         raise ValueError(f"{variable}={text!r}: expected {expected}") from None

@@ -21,18 +21,21 @@ from xinfer.settings import GatewaySettings
 from xinfer.wire.paths import ABORT_PATH
 
 _DEADLINE_S = 10.0
-_BLOCK_S, _LONGEST_BLOCK_S = 30, 3600
-_DONE, _NOT_FOUND = "DONE", "NOT_FOUND"
+_BLOCK_S = 30
+_LONGEST_BLOCK_S = 3600
+_DONE = "DONE"
+_NOT_FOUND = "NOT_FOUND"
 
 
 class AbortApi:
     """Handler of ``/v1/models/{uid}/requests/{request_id}/abort``: asks every replica, since any may have the request."""
 
     def __init__(self, settings: GatewaySettings, models: LiveTable, upstream: Callable[[], Upstream]) -> None:
-        self._settings, self._models, self._upstream = settings, models, upstream
+        self._settings = settings
+        self._models = models
+        self._upstream = upstream
 
     def paths(self) -> list[Path]:
-        """What this part serves."""
         return [Path("/v1/models/{uid}/requests/{request_id:path}/abort", self.abort, methods=["POST"])]
 
     async def abort(self, request: Request) -> Response:

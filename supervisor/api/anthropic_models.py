@@ -14,7 +14,6 @@ from xinfer.messages import ModelStatus
 
 
 def paths(models: LiveTable) -> list[Path]:
-    """What this part serves."""
 
     async def list_models(_request: Request) -> Response:
         answering = [

@@ -32,8 +32,6 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One repository on one node."""
-
     node: Node
     repo: CachedRepo
     known: Known | None
@@ -47,7 +45,6 @@ class Found:
         return views.version(self.known.family.name, spec.size_in_billions, spec.format, self.known.quantization)
 
     def reply(self) -> CachedModel:
-        """As the contract has it."""
         known = self.known
         return {
             "model_name": known.family.name if known else self.repo.repo,
@@ -71,7 +68,6 @@ class CacheApi:
         self._models = routes
 
     def paths(self) -> list[Path]:
-        """What this part serves."""
         return [
             Path("/v1/cache/models", self.list, methods=["GET"]),
             Path("/v1/cache/models", self.remove, methods=["DELETE"]),
@@ -85,7 +81,6 @@ class CacheApi:
         return JSONResponse({"list": [model for model in models if name in (None, model["model_name"])]})
 
     async def files(self, request: Request) -> Response:
-        """What removing one would delete."""
         version = _version(request)
         found = await _of_version(request, self._models, version)
         paths = [path for each in found for path in (each.repo.path, *each.repo.files)]

@@ -24,7 +24,6 @@ class CatalogApi:
         self._models = models
 
     def paths(self) -> list[Path]:
-        """What this part serves."""
         return [
             Path("/v1/models/families", self.families, methods=["GET"]),
             Path("/v1/models/prompts", self.prompts, methods=["GET"]),
@@ -35,7 +34,6 @@ class CatalogApi:
         ]
 
     async def families(self, request: Request) -> Response:
-        """Names by ability."""
         catalog = await load(self._models)
         return JSONResponse(family_views.names_by_ability(catalog.families.values(), _ABILITIES))
 
@@ -57,7 +55,8 @@ class CatalogApi:
     async def versions(self, request: Request) -> Response:
         """The models of a family, and where the head has them."""
         check_type(request)
-        family, head = await named(self._models, request), head_address()
+        family = await named(self._models, request)
+        head = head_address()
         return JSONResponse(await asyncio.to_thread(lambda: list(family_views.versions(family, head))))
 
 

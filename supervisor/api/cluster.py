@@ -29,7 +29,6 @@ class ClusterApi:
         self._started = time.time()
 
     def paths(self) -> list[Path]:
-        """What this part serves."""
         return [
             Path("/health", self.health, methods=["GET"]),
             Path("/status", self.status, methods=["GET"]),
@@ -44,7 +43,6 @@ class ClusterApi:
         ]
 
     async def health(self, request: Request) -> Response:
-        """Alive."""
         return JSONResponse({"status": "ok"})
 
     async def status(self, request: Request) -> Response:
@@ -63,7 +61,6 @@ class ClusterApi:
         return JSONResponse({"auth": False})
 
     async def version(self, request: Request) -> Response:
-        """xinfer's version."""
         return JSONResponse({"version": __version__, "full-revisionid": None, "ray": ray.__version__})
 
     async def info(self, request: Request) -> Response:
@@ -82,7 +79,6 @@ class ClusterApi:
         return JSONResponse(max((_node(node)["gpu_count"] for node in _alive()), default=0))
 
     async def supervisor(self, request: Request) -> Response:
-        """Where the head is."""
         return JSONResponse({"supervisor_ip": nodes.head_address()})
 
     async def workers(self, request: Request) -> Response:
@@ -114,7 +110,9 @@ def _row(node: dict[str, Any], figures: Figures) -> dict[str, Any]:
     facts = _node(node)
     vram = (gpu_bytes(node) or 0) * facts["gpu_count"]
     row = {"node_type": "Worker", "ip_address": node["NodeManagerAddress"], **facts, "gpu_vram_total": vram, **figures}
-    return {**row, "software_version": __version__} if figures else row
+    if figures:
+        return {**row, "software_version": __version__}
+    return row
 
 
 def _without_gpus(row: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,9 @@ def _stage(model: ModelStatus) -> ReplicaStage:
 def _stage_of(model: ModelStatus, report: ReplicaReport | None) -> ReplicaStage:
     if model.state in _OF_THE_WHOLE:
         return _OF_THE_WHOLE[model.state]
-    return report.stage if report else ReplicaStage.PLACING
+    if report:
+        return report.stage
+    return ReplicaStage.PLACING
 
 
 def _asked_for(model: ModelStatus) -> list[ReplicaReport | None]:
@@ -85,7 +87,9 @@ def _share(stage: ReplicaStage, report: ReplicaReport | None) -> float:
 
 
 def _done(download: DownloadState) -> float:
-    return min(1.0, download.bytes_done / download.bytes_total) if download.bytes_total else 0.0
+    if download.bytes_total:
+        return min(1.0, download.bytes_done / download.bytes_total)
+    return 0.0
 
 
 def _info_of_placing(model: ModelStatus, stage: ReplicaStage, gpus_free: float | None) -> str:
@@ -94,17 +98,23 @@ def _info_of_placing(model: ModelStatus, stage: ReplicaStage, gpus_free: float |
     if stage is not ReplicaStage.PLACING or not gpus:
         return ""
     asked = f"waiting for {gpus:g} {'GPU' if gpus <= 1 else 'GPUs on one node'}"
-    return asked if gpus_free is None else f"{asked}; {gpus_free:g} free in the cluster"
+    if gpus_free is None:
+        return asked
+    return f"{asked}; {gpus_free:g} free in the cluster"
 
 
 def _last_heard(model: ModelStatus) -> float:
-    return model.times[-1].began_at if model.times else model.spec.created_at
+    if model.times:
+        return model.times[-1].began_at
+    return model.spec.created_at
 
 
 def _placed_at(model: ModelStatus) -> float | None:
     """When the last of the replicas had its place and began; None while one looks for it."""
     began = [report.times[0].began_at if report.times else report.created_at for report in _asked_for(model) if report]
-    return max(began) if began and (_is_over(model) or len(began) >= model.spec.replicas) else None
+    if began and (_is_over(model) or len(began) >= model.spec.replicas):
+        return max(began)
+    return None
 
 
 def _stages(times: Sequence[StageTime], now: float, placed_at: float | None = None) -> list[dict[str, Any]]:

@@ -36,22 +36,20 @@ class MetricsApi:
         self._registry = registry
         self._tallies = tallies
         self._limit = max_requests_per_replica
-        self._id, self._started = uuid.uuid4().hex, time.time()
+        self._id = uuid.uuid4().hex
+        self._started = time.time()
         self._task: asyncio.Task[None] | None = None
 
     def paths(self) -> list[Path]:
-        """What this part serves."""
         return [
             Path("/metrics", self.metrics, methods=["GET"]),
             Path("/metrics/engines", self.engines, methods=["GET"]),
         ]
 
     def start(self) -> None:
-        """Begin to tell the registry."""
         self._task = asyncio.create_task(self._tell())
 
     async def stop(self) -> None:
-        """Stop telling."""
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -39,7 +39,6 @@ class ModelsApi:
         self._allow_fake = allow_fake
 
     def paths(self) -> list[Path]:
-        """What this part serves."""
         return [
             Path("/v1/models", self.list, methods=["GET"]),
             Path("/v1/models", self.launch, methods=["POST"]),
@@ -71,7 +70,6 @@ class ModelsApi:
         return await self._launch(request, await self._body(request))
 
     async def launch_version(self, request: Request) -> Response:
-        """Launch what one ``model_version`` names."""
         return await self._launch(request, VersionRequest.read(await self._body(request)).as_launch())
 
     async def terminate(self, request: Request) -> Response:
@@ -97,7 +95,8 @@ class ModelsApi:
 
     async def instances(self, request: Request) -> Response:
         """Every launch, failed ones included and cancelled ones not, filtered by ``model_name`` and ``model_uid``."""
-        name, uid = request.query_params.get("model_name"), request.query_params.get("model_uid")
+        name = request.query_params.get("model_name")
+        uid = request.query_params.get("model_uid")
         shown = [model for model in self._models.all.values() if model.state is not ModelState.CANCELLED]
         chosen = [r for r in shown if name in (None, r.spec.name) and uid in (None, r.spec.uid)]
         return JSONResponse([views.instance(model) for model in chosen])

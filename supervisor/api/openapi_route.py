@@ -13,12 +13,10 @@ from supervisor.api.openapi import document
 
 
 def paths() -> list[Path]:
-    """What this part serves."""
     return [Path("/openapi.json", openapi, methods=["GET"])]
 
 
 async def openapi(request: Request) -> Response:
-    """The OpenAPI document."""
     return await asyncio.to_thread(_made)
 
 

@@ -25,7 +25,10 @@ class Figures:
         workers: int,
         uptime_s: float,
     ) -> None:
-        self._table_, self._limit, self._workers, self._uptime_s = models, limit, workers, uptime_s
+        self._table_ = models
+        self._limit = limit
+        self._workers = workers
+        self._uptime_s = uptime_s
         self._sums = {uid: sums.get(uid, ModelMetrics()) for uid in models}
 
     def collect(self) -> Iterator[Metric]:
@@ -77,7 +80,8 @@ class Figures:
             info.add_metric(labels, 1)
             status.add_metric([*labels, views.status(model)], 1)
             limit.add_metric(labels, (model.spec.request_limits or self._limit) * len(model.targets))
-            if (seconds := _load_s(model)) is not None:
+            seconds = _load_s(model)
+            if seconds is not None:
                 load.add_metric(labels, seconds)
             for number, replica in enumerate(model.replicas):
                 for gpu in replica.gpu_ids:

@@ -36,8 +36,6 @@ class RegistrationRequest(BaseModel):
 
 
 class SuggestionRequest(BaseModel):
-    """The body of ``POST /v1/models/llm/auto-register``."""
-
     model_config = {"protected_namespaces": ()}
 
     model_path: str
@@ -53,7 +51,6 @@ class RegistrationsApi:
         self._registry = registry
 
     def paths(self) -> list[Path]:
-        """What this part serves."""
         return [
             Path("/v1/model_registrations/{type}", self.list, methods=["GET"]),
             Path("/v1/model_registrations/{type}", self.register, methods=["POST"]),
@@ -71,7 +68,6 @@ class RegistrationsApi:
         return JSONResponse(await asyncio.to_thread(lambda: [family_views.full(family) for family in found]))
 
     async def get(self, request: Request) -> Response:
-        """One family in full."""
         check_type(request)
         family = await named(self._models, request)
         return JSONResponse(await asyncio.to_thread(family_views.full, family))
@@ -119,8 +115,12 @@ def _read(kind: type[M], body: dict[str, Any]) -> M:
 def _checked(model: str | dict[str, Any], catalog: Catalog) -> Family:
     """The family described, which may be added to ``catalog``; ``FamilyRefused`` otherwise. Looks for its folders."""
     family = read_family(model, catalog)
-    if taken := catalog.find(family.name):
-        whose = "comes with xinfer" if family_views.is_builtin(taken) else "is registered already"
+    taken = catalog.find(family.name)
+    if taken:
+        if family_views.is_builtin(taken):
+            whose = "comes with xinfer"
+        else:
+            whose = "is registered already"
         raise FamilyRefused(f"model_name: {taken.name!r} {whose}; choose another name.", param="model_name")
     try:
         names = check_engine_args(family.engine_args)

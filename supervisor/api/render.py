@@ -23,7 +23,9 @@ def status(model: ModelStatus) -> Status:
 
 def engine_name(spec: ModelSpec) -> str:
     """The engine as Xinference spells it."""
-    return "vLLM" if spec.engine == "vllm" else spec.engine
+    if spec.engine == "vllm":
+        return "vLLM"
+    return spec.engine
 
 
 def version(name: str, size_in_billions: str | None, model_format: str, quantization: str | None) -> str:
@@ -131,4 +133,6 @@ def size(text: str | None) -> int | float | str | None:
         number = float(text)
     except ValueError:
         return text
-    return int(number) if number.is_integer() else number
+    if number.is_integer():
+        return int(number)
+    return number

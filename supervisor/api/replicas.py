@@ -51,8 +51,6 @@ class ReplicaRequest(BaseModel):
 
 
 class ReplicasApi:
-    """Handlers of ``/v1/models/{uid}/replicas`` and ``/v1/models/{uid}/log``."""
-
     def __init__(self, settings: GatewaySettings, models: LiveTable, registry: RegistryClient) -> None:
         self._settings = settings
         self._models = models
@@ -60,7 +58,6 @@ class ReplicasApi:
         self._adding = asyncio.Lock()
 
     def paths(self) -> list[Path]:
-        """What this part serves."""
         return [
             Path("/v1/models/{uid}/replicas", self.list, methods=["GET"]),
             Path("/v1/models/{uid}/replicas", self.add, methods=["POST"]),
@@ -69,7 +66,6 @@ class ReplicasApi:
         ]
 
     async def list(self, request: Request) -> Response:
-        """The replicas of one model."""
         return JSONResponse(views.replicas(known(self._models, request.path_params["uid"])))
 
     async def add(self, request: Request) -> Response:
@@ -79,7 +75,8 @@ class ReplicasApi:
         addition = await self._begin(request.path_params["uid"], asked)
         if waits(request):
             await self._models.wait_until(addition.is_settled)
-        if failure := addition.failure(self._models.all):
+        failure = addition.failure(self._models.all)
+        if failure:
             raise LaunchFailed(failure)
         return JSONResponse(addition.reply(self._models.all))
 

@@ -91,4 +91,6 @@ UNSUPPORTED = (
 def why_unsupported(method: str, path: str) -> str | None:
     """The sentence for a route that Xinference has and xinfer has not; None for any other."""
     found = next((each for each in UNSUPPORTED if each.holds(method, path)), None)
-    return f"{found.why}." if found else None
+    if found:
+        return f"{found.why}."
+    return None

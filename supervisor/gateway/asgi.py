@@ -25,7 +25,6 @@ async def send_body(send: Send, body: bytes, *, more: bool) -> None:
 
 
 async def send_json(send: Send, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
-    """A whole JSON answer."""
     body = json.dumps(payload, ensure_ascii=False).encode()
     named = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
     await send_head(send, status, [(name.encode(), value.encode()) for name, value in named.items()])

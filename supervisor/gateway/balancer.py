@@ -10,8 +10,10 @@ from xinfer.errors import ModelOverloaded
 from xinfer.messages import ReplicaReport
 from xinfer.settings import Routing
 
-_SLACK = 2  # requests by which a replica may be ahead of the least busy one and still be chosen for its cache ...
-_SLACK_SHARE = 4  # ... plus one for so many that the least busy one has
+# Requests by which a replica may be ahead of the least busy one and still be chosen for its cache ...
+_SLACK = 2
+# ... plus one for so many that the least busy one has.
+_SLACK_SHARE = 4
 
 
 class Balancer:
@@ -72,7 +74,9 @@ class Balancer:
 
     def in_flight(self, replica: str | None = None) -> int:
         """Requests under way from here, at one replica or at all."""
-        return self._in_flight.total() if replica is None else self._in_flight[replica]
+        if replica is None:
+            return self._in_flight.total()
+        return self._in_flight[replica]
 
     def _choose(self, free: Sequence[ReplicaReport], key: PromptKey | None) -> ReplicaReport:
         if self._routing is Routing.ROUND_ROBIN:

@@ -32,7 +32,8 @@ class DisconnectWatch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watcher.cancel()  # and not awaited: all it has left to do is to end
+        # And not awaited: all it has left to do is to end.
+        self._watcher.cancel()
         if self._gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise ClientGone from error
 

@@ -18,10 +18,12 @@ from xinfer.errors import (
     from_response,
 )
 
-_TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # a string as Python's repr writes it
+# A string as Python's repr writes it.
+_TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _PLACE = rf"{_TEXT}|\((?:{_TEXT}|[\d, ])*\)"
 _VALIDATION = re.compile(rf"'loc': (?P<loc>{_PLACE}), 'msg': (?P<msg>{_TEXT})")
-_KIND = re.compile(r"\.[A-Z]\w*")  # the class that vLLM tried, in the place of an error
+# The class that vLLM tried, in the place of an error.
+_KIND = re.compile(r"\.[A-Z]\w*")
 _CONTEXT = re.compile(r"context length|max_model_len|longer than the maximum model length", re.IGNORECASE)
 
 
@@ -34,10 +36,12 @@ def translate(status: int, body: bytes, request_id: str) -> XinferError:
     error = from_response(status, _json(body))
     if not isinstance(error, BadRequest):
         return error
-    if refusals := list(_VALIDATION.finditer(error.message)):
+    refusals = list(_VALIDATION.finditer(error.message))
+    if refusals:
         return _invalid_body([(_dotted(literal_eval(each["loc"])), literal_eval(each["msg"])) for each in refusals])
-    kind = ContextLengthExceeded if _CONTEXT.search(error.message) else BadRequest
-    return kind(error.message, param=error.param)
+    if _CONTEXT.search(error.message):
+        return ContextLengthExceeded(error.message, param=error.param)
+    return BadRequest(error.message, param=error.param)
 
 
 def _invalid_body(refusals: list[tuple[str, str]]) -> InvalidBody:

@@ -16,7 +16,8 @@ class IdleTracker:
     """
 
     def __init__(self, in_flight: Callable[[str], int], now: Callable[[], float] = time.monotonic) -> None:
-        self._in_flight, self._now = in_flight, now
+        self._in_flight = in_flight
+        self._now = now
         self._ended: dict[str, float] = {}
 
     def note(self, uid: str) -> None:

@@ -17,7 +17,8 @@ ALLOCATOR = {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}
 """Environment of a process in which trimming has an effect."""
 
 _PERIOD_S = 2.0
-_RUSH = 64  # requests at once; fewer are not worth a look
+# Requests at once; fewer are not worth a look.
+_RUSH = 64
 
 
 class MemoryTrimmer:
@@ -34,7 +35,6 @@ class MemoryTrimmer:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop looking."""
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -62,4 +62,6 @@ def _malloc_trim() -> Callable[[], object]:
         gc.collect()
         library.malloc_trim(0)
 
-    return trim if hasattr(library, "malloc_trim") else lambda: None
+    if hasattr(library, "malloc_trim"):
+        return trim
+    return lambda: None

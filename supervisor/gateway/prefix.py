@@ -86,7 +86,6 @@ class PrefixMemory:
         return {name: (lengths.get(name, 0), name in at_home) for name in lengths.keys() | at_home}
 
     def forget(self, gone: frozenset[str]) -> None:
-        """These replicas are no more."""
         for mark, holders in list(self._seen.items()):
             if gone.intersection(holders):
                 left = tuple(holder for holder in holders if holder not in gone)
@@ -96,8 +95,12 @@ class PrefixMemory:
                     del self._seen[mark]
 
     def _session_holders(self, key: PromptKey) -> tuple[str, ...]:
-        return () if key.session is None else self._seen.get(key.session, ())
+        if key.session is None:
+            return ()
+        return self._seen.get(key.session, ())
 
     @staticmethod
     def _marks(key: PromptKey) -> tuple[int, ...]:
-        return key.blocks if key.session is None else (*key.blocks, key.session)
+        if key.session is None:
+            return key.blocks
+        return (*key.blocks, key.session)

@@ -43,7 +43,6 @@ class RoutedRequest:
 
     @property
     def uid(self) -> str:
-        """The model's."""
         return self.model.spec.uid
 
 
@@ -58,7 +57,10 @@ class Proxy:
         upstream: Upstream,
         tallies: RequestMetrics,
     ) -> None:
-        self._settings, self._models, self._upstream, self._tallies = settings, models, upstream, tallies
+        self._settings = settings
+        self._models = models
+        self._upstream = upstream
+        self._tallies = tallies
         self._balancer = Balancer(settings.routing)
         self._last_use = IdleTracker(self._balancer.in_flight)
         self._waking = Waking(models, registry, settings.wake_timeout_s)
@@ -66,7 +68,6 @@ class Proxy:
         models.report_usage(self._last_use.usages)
 
     def in_flight(self) -> int:
-        """Requests under way."""
         return self._balancer.in_flight()
 
     async def serve(
@@ -83,7 +84,8 @@ class Proxy:
                     errand = await self._when_awake(errand)
                 replica, answer = await self._ask(errand)
                 counted.answered()
-                del errand  # a long prompt is not kept for as long as its answer takes
+                # A long prompt is not kept for as long as its answer takes.
+                del errand
                 try:
                     form = ErrorFormat.of(target[0])
                     relay = Relay(self._settings, send, servers_send(scope, send), client, form, request_id)
@@ -99,7 +101,10 @@ class Proxy:
         request = prepare(path, raw, body, model.spec)
         limit = model.spec.request_limits or self._settings.max_requests_per_replica
         share = math.ceil(limit / self._settings.supervisors)
-        key = prompt_key(uid, body) if self._balancer.wants_key(targets) else None
+        if self._balancer.wants_key(targets):
+            key = prompt_key(uid, body)
+        else:
+            key = None
         return RoutedRequest(model, targets, share, request, key)
 
     async def _when_awake(self, errand: RoutedRequest) -> RoutedRequest:
@@ -112,7 +117,8 @@ class Proxy:
 
     async def _ask(self, errand: RoutedRequest) -> tuple[ReplicaReport, Answer]:
         """A replica and the beginning of its answer; one that is not there costs a second attempt, never a third."""
-        targets, avoid = errand.targets, set[str]()
+        targets = errand.targets
+        avoid = set[str]()
         for _ in range(_ATTEMPTS):
             replica = self._balancer.begin(targets, errand.limit, errand.key, avoid)
             answer = None

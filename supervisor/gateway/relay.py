@@ -36,8 +36,12 @@ class Relay:
         form: ErrorFormat,
         request_id: str,
     ) -> None:
-        self._settings, self._client, self._form, self._request_id = settings, client, form, request_id
-        self._send, self._send_piece = send, send_piece
+        self._settings = settings
+        self._client = client
+        self._form = form
+        self._request_id = request_id
+        self._send = send
+        self._send_piece = send_piece
         self._last = b""
 
     async def carry(self, answer: Answer) -> bool:
@@ -69,7 +73,8 @@ class Relay:
 
     async def _pump(self, answer: Answer, guard: StallGuard) -> None:
         """The part that runs for every chunk."""
-        send, read = self._send_piece, answer.read
+        send = self._send_piece
+        read = answer.read
         data = answer.first
         while data:
             guard.client()
@@ -120,13 +125,16 @@ class Relay:
 
 async def _whole(answer: Answer) -> bytes:
     """All of it; that of an error is cut after a megabyte."""
-    parts, size = [answer.first], len(answer.first)
+    parts = [answer.first]
+    size = len(answer.first)
     while not answer.at_end and (data := await answer.read()):
         parts.append(data)
         size += len(data)
         if answer.status != 200 and size > _MAX_ERROR_BYTES:
             break
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    if len(parts) == 1:
+        return parts[0]
+    return b"".join(parts)
 
 
 def _describe(failure: Exception) -> XinferError:

@@ -9,7 +9,8 @@ import msgspec
 from supervisor.gateway.asgi import Receive, Scope
 from xinfer.errors import BodyTooLarge, InvalidBody
 
-_LONGEST_NUMBER = 18  # digits
+# Digits.
+_LONGEST_NUMBER = 18
 
 
 class ClientGone(Exception):
@@ -33,7 +34,9 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
             raise _too_large(limit_bytes)
         parts.append(part)
         if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            if len(parts) == 1:
+                return parts[0]
+            return b"".join(parts)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -48,11 +51,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return (
-        "it is nested too deeply"
-        if isinstance(error, RecursionError)
-        else str(error).removeprefix("JSON is malformed: ")
-    )
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error).removeprefix("JSON is malformed: ")
 
 
 def _too_large(limit_bytes: int) -> BodyTooLarge:

@@ -27,7 +27,6 @@ class Histogram:
         self.counts = self.counts or [0] * (len(self.bounds) + 1)
 
     def note(self, value: float) -> None:
-        """Count one more."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -39,8 +38,6 @@ class Histogram:
 
 @dataclass(slots=True)
 class ModelMetrics:
-    """The requests of one model."""
-
     requests: int = 0
     """Those that have ended, however they did."""
     errors: int = 0

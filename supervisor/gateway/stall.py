@@ -16,7 +16,8 @@ class StallGuard:
     __slots__ = ("_client_s", "_engine_s", "_limit_s", "_loop", "_since", "_timeout", "_timer", "client_is_due")
 
     def __init__(self, engine_s: float, client_s: float) -> None:
-        self._engine_s, self._client_s = engine_s, client_s
+        self._engine_s = engine_s
+        self._client_s = client_s
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,7 +48,8 @@ class StallGuard:
         await self._timeout.__aexit__(kind, error, traceback)
 
     def _look(self) -> None:
-        now, due = self._loop.time(), self._since + self._limit_s
+        now = self._loop.time()
+        due = self._since + self._limit_s
         if now >= due:
             self._timeout.reschedule(now)
             return

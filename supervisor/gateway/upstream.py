@@ -14,8 +14,10 @@ from yarl import URL
 from supervisor.translate.engine_request import EngineRequest
 from xinfer.settings import GatewaySettings
 
-_KEEP_IDLE_S = 4.0  # uvicorn closes idle connections after 5 s; closing first avoids writing into one that is closing
-_LARGE_BYTES = 1024 * 1024  # aiohttp warns of a larger body in one piece, which would hold the loop up
+# Uvicorn closes idle connections after 5 s; closing first avoids writing into one that is closing.
+_KEEP_IDLE_S = 4.0
+# Aiohttp warns of a larger body in one piece, which would hold the loop up.
+_LARGE_BYTES = 1024 * 1024
 _url = lru_cache(maxsize=4096)(URL)
 
 
@@ -65,7 +67,6 @@ class Upstream:
         )
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._session.close()
 
     async def send(self, address: str, request: EngineRequest) -> Answer:
@@ -74,7 +75,11 @@ class Upstream:
         Raises ``aiohttp.ClientError`` or ``TimeoutError``.
         """
         async with asyncio.timeout(self._settings.first_byte_timeout_s):
-            body = request.body if len(request.body) < _LARGE_BYTES else io.BytesIO(request.body)
+            body: bytes | io.BytesIO
+            if len(request.body) < _LARGE_BYTES:
+                body = request.body
+            else:
+                body = io.BytesIO(request.body)
             response = await self._session.post(_url(address + request.path), data=body, headers=request.headers)
             try:
                 first = await response.content.readany()

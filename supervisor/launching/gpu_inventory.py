@@ -44,11 +44,14 @@ def this_machine(gpus: float) -> list[NodeGpus]:
 def gpu_bytes(node: Mapping[str, Any]) -> int | None:
     """The memory of each GPU of a node, by Ray's record of it; None if the node has not said."""
     text = (node.get("Labels") or {}).get(GPU_MEMORY_LABEL)
-    return int(float(text) * _MIB) if text else None
+    if text:
+        return int(float(text) * _MIB)
+    return None
 
 
 def _node(node: Mapping[str, Any], free: float) -> NodeGpus:
-    resources, labels = node["Resources"], node.get("Labels") or {}
+    resources = node["Resources"]
+    labels = node.get("Labels") or {}
     capability = labels.get(GPU_CAPABILITY_LABEL)
     return NodeGpus(
         gpus=float(resources.get("GPU", 0)),

@@ -83,14 +83,18 @@ class LaunchRequest(BaseModel):
             raise LaunchRefused(
                 f"There is no engine {self.model_engine!r}; xinfer runs models on vLLM.", param="model_engine"
             )
-        return "fake" if name == "fake" else "vllm"
+        if name == "fake":
+            return "fake"
+        return "vllm"
 
     @property
     def reasoning_output(self) -> ReasoningOutput:
         """Where the reasoning goes, of requests that do not say."""
         if self.include_reasoning is False:
             return ReasoningOutput.OMIT
-        return ReasoningOutput.INLINE if self.reasoning_content is False else ReasoningOutput.SPLIT
+        if self.reasoning_content is False:
+            return ReasoningOutput.INLINE
+        return ReasoningOutput.SPLIT
 
     @property
     def engine_args(self) -> dict[str, Any]:
@@ -155,7 +159,8 @@ def check_engine_args(given: Mapping[str, Any]) -> dict[str, Any]:
         if not _ARGUMENT.match(name):
             raise LaunchRefused(f"{name[:100]!r} is no argument of the engine.", param=name[:100])
         stem = name.partition(".")[0]
-        if taken := [ours for ours in sorted(_OURS) if ours.startswith(stem)]:  # vLLM takes beginnings of names
+        taken = [ours for ours in sorted(_OURS) if ours.startswith(stem)]
+        if taken:  # vLLM takes beginnings of names
             raise LaunchRefused(f"xinfer sets {taken[0]} itself; leave {name} out.", param=name)
     return args
 
@@ -172,9 +177,15 @@ def resolve(
     May read the model's own files, so call it in a thread. Raises ``LaunchRefused`` or ``ThinkingNotSupported``.
     """
     catalog = catalog or Catalog.load()
-    known = _from_path(request, nodes, catalog) if request.model_path else _from_catalog(request, nodes, catalog)
+    if request.model_path:
+        known = _from_path(request, nodes, catalog)
+    else:
+        known = _from_catalog(request, nodes, catalog)
     request.check_memory_share(known.gpus)
-    uid = check_uid(request.model_uid) if request.model_uid else _free_uid(known.name, uids)
+    if request.model_uid:
+        uid = check_uid(request.model_uid)
+    else:
+        uid = _free_uid(known.name, uids)
     spec = replace(
         known,
         uid=uid,
@@ -241,7 +252,10 @@ def _from_path(request: LaunchRequest, nodes: Sequence[NodeGpus], catalog: Catal
     path = str(request.model_path)
     traits = inspect_path(path, request.revision, request.envs)
     family = catalog.families.get(request.model_name or "")
-    known = _of_family(family) if family else _of_traits(request.model_name or _name_of(path), traits)
+    if family:
+        known = _of_family(family)
+    else:
+        known = _of_traits(request.model_name or _name_of(path), traits)
     size = request.model_size_in_billions
     return replace(
         known,
@@ -269,7 +283,9 @@ def _of_traits(name: str, traits: Traits) -> ModelSpec:
 def _number(value: Any) -> float:
     """The number that ``value`` is or spells, -1 if it is none."""
     try:
-        return -1 if isinstance(value, bool) else float(value)
+        if isinstance(value, bool):
+            return -1
+        return float(value)
     except (TypeError, ValueError, OverflowError):
         return -1
 
@@ -280,4 +296,6 @@ def _name_of(path: str) -> str:
 
 def _free_uid(name: str, uids: Collection[str]) -> str:
     uid = check_uid(name)
-    return uid if uid not in uids else check_uid(f"{name[:90]}-{secrets.token_hex(4)}")
+    if uid not in uids:
+        return uid
+    return check_uid(f"{name[:90]}-{secrets.token_hex(4)}")

@@ -14,8 +14,6 @@ _UNKNOWN = "?"
 
 
 class VersionRequest(BaseModel):
-    """The body of ``POST /v1/models/instance``."""
-
     model_config = ConfigDict(protected_namespaces=())
 
     model_version: str

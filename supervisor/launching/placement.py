@@ -22,10 +22,15 @@ def fit(request: LaunchRequest, catalog: Catalog, nodes: Sequence[NodeGpus]) -> 
 
     Raises ``LaunchRefused`` if there is no such model, or if it is known for certain that none fits.
     """
-    size, name = request.model_size_in_billions, str(request.model_name)
+    size = request.model_size_in_billions
+    name = str(request.model_name)
     found = catalog.matching(name, size, request.model_format, request.quantization)
     arguments = {**found[0].family.engine_args, **request.engine_args}
-    gpus = request.gpus if request.gpus is not None else _ranks(arguments)
+    gpus: float | None
+    if request.gpus is not None:
+        gpus = request.gpus
+    else:
+        gpus = _ranks(arguments)
     if gpus is not None and len(found) == 1:
         return Choice(found[0], gpus)
     return choose(found, nodes, _wish(request, arguments, gpus))
@@ -63,4 +68,6 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if 0 < number < float("inf") else None
+    if 0 < number < float("inf"):
+        return number
+    return None

@@ -38,7 +38,9 @@ class ScaleUp:
         model = self._route(table)
         if model is None:
             return f"The model {self.before.spec.uid!r} was terminated meanwhile."
-        return model.reason or "The new replicas did not come up." if self._has_failed(model) else None
+        if self._has_failed(model):
+            return model.reason or "The new replicas did not come up."
+        return None
 
     def reply(self, table: Table) -> dict[str, Any]:
         """The contract's two shapes, for one and for several. Of a replica that has not begun there is only the number."""
@@ -53,12 +55,16 @@ class ScaleUp:
             }
             for number, report in numbers
         ]
-        return replicas[0] if self.count == 1 else {"replica": self.count, "replicas": replicas}
+        if self.count == 1:
+            return replicas[0]
+        return {"replica": self.count, "replicas": replicas}
 
     def _route(self, table: Table) -> ModelStatus | None:
         """The model, unless it is gone or another launch has its UID."""
         model = table.get(self.before.spec.uid)
-        return model if model and model.spec.created_at == self.before.spec.created_at else None
+        if model and model.spec.created_at == self.before.spec.created_at:
+            return model
+        return None
 
     def _has_failed(self, model: ModelStatus) -> bool:
         return model.state is not ModelState.READY or model.spec.replicas < self.total

@@ -22,7 +22,8 @@ class CachedRepo:
 
 def scan() -> list[CachedRepo]:
     """The models in this process' cache; none if there is no cache."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir  # takes a while to import
+    # Takes a while to import.
+    from huggingface_hub import CacheNotFound, scan_cache_dir
 
     try:
         repos = scan_cache_dir().repos
@@ -51,8 +52,10 @@ def remove(repo: str) -> bool:
         return False
     found = [each for each in cache.repos if (each.repo_type, each.repo_id) == ("model", repo)]
     commits = [revision.commit_hash for each in found for revision in each.revisions]
-    alone = replace(cache, repos=frozenset(found))  # copies of a repository have the same commits as the original
-    alone.delete_revisions(*commits).execute()  # what may not be deleted is only a warning there
+    # Copies of a repository have the same commits as the original.
+    alone = replace(cache, repos=frozenset(found))
+    # What may not be deleted is only a warning there.
+    alone.delete_revisions(*commits).execute()
     return bool(found) and not any(each.repo_path.exists() for each in found)
 
 

@@ -10,25 +10,36 @@ _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 def local_files(path: str, revision: str | None = None) -> Path | None:
     """Where the files of a folder or a hub id are on this machine, all weights among them; None if they are not. Blocks."""
-    folder = Path(path) if path.startswith("/") else _snapshot(path, revision)
-    return folder if folder and _has_weights(folder) else None
+    folder: Path | None
+    if path.startswith("/"):
+        folder = Path(path)
+    else:
+        folder = _snapshot(path, revision)
+    if folder and _has_weights(folder):
+        return folder
+    return None
 
 
 def _snapshot(repo: str, revision: str | None) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache  # takes a while to import
+    # Takes a while to import.
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
         config = try_to_load_from_cache(repo, "config.json", revision=revision)
     except HFValidationError:
         return None
-    return Path(config).parent if isinstance(config, str) else None
+    if isinstance(config, str):
+        return Path(config).parent
+    return None
 
 
 def _has_weights(folder: Path) -> bool:
     """All that an index names, or any if there is none: weights in one file are there when the file is."""
     indexes = [index for pattern in _WEIGHTS for index in folder.glob(f"{pattern}.index.json")]
-    return any(map(_is_whole, indexes)) if indexes else any(next(folder.glob(each), None) for each in _WEIGHTS)
+    if indexes:
+        return any(map(_is_whole, indexes))
+    return any(next(folder.glob(each), None) for each in _WEIGHTS)
 
 
 def _is_whole(index: Path) -> bool:

@@ -26,8 +26,10 @@ from xinfer.messages import Event, ModelSpec, ModelState, ModelTable, ReplicaRep
 from xinfer.settings import EngineSettings, home
 
 _log = logging.getLogger("xinfer.registry")
-_LATE_PERIODS = 1.5  # health periods without a report after which a replica's engine is looked at
-_SILENCE_PERIODS = 4  # health periods without a report after which a replica counts as lost
+# Health periods without a report after which a replica's engine is looked at.
+_LATE_PERIODS = 1.5
+# Health periods without a report after which a replica counts as lost.
+_SILENCE_PERIODS = 4
 _IDLE_PERIOD_S = 1.0
 _RETRY_S = 1.0
 
@@ -104,7 +106,8 @@ class Registry:
         spec = self._models.get(uid).spec
         if replicas < 1:
             raise LaunchRefused("A model has at least one replica; terminate it to have none.", param="replica")
-        if (more := replicas - spec.replicas) > 0:
+        more = replicas - spec.replicas
+        if more > 0:
             self._deployer.check_room(replace(spec, replicas=more), self._models.gpus_wanted())
         self._models.scale(uid, replicas)
         _log.info("scale %s from %d to %d replicas", uid, spec.replicas, replicas)
@@ -176,7 +179,8 @@ class Registry:
         try:
             await self._knows_serve.wait()
             while step := self._models.step(uid, time.time()):
-                if start := self._starts.pop(uid, None):
+                start = self._starts.pop(uid, None)
+                if start:
                     start.cancel()
                 await self._publish()
                 await (self._deploy(step.spec) if isinstance(step, Deploy) else self._delete(step))
@@ -261,7 +265,9 @@ class Registry:
     async def _expire_silent(self) -> None:
         while True:
             await asyncio.sleep(self._settings.health_period_s)
-            period, now, version = self._settings.health_period_s, time.time(), self._models.version
+            period = self._settings.health_period_s
+            now = time.time()
+            version = self._models.version
             self._models.expire(now - _SILENCE_PERIODS * period, now)
             if self._models.version != version:
                 await self._publish()

@@ -35,7 +35,8 @@ class Deployer:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="deploy")
-        self._threads.submit(import_attr, WORKER_APP)  # so that the first launch does not have to
+        # So that the first launch does not have to.
+        self._threads.submit(import_attr, WORKER_APP)
 
     async def deploy(self, spec: ModelSpec) -> None:
         """Have Serve create the application, or change its number of replicas; returns when Serve knows, not when it is up."""
@@ -72,7 +73,8 @@ class Deployer:
         if spec.gpus <= 0:
             return
         nodes = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
-        total, largest = sum(nodes), max(nodes, default=0.0)
+        total = sum(nodes)
+        largest = max(nodes, default=0.0)
         asked = spec.gpus * spec.replicas
         if spec.gpus > largest or asked > total - gpus_wanted + 1e-6:
             raise LaunchRefused(

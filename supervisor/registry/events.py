@@ -36,7 +36,8 @@ class Events:
         """``table`` is how things are since ``at``."""
         if table.version == self._seen.version:
             return
-        before, self._seen = self._seen.models, table
+        before = self._seen.models
+        self._seen = table
         for uid in before.keys() | table.models.keys():
             for kind, content in _differences(before.get(uid), table.models.get(uid)):
                 self._note(uid, Event(kind, at, content))
@@ -44,7 +45,8 @@ class Events:
     def _note(self, uid: str, event: Event) -> None:
         kept = self._events.pop(uid, None) or deque(maxlen=KEPT_PER_MODEL)
         kept.append(event)
-        self._events[uid] = kept  # the one that changed last comes last
+        # The one that changed last comes last.
+        self._events[uid] = kept
         if len(self._events) > _MODELS_KEPT:
             gone = next((name for name in self._events if name not in self._seen.models), None)
             self._events.pop(gone or next(iter(self._events)))
@@ -79,7 +81,10 @@ def _rescaled(old: ModelStatus, new: ModelStatus) -> Iterator[_Change]:
 
 
 def _replica_changes(old: ModelStatus | None, new: ModelStatus) -> Iterator[_Change]:
-    before = {report.replica: report for report in old.replicas} if old else {}
+    if old:
+        before = {report.replica: report for report in old.replicas}
+    else:
+        before = {}
     now = {report.replica: report for report in new.replicas}
     for replica, report in now.items():
         if replica not in before or before[replica].stage is not report.stage:
@@ -108,4 +113,6 @@ def _stage(report: ReplicaReport) -> str:
 
 def _size(model: ModelStatus) -> str:
     count = model.spec.replicas
-    return "1 replica" if count == 1 else f"{count} replicas"
+    if count == 1:
+        return "1 replica"
+    return f"{count} replicas"

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from xinfer.errors import FamilyRefused, NotFound
 
-_MOST_BYTES = 4 * 1024 * 1024  # of all together: they travel with every table
+# Of all together: they travel with every table.
+_MOST_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One family."""
-
     name: str
     family: str
     """The family as JSON, in the catalog's format."""

@@ -36,8 +36,6 @@ Verdict = Drain | Sleep | Resume
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """The latest of one supervisor."""
-
     version: int
     """Of the table it acts on."""
     usages: Mapping[str, Usage]
@@ -46,8 +44,6 @@ class _Heard:
 
 @dataclass(slots=True)
 class _Draining:
-    """A model that dozes."""
-
     version: int
     """Of the table that says so."""
     since: float
@@ -63,9 +59,12 @@ class Idleness:
     """
 
     def __init__(self, now: float, period_s: float = 5.0, patience_s: float = 5.0) -> None:
-        self._started, self._period_s, self._patience_s = now, period_s, patience_s
+        self._started = now
+        self._period_s = period_s
+        self._patience_s = patience_s
         self._supervisors: dict[str, _Heard] = {}
-        self._up_since: dict[str, tuple[float, float]] = {}  # by UID: of which launch, and since when it has been READY
+        # By UID: of which launch, and since when it has been READY.
+        self._up_since: dict[str, tuple[float, float]] = {}
         self._last_use: dict[str, float] = {}
         self._naps: dict[str, _Draining] = {}
 
@@ -95,7 +94,9 @@ class Idleness:
             self._start_again(uid)
         if model.state is not ModelState.READY:
             return None
-        return Drain(uid) if self._is_idle(model, self._ready_since(model, now), now) else None
+        if self._is_idle(model, self._ready_since(model, now), now):
+            return Drain(uid)
+        return None
 
     def _ready_since(self, model: ModelStatus, now: float) -> float:
         launch, since = self._up_since.get(model.spec.uid, (None, now))

@@ -38,8 +38,10 @@ class Models:
 
     def __init__(self, version: int, failures_allowed: int = 3) -> None:
         self._records: dict[str, Record] = {}
-        self._applications: dict[str, ModelSpec | None] = {}  # what Serve was last told; None for what has to go
-        self._settled: dict[str, None] = {}  # UIDs, oldest end first
+        # What Serve was last told; None for what has to go.
+        self._applications: dict[str, ModelSpec | None] = {}
+        # UIDs, oldest end first.
+        self._settled: dict[str, None] = {}
         self._version = version
         self._failures_allowed = failures_allowed
 
@@ -53,11 +55,9 @@ class Models:
         self._version += 1
 
     def table(self) -> ModelTable:
-        """All models at this moment."""
         return ModelTable(self._version, {uid: record.status() for uid, record in self._records.items()})
 
     def get(self, uid: str) -> Record:
-        """The record, or ``ModelNotFound``."""
         if uid not in self._records:
             raise ModelNotFound(f"There is no model {uid!r}. `xinfer list` shows what runs.", param="model")
         return self._records[uid]
@@ -191,8 +191,10 @@ class Models:
         if record is None or not record.is_wanted or not alive:
             self._applications[uid] = None
             return
-        self._applications[uid] = record.spec  # what runs is left alone
-        record.move(ModelState.LAUNCHING)  # its replicas report with their next health check, or have done so already
+        # What runs is left alone.
+        self._applications[uid] = record.spec
+        # Its replicas report with their next health check, or have done so already.
+        record.move(ModelState.LAUNCHING)
         record.settle(at)
         self._version += 1
 
@@ -201,7 +203,9 @@ class Models:
         record = self._records.get(uid)
         exists = uid in self._applications
         if record and record.is_wanted and not (exists and self._applications[uid] is None):
-            return self._deploy(record, at) if self._applications.get(uid) != record.spec else None
+            if self._applications.get(uid) != record.spec:
+                return self._deploy(record, at)
+            return None
         if exists or (record and record.end):
             return Delete(uid, forget=bool(record and record.end))
         return None
@@ -227,7 +231,8 @@ class Models:
         record = self._records.get(uid)
         if record is None or record.end is None:
             return
-        end, record.end = record.end, None
+        end = record.end
+        record.end = None
         if end is ModelState.TERMINATING:
             del self._records[uid]
         else:

@@ -53,7 +53,6 @@ class Record:
 
     @property
     def state(self) -> ModelState:
-        """Where it is now."""
         return self.history[-1]
 
     @property
@@ -69,14 +68,16 @@ class Record:
 
     @property
     def ready_replicas(self) -> int:
-        """Replicas that take requests."""
         return len(self.status().targets)
 
     @property
     def with_logs(self) -> list[ReplicaReport]:
         """Those that live, and the last one that has failed; if none lives, the last one that ended, however it did."""
-        live, ended = list(self.replicas.values()), self.last_ended
-        return [*live, ended] if ended and (not live or ended.stage is ReplicaStage.FAILED) else live
+        live = list(self.replicas.values())
+        ended = self.last_ended
+        if ended and (not live or ended.stage is ReplicaStage.FAILED):
+            return [*live, ended]
+        return live
 
     def move(self, target: ModelState, reason: str = "") -> None:
         """Go to ``target``; staying where it is is always legal."""
@@ -133,7 +134,8 @@ class Record:
 
     def give_up(self, reason: str) -> None:
         """It has to be taken down and becomes FAILED then."""
-        self.reason, self.end = reason, ModelState.FAILED
+        self.reason = reason
+        self.end = ModelState.FAILED
 
     def begin(self, stage: ReplicaStage, at: float) -> None:
         """Note when the launch as a whole came to ``stage``; only the first time counts."""
@@ -147,13 +149,15 @@ class Record:
 
     def status(self) -> ModelStatus:
         """What the supervisors get to see."""
-        replicas, times = tuple(self.replicas.values()), tuple(self.times)
+        replicas = tuple(self.replicas.values())
+        times = tuple(self.times)
         return ModelStatus(self.spec, self.state, self.reason, replicas, times, self.waking, self.last_ended)
 
     def _scale_back(self, replicas: int) -> None:
         count = "1 replica" if replicas == 1 else f"{replicas} replicas"
         self.reason = f"It stays at {count}, since another one did not come up: {self.reason}"
-        self.spec, self.fallback = replace(self.spec, replicas=replicas), None
+        self.spec = replace(self.spec, replicas=replicas)
+        self.fallback = None
 
     def _all_ready_at(self, heard_at: float) -> float:
         """When the last one became ready by its own account, which after a restart of the registry is older than the news."""

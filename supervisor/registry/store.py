@@ -23,8 +23,6 @@ _ASLEEP = "ALTER TABLE models ADD COLUMN asleep INTEGER NOT NULL DEFAULT 0"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A model on disk."""
-
     spec: ModelSpec
     asleep: bool = False
     """Whether it had given its resources back."""
@@ -76,7 +74,6 @@ class Store:
         return [Registration(name, family, bool(persist)) for name, family, persist in rows]
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
 
 

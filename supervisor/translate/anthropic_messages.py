@@ -9,20 +9,22 @@ from supervisor.translate.thinking import SWITCH, apply_thinking
 from supervisor.translate.thinking_effort import BUDGET, EFFORT, ENGINE_BUDGET
 from xinfer.messages import ModelSpec, ThinkingMode
 
-_CONFIG, _OFF = "output_config", "none"
+_CONFIG = "output_config"
+_OFF = "none"
 
 
 def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
     """Make the body of ``/v1/messages``, or of its ``count_tokens``, the engine's."""
     check_chats(spec)
     check_messages(body)
-    switched, moved = _translate_switch(body, spec), take_effort_from(body, _CONFIG)
+    switched = _translate_switch(body, spec)
+    moved = take_effort_from(body, _CONFIG)
     if spec.thinking.mode is ThinkingMode.NEVER or body.get(SWITCH) is False:
-        body.pop(
-            EFFORT, None
-        )  # Anthropic's clients send one with thinking off as well, and to models that do not think
+        # Anthropic's clients send one with thinking off as well, and to models that do not think.
+        body.pop(EFFORT, None)
     changed = apply_thinking(body, spec) or switched or moved
-    body.pop(ENGINE_BUDGET, None)  # the engine reads that out of ``thinking``
+    # The engine reads that out of ``thinking``.
+    body.pop(ENGINE_BUDGET, None)
     if body.get(EFFORT) == _OFF:
         body["thinking"] = {"type": "disabled"}
         del body[EFFORT]
@@ -35,11 +37,13 @@ def _translate_switch(body: dict[str, Any], spec: ModelSpec) -> bool:
     thinking = body.get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     if kind == "adaptive" and spec.thinking.mode is not ThinkingMode.SWITCH:
-        return False  # how much it thinks is left to the model, and this one always does or never
+        # How much it thinks is left to the model, and this one always does or never.
+        return False
     if not isinstance(thinking, dict) or kind not in ("enabled", "disabled", "adaptive"):
         return False
     if kind == "disabled":
-        del body["thinking"]  # the engine would make a reasoning effort of it, whatever the family's switch is
+        # The engine would make a reasoning effort of it, whatever the family's switch is.
+        del body["thinking"]
     wishes = {SWITCH: kind != "disabled", BUDGET: thinking.get("budget_tokens")}
     body.update({name: wish for name, wish in wishes.items() if wish is not None and body.get(name) is None})
     return True

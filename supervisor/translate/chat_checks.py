@@ -41,5 +41,6 @@ def take_effort_from(body: dict[str, Any], place: str) -> bool:
 
 def put_effort_to(body: dict[str, Any], place: str) -> None:
     """Put what is left of the effort for the engine, if anything, to ``body[place]["effort"]``."""
-    if (left := body.pop(EFFORT, None)) is not None:
+    left = body.pop(EFFORT, None)
+    if left is not None:
         body[place] = {**(body.get(place) or {}), "effort": left}

@@ -14,7 +14,10 @@ from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec, ReasoningOutput
 from xinfer.wire.paths import INCREMENTAL, OMIT, REASONING_HEADER, REQUEST_ID_HEADER, TOOL_CALLS_HEADER
 
-_INCLUDE, _SPLIT, _OPTIONS, _ID = "include_reasoning", "reasoning_content", "stream_options", "request_id"
+_INCLUDE = "include_reasoning"
+_SPLIT = "reasoning_content"
+_OPTIONS = "stream_options"
+_ID = "request_id"
 _INCREMENTAL = "incremental_tool_calls"
 _FIELDS = frozenset({_INCLUDE, _SPLIT, _OPTIONS, _ID})
 
@@ -35,11 +38,14 @@ def _reasoning(body: dict[str, Any], spec: ModelSpec) -> ReasoningOutput:
 
     The first is not left to vLLM: with it, vLLM constrains a structured answer from the first thought on and loses it.
     """
-    include, split = _flag(body, _INCLUDE), _flag(body, _SPLIT)
+    include = _flag(body, _INCLUDE)
+    split = _flag(body, _SPLIT)
     if include is False:
         return ReasoningOutput.OMIT
     if split is not None:
-        return ReasoningOutput.SPLIT if split else ReasoningOutput.INLINE
+        if split:
+            return ReasoningOutput.SPLIT
+        return ReasoningOutput.INLINE
     if include and spec.reasoning_output is ReasoningOutput.OMIT:
         return ReasoningOutput.SPLIT
     return spec.reasoning_output

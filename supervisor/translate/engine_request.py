@@ -48,7 +48,9 @@ def find(path: str) -> tuple[str, str | None] | None:
     if path in DATA_PLANE:
         return path, None
     found = _BY_UID.match(path)
-    return (found["path"], found["uid"]) if found else None
+    if found:
+        return (found["path"], found["uid"])
+    return None
 
 
 def model_uid(body: dict[str, Any], in_path: str | None = None) -> str:

@@ -10,7 +10,8 @@ from supervisor.translate.thinking_effort import BUDGET, EFFORT, EFFORTS, take_b
 from xinfer.errors import InvalidBody, ThinkingNotSupported
 from xinfer.messages import ModelSpec, ThinkingMode
 
-SWITCH, TEMPLATE = "enable_thinking", "chat_template_kwargs"
+SWITCH = "enable_thinking"
+TEMPLATE = "chat_template_kwargs"
 _FIELDS = frozenset({SWITCH, TEMPLATE, EFFORT, BUDGET})
 _SPELLINGS = (SWITCH, "thinking")
 
@@ -27,7 +28,8 @@ def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
         return False
     kwargs = _template_kwargs(body)
     kwargs |= {name: body.pop(name) for name in spec.thinking.variables if name in body}
-    effort, budget = take_effort(body, spec), take_budget(body, spec)
+    effort = take_effort(body, spec)
+    budget = take_budget(body, spec)
     wish = _agreed({SWITCH: _from_request(body, kwargs), EFFORT: effort.think, BUDGET: budget.think}, spec)
     if wish is None and spec.enable_thinking is not None and not kwargs.keys() & set(spec.thinking.keywords):
         wish = spec.enable_thinking
@@ -89,8 +91,10 @@ def _switch(wish: bool, spec: ModelSpec) -> dict[str, Any]:
         return {}
     own = dict.fromkeys(spec.thinking.keywords, spec.thinking.on if wish else spec.thinking.off)
     if own.get(EFFORT) in EFFORTS:
-        return own  # vLLM derives the rest from this field; Mistral's tokenizer takes no other
-    return {SWITCH: wish, **own}  # vLLM's reasoning parsers look at this name, whatever the template's is
+        # VLLM derives the rest from this field; Mistral's tokenizer takes no other.
+        return own
+    # vLLM's reasoning parsers look at this name, whatever the template's is.
+    return {SWITCH: wish, **own}
 
 
 def _tell(body: dict[str, Any], kwargs: dict[str, Any]) -> None:

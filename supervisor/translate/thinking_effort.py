@@ -8,7 +8,9 @@ from typing import Any
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec, ThinkingMode
 
-EFFORT, BUDGET, ENGINE_BUDGET = "reasoning_effort", "thinking_budget", "thinking_token_budget"
+EFFORT = "reasoning_effort"
+BUDGET = "thinking_budget"
+ENGINE_BUDGET = "thinking_token_budget"
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """What vLLM takes at the top level of a request, where it is OpenAI's field."""
 _UNLIMITED = -1
@@ -60,7 +62,8 @@ def take_budget(body: dict[str, Any], spec: ModelSpec) -> Measure:
         return Measure()
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < _UNLIMITED:
         raise InvalidBody(f"{BUDGET} has to be a number of tokens, or -1 for no limit.", param=BUDGET)
-    own, always = spec.thinking.budget, spec.thinking.mode is ThinkingMode.ALWAYS
+    own = spec.thinking.budget
+    always = spec.thinking.mode is ThinkingMode.ALWAYS
     if own is None:
         return Measure(None if always or tokens else False, engine={} if tokens < 0 else {ENGINE_BUDGET: tokens})
     number = {0: own.off, _UNLIMITED: own.unlimited}.get(tokens, tokens)

@@ -17,8 +17,10 @@ def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
         check_chats(spec)
         check_messages(body)
         changed = apply_thinking(body, spec)
-        body.pop(ENGINE_BUDGET, None)  # it limits an answer, and there is none
-        if (effort := body.pop(EFFORT, None)) is not None:
+        # It limits an answer, and there is none.
+        body.pop(ENGINE_BUDGET, None)
+        effort = body.pop(EFFORT, None)
+        if effort is not None:
             body[TEMPLATE] = {**body.get(TEMPLATE, {}), EFFORT: effort}
         return changed
     if not isinstance(body.get("prompt"), str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.samples import failed, leg, sample, whole
-from xinfer.bench.figures import Histogram, percentile
+from xinfer.bench.figures import Spread, percentile
 from xinfer.bench.median_leg import typical
 from xinfer.bench.paired import Across, across, pair, turns
 
@@ -17,8 +17,8 @@ def test_percentile(share: float, value: float) -> None:
 
 
 def test_spread() -> None:
-    assert Histogram.of([0.3, 0.1, 0.2]) == Histogram(pytest.approx(200), pytest.approx(280), pytest.approx(298), 200)
-    assert Histogram.of([]) is None
+    assert Spread.of([0.3, 0.1, 0.2]) == Spread(pytest.approx(200), pytest.approx(280), pytest.approx(298), 200)
+    assert Spread.of([]) is None
 
 
 def test_a_leg() -> None:

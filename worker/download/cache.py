@@ -36,7 +36,8 @@ class Snapshot:
     def __init__(self, cache: Path, repo: str, commit: str) -> None:
         name = f"models--{repo.replace('/', '--')}"
         self.commit = commit
-        self._folder, self._locks = cache / name, cache / ".locks" / name
+        self._folder = cache / name
+        self._locks = cache / ".locks" / name
 
     def listing(self) -> dict[str, RemoteFile] | None:
         """All files of the commit by name; None if the hub's answer is not in the cache."""
@@ -53,7 +54,6 @@ class Snapshot:
         return self._folder / "snapshots" / self.commit / name
 
     def has(self, name: str) -> bool:
-        """Whether ``name`` is here, whole."""
         return self.file(name).exists()
 
     def partials(self) -> Iterator[Path]:
@@ -78,7 +78,8 @@ class Snapshot:
         ]
 
     def _is_whole(self, name: str, file: RemoteFile) -> bool:
-        return self.has(name) or (self._folder / "blobs" / file.etag).exists()  # the link is made after the file
+        # The link is made after the file.
+        return self.has(name) or (self._folder / "blobs" / file.etag).exists()
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:
@@ -99,7 +100,9 @@ def cached_commit(cache: Path, repo: str, revision: str | None) -> str | None:
         commit = (cache / f"models--{repo.replace('/', '--')}" / "refs" / (revision or "main")).read_text().strip()
     except (OSError, ValueError):
         return None
-    return commit if _COMMIT.fullmatch(commit) else None
+    if _COMMIT.fullmatch(commit):
+        return commit
+    return None
 
 
 def remove_unchanged(orphans: Mapping[Path, int]) -> None:
@@ -121,7 +124,8 @@ def remove_own_partials() -> None:
 
 
 def _remote_file(facts: Mapping[str, object]) -> RemoteFile:
-    size, etag = facts.get("lfs_size") or facts["size"], facts.get("lfs_sha256") or facts["blob_id"]
+    size = facts.get("lfs_size") or facts["size"]
+    etag = facts.get("lfs_sha256") or facts["blob_id"]
     return RemoteFile(int(str(size)), str(etag))
 
 
@@ -132,7 +136,8 @@ def _newest_sizes(partials: Iterator[Path]) -> dict[str, int]:
         try:
             facts = partial.stat()
         except OSError:
-            continue  # it has just become whole
+            # It has just become whole.
+            continue
         etag = partial.name.partition(".")[0]
         newest[etag] = max(newest.get(etag, (0, 0)), (facts.st_mtime_ns, facts.st_size))
     return {etag: size for etag, (_, size) in newest.items()}

@@ -49,9 +49,8 @@ async def fetch(source: Source, env: Mapping[str, str], log: Path) -> AsyncGener
             if "done" in line:
                 return
             if "error" in line:
-                raise LaunchFailed(
-                    cause_of([f"error: {line['error']}"]) or line["error"]
-                )  # the same advice as engines'
+                # The same advice as engines'.
+                raise LaunchFailed(cause_of([f"error: {line['error']}"]) or line["error"])
             yield DownloadState(**line["progress"])
         raise LaunchFailed(f"The download's process ended with exit code {await process.wait()} and no error.")
     finally:

@@ -30,7 +30,6 @@ _WEIGHTS_BY_LOAD_FORMAT = {
 
 
 def small_files(names: Iterable[str]) -> list[str]:
-    """Configuration, tokenizer, templates and code."""
     return [name for name in names if not _matches(name, NEVER_SMALL)]
 
 

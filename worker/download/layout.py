@@ -39,7 +39,8 @@ def layout(source: Source, cache: Path, commit: str) -> list[Part] | None:
     if source.download_dir is None:
         return [Part(cache, snapshot, {name: listing[name] for name in (*small, *weights)})]
     other = Path(source.download_dir).expanduser().resolve()
-    beside = [*weights, *(name for name in small if name == INDEX)]  # vLLM looks for the index where the weights are
+    # VLLM looks for the index where the weights are.
+    beside = [*weights, *(name for name in small if name == INDEX)]
     return [
         Part(cache, snapshot, {name: listing[name] for name in small}),
         Part(other, Snapshot(other, source.repo, commit), {name: listing[name] for name in beside}),

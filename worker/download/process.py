@@ -28,14 +28,17 @@ from xinfer.process_lifetime import die_with_parent
 
 _PERIOD_S = 0.2
 _FILES_AT_ONCE = 8
-_CHUNK_BYTES = 256 * 1024  # huggingface_hub writes 10 MiB at a time, which on a slow line looks like standing still
+# Huggingface_hub writes 10 MiB at a time, which on a slow line looks like standing still.
+_CHUNK_BYTES = 256 * 1024
 
 
 class Download:
     """The files of one source, at one commit."""
 
     def __init__(self, source: Source, commit: str, parts: list[Part]) -> None:
-        self._source, self._commit, self._parts = source, commit, parts
+        self._source = source
+        self._commit = commit
+        self._parts = parts
         self._orphans = {path: at for part in parts for path, at in part.snapshot.orphans().items()}
         self._rate = Rate()
 
@@ -45,9 +48,13 @@ class Download:
         from huggingface_hub import snapshot_download
 
         folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=[INDEX, "config.json"]))
-        cache, commit = folder.parents[2], folder.name  # CACHE/models--OWNER--NAME/snapshots/COMMIT
+        # CACHE/models--OWNER--NAME/snapshots/COMMIT.
+        cache = folder.parents[2]
+        commit = folder.name
         parts = layout(source, cache, commit)
-        return cls(source, commit, parts) if parts else None
+        if parts:
+            return cls(source, commit, parts)
+        return None
 
     def run(self) -> Iterator[DownloadState]:
         """Download what is not there, telling how far it is. The first error passes through while other files are under way."""
@@ -106,7 +113,8 @@ def main() -> None:
 
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK_BYTES
     try:
-        if download := Download.plan(source):
+        download = Download.plan(source)
+        if download:
             for state in download.run():
                 _say(progress=asdict(state))
     except Exception as error:  # noqa: BLE001  # the worker hears of each, in one line

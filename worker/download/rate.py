@@ -18,4 +18,6 @@ class Rate:
         while len(self._seen) > 2 and at_s - self._seen[1][0] >= self._window_s:
             self._seen.popleft()
         began_at_s, began_with = self._seen[0]
-        return max(0.0, (bytes_done - began_with) / (at_s - began_at_s)) if at_s > began_at_s else 0.0
+        if at_s > began_at_s:
+            return max(0.0, (bytes_done - began_with) / (at_s - began_at_s))
+        return 0.0

@@ -23,7 +23,8 @@ _LONGEST = 600
 def sentence(error: BaseException, source: Source) -> str:
     """What ``error`` comes down to for whoever launched ``source``."""
     if isinstance(error, LocalEntryNotFoundError) and error.__cause__:
-        error = error.__cause__  # it only says that the file is not in the cache either
+        # It only says that the file is not in the cache either.
+        error = error.__cause__
     words = _ASIDE.sub("", " ".join(str(error).split()))[:_LONGEST]
     match error:
         case GatedRepoError():

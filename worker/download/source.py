@@ -12,7 +12,8 @@ from worker.memory.limits import argument
 from xinfer.messages import ModelSpec
 
 _HUB_ID = re.compile(r"(\b[\w.-]{1,96}\b/)?\b[\w.-]{1,96}\b", re.ASCII)
-_IGNORED = ("original/**/*",)  # vLLM's default
+# vLLM's default.
+_IGNORED = ("original/**/*",)
 _TRUE = ("1", "ON", "YES", "TRUE")
 
 
@@ -30,7 +31,6 @@ class Source:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Source:
-        """The source of ``spec``'s model."""
         ignored = argument(spec, "ignore_patterns", _IGNORED)
         return cls(
             spec.path,
@@ -42,7 +42,6 @@ class Source:
 
     @classmethod
     def from_json(cls, text: str) -> Source:
-        """What ``to_json`` wrote."""
         fields = json.loads(text)
         return cls(**{**fields, "ignore_patterns": tuple(fields["ignore_patterns"])})
 

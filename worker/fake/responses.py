@@ -10,18 +10,24 @@ from typing import Any
 
 def prompt(body: dict[str, Any]) -> str:
     """What is asked, if it is text."""
-    content = body["messages"][-1].get("content") if "messages" in body else body.get("prompt", "")
-    return content if isinstance(content, str) else ""
+    if "messages" in body:
+        content = body["messages"][-1].get("content")
+    else:
+        content = body.get("prompt", "")
+    if isinstance(content, str):
+        return content
+    return ""
 
 
 def event(payload: dict[str, Any]) -> bytes:
-    """One event of a stream."""
     return f"data: {json.dumps(payload)}\n\n".encode()
 
 
 def piece(text: str, *, chat: bool, thought: bool = False) -> dict[str, Any]:
     """Some text of a streamed choice."""
-    return {"delta": {"reasoning" if thought else "content": text}} if chat else {"text": text}
+    if chat:
+        return {"delta": {"reasoning" if thought else "content": text}}
+    return {"text": text}
 
 
 def answer(words: list[str], *, chat: bool, thoughts: int = 0) -> dict[str, Any]:
@@ -38,6 +44,8 @@ def usage(count: int) -> dict[str, Any]:
 
 
 def envelope(uid: str, *, chat: bool, streamed: bool) -> dict[str, Any]:
-    """What every reply begins with."""
-    kind = ("chat.completion.chunk" if streamed else "chat.completion") if chat else "text_completion"
+    if chat:
+        kind = "chat.completion.chunk" if streamed else "chat.completion"
+    else:
+        kind = "text_completion"
     return {"id": f"fake-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": uid}

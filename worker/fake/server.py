@@ -55,7 +55,6 @@ class FakeEngine:
         return app
 
     async def health(self, request: Request) -> Response:
-        """As vLLM's."""
         return PlainTextResponse("")
 
     async def models(self, request: Request) -> Response:

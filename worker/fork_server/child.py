@@ -22,7 +22,8 @@ def settle(child: Child, warmth: Warmth) -> None:
     os.environ.clear()
     os.environ.update(warmth.environment(child.request.env))
     os.chdir(child.request.folder)
-    tempfile.tempdir = None  # looked for again, in the new environment
+    # Looked for again, in the new environment.
+    tempfile.tempdir = None
     random.seed()
     logging.getLogger("xinfer.host").handlers.clear()
 
@@ -31,7 +32,8 @@ def _reset_signals() -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in any Python process
+    # As in any Python process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -28,7 +28,10 @@ class ForkedProcess(EngineProcess):
     """An engine server that the warm host has forked. It ends when this process does, or when ``stop`` is called."""
 
     def __init__(self, pid: int, handle: int, connection: socket.socket, lifeline: Lifeline) -> None:
-        self._pid, self._handle, self._connection, self._lifeline = pid, handle, connection, lifeline
+        self._pid = pid
+        self._handle = handle
+        self._connection = connection
+        self._lifeline = lifeline
         self._code: int | None = None
         self._ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(handle, self._note_end)
@@ -47,7 +50,8 @@ class ForkedProcess(EngineProcess):
             if "pid" not in answer:
                 raise HostRefused(answer.get("refused", "the warm host gave no reason"))
         except BaseException as error:
-            lifeline.cut()  # an engine that is forked for us after all ends at once
+            # An engine that is forked for us after all ends at once.
+            lifeline.cut()
             connection.close()
             if isinstance(error, (OSError, Closed, ValueError)):
                 raise HostRefused(f"the warm host does not answer ({type(error).__name__})") from error
@@ -62,11 +66,9 @@ class ForkedProcess(EngineProcess):
 
     @property
     def exit_code(self) -> int | None:
-        """None while the server lives."""
         return self._code
 
     async def wait(self) -> int:
-        """Wait for the server's end."""
         await self._ended.wait()
         assert self._code is not None
         return self._code

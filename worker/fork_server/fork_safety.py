@@ -40,7 +40,9 @@ class Warmth:
         """Why an engine with this environment cannot come from here: it would have to have been set before the imports."""
         differing = (name for name in self.env.keys() | env.keys() if self.env.get(name) != env.get(name))
         fixed = sorted(name for name in differing if self._is_fixed(name))
-        return f"{', '.join(fixed)} must be set before the engine is imported" if fixed else None
+        if fixed:
+            return f"{', '.join(fixed)} must be set before the engine is imported"
+        return None
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """``env``, with what the imports would have added to it."""
@@ -98,7 +100,8 @@ def _uses_cuda_driver() -> bool:
     try:
         driver = ctypes.CDLL("libcuda.so.1", mode=os.RTLD_NOLOAD)
     except OSError:
-        return False  # nobody has even loaded it
+        # Nobody has even loaded it.
+        return False
     return bool(driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int())) == 0)
 
 

@@ -11,4 +11,6 @@ def unlike_gpus() -> str | None:
         return None
     found = {current_platform.get_device_capability(number) for number in range(current_platform.device_count())}
     versions = sorted(each.as_version_str() for each in found if each)
-    return f"the GPUs of this node differ (compute capability {', '.join(versions)})" if len(versions) > 1 else None
+    if len(versions) > 1:
+        return f"the GPUs of this node differ (compute capability {', '.join(versions)})"
+    return None

@@ -62,7 +62,8 @@ def _listen() -> socket.socket:
         sys.exit("The warm host belongs to a cluster; `xinfer start` starts it.")
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))  # in a folder that nobody else may enter
+    # In a folder that nobody else may enter.
+    listener.bind(str(path))
     listener.listen(_BACKLOG)
     return listener
 

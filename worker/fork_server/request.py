@@ -23,7 +23,6 @@ class ForkRequest:
     """Its working directory."""
 
     def dump(self) -> dict[str, Any]:
-        """As JSON."""
         return asdict(self)
 
 
@@ -32,7 +31,6 @@ class Closed(Exception):
 
 
 def send(connection: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
-    """Send one message, whole."""
     payload = json.dumps(message).encode()
     framed = len(payload).to_bytes(_LENGTH_BYTES, "big") + payload
     sent = socket.send_fds(connection, [framed], list(descriptors))

@@ -37,7 +37,9 @@ class Loop:
     def __init__(
         self, listener: socket.socket, warmth: Warmth, unfit: Callable[[], str | None] = unfit_to_fork
     ) -> None:
-        self._listener, self._warmth, self._unfit = listener, warmth, unfit
+        self._listener = listener
+        self._warmth = warmth
+        self._unfit = unfit
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
         self._workers: dict[int, tuple[int, socket.socket]] = {}
@@ -46,7 +48,8 @@ class Loop:
     def run(self) -> Child:
         """Serve. Returns in a forked child only; ``Unfit`` when there can be no more of those."""
         gc.collect()
-        gc.freeze()  # so that a collection in a child does not write to, and thereby copy, every page it shares
+        # So that a collection in a child does not write to, and thereby copy, every page it shares.
+        gc.freeze()
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is not self._listener:
@@ -71,10 +74,12 @@ class Loop:
         return child
 
     def _fork(self, connection: socket.socket, child: Child) -> Child | None:
-        if reason := self._unfit():
+        reason = self._unfit()
+        if reason:
             _answer(connection, {"refused": reason})
             raise Unfit(reason)
-        if reason := self._warmth.objection(child.request.env):
+        reason = self._warmth.objection(child.request.env)
+        if reason:
             _answer(connection, {"refused": reason})
             connection.close()
             return None

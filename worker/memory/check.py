@@ -58,7 +58,9 @@ def need_of(spec: ModelSpec, settings: EngineSettings) -> Need | None:
     if not config or stored is None or any(name.startswith("hf_overrides") for name in spec.engine_args):
         return None
     dtype, kv_dtype = (str(argument(spec, name, "auto")) for name in ("dtype", "kv_cache_dtype"))
-    tokens, parallel, bounds = _tokens(spec, config, tokenizer_config), _parallel(spec), bounds_of(spec, settings)
+    tokens = _tokens(spec, config, tokenizer_config)
+    parallel = _parallel(spec)
+    bounds = bounds_of(spec, settings)
     by_the_way = argument(spec, "quantization", quantization(spec))
     weights = loaded_bytes(stored, config, dtype=dtype, quantization=str(by_the_way) if by_the_way else None)
     on_cpu = runs_on_cpu(spec)
@@ -97,7 +99,9 @@ def _parallel(spec: ModelSpec) -> Parallel:
 def _tokens(spec: ModelSpec, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int:
     """The context length that vLLM will have; 1 if it is to take what fits."""
     asked = argument(spec, "max_model_len", spec.context_length)
-    return context_length_of(config, tokenizer_config) if asked is None else whole_number(asked) or 1
+    if asked is None:
+        return context_length_of(config, tokenizer_config)
+    return whole_number(asked) or 1
 
 
 def _offloaded_bytes(spec: ModelSpec) -> int:
@@ -113,4 +117,6 @@ def _read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if isinstance(content, dict):
+        return content
+    return {}

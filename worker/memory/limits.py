@@ -54,11 +54,14 @@ def argument(spec: ModelSpec, name: str, default: Any = None) -> Any:
 def whole_number(value: object) -> int | None:
     """A number as vLLM's arguments take it, such as 8192, ``"8K"`` or ``"1.5g"``; None for what is none."""
     match = _NUMBER.fullmatch(str(value).strip())
-    return int(float(match[1]) * _FACTORS[match[2]]) if match else None
+    if match:
+        return int(float(match[1]) * _FACTORS[match[2]])
+    return None
 
 
 def _kv_cache_bytes(spec: ModelSpec, settings: EngineSettings) -> int | None:
-    if (asked := argument(spec, "kv_cache_memory_bytes")) is not None:
+    asked = argument(spec, "kv_cache_memory_bytes")
+    if asked is not None:
         return whole_number(asked)
     if spec.kv_cache_gib is not None:
         return int(spec.kv_cache_gib * _GIB)
@@ -80,7 +83,11 @@ def _gpu_share(spec: ModelSpec, settings: EngineSettings) -> float | None:
     if runs_on_cpu(spec):
         return None
     asked = argument(spec, "gpu_memory_utilization")
-    share = round(min(1.0, spec.gpus) * settings.gpu_memory_share, 3) if asked is None else _positive(asked)
+    share: float | None
+    if asked is None:
+        share = round(min(1.0, spec.gpus) * settings.gpu_memory_share, 3)
+    else:
+        share = _positive(asked)
     if share is None or share > 1:
         message = f"gpu_memory_utilization={asked!r}: expected a share, above 0 and at most 1."
         raise LaunchRefused(message, param="gpu_memory_utilization")
@@ -93,4 +100,6 @@ def _positive(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if 0 < number < math.inf else None
+    if 0 < number < math.inf:
+        return number
+    return None

@@ -30,7 +30,9 @@ class Memory:
 
 def memories(gpus: Sequence[str]) -> list[Memory] | None:
     """Of each of these GPUs, or of the machine if there are none; None if it cannot be told."""
-    return gpu_memories(gpus) if gpus else [machine_memory()]
+    if gpus:
+        return gpu_memories(gpus)
+    return [machine_memory()]
 
 
 def machine_memory() -> Memory:
@@ -49,21 +51,26 @@ def cgroup_limits(membership: Path, cgroups: Path) -> Iterator[Memory]:
     for line in lines:
         number, controllers, path = line.split(":", 2)
         if number == "0":
-            place, names = cgroups, _VERSION_2
+            place = cgroups
+            names = _VERSION_2
         elif "memory" in controllers.split(","):
-            place, names = cgroups / "memory", _VERSION_1
+            place = cgroups / "memory"
+            names = _VERSION_1
         else:
             continue
         inner = Path(path.lstrip("/"))
         for group in (inner, *inner.parents):  # in a container the inner ones may not be there
-            if limit := _limit(place / group, *names):
+            limit = _limit(place / group, *names)
+            if limit:
                 yield limit
 
 
 def _limit(group: Path, limit: str, usage: str, cached: Sequence[str]) -> Memory | None:
     """None where there is no limit, or none that can be read."""
     try:
-        most, used = int((group / limit).read_text()), int((group / usage).read_text())  # "max" is no number
+        # "max" is no number.
+        most = int((group / limit).read_text())
+        used = int((group / usage).read_text())
         facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         return Memory(most, max(0, most - used + sum(int(facts.get(name, 0)) for name in cached)))
     except (OSError, ValueError):
@@ -73,7 +80,9 @@ def _limit(group: Path, limit: str, usage: str, cached: Sequence[str]) -> Memory
 def gpu_memories(gpus: Sequence[str]) -> list[Memory] | None:
     """The memory of each of ``gpus`` (indexes or UUIDs, as Ray gives them); None if it cannot be told."""
     by_nvml = _by_nvml(gpus)
-    return by_nvml if by_nvml is not None else _by_smi(gpus)
+    if by_nvml is not None:
+        return by_nvml
+    return _by_smi(gpus)
 
 
 def _by_nvml(gpus: Sequence[str]) -> list[Memory] | None:
@@ -84,7 +93,8 @@ def _by_nvml(gpus: Sequence[str]) -> list[Memory] | None:
     except Exception:  # noqa: BLE001 - no package, no driver, no library: its errors are its own, and a second way is left
         return None
     try:
-        by_index, by_uuid = nvml.nvmlDeviceGetHandleByIndex, nvml.nvmlDeviceGetHandleByUUID
+        by_index = nvml.nvmlDeviceGetHandleByIndex
+        by_uuid = nvml.nvmlDeviceGetHandleByUUID
         handles = [by_index(int(gpu)) if gpu.isdigit() else by_uuid(gpu) for gpu in gpus]
         facts = [nvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
         return [Memory(int(each.total), int(each.free)) for each in facts]
@@ -99,7 +109,9 @@ def _by_smi(gpus: Sequence[str]) -> list[Memory] | None:
     if table is None:
         return None
     known = smi_table(table)
-    return [known[gpu] for gpu in gpus] if all(gpu in known for gpu in gpus) else None
+    if all(gpu in known for gpu in gpus):
+        return [known[gpu] for gpu in gpus]
+    return None
 
 
 def smi_table(text: str) -> Mapping[str, Memory]:

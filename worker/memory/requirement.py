@@ -43,14 +43,15 @@ class Need:
 
     @property
     def weights_bytes(self) -> int:
-        """In one process."""
         return self.estimate.weights_bytes or 0
 
     @property
     def kv_cache_bytes(self) -> int:
         """In one process: as much as it is told to lay out, else the least that serves a request of full length."""
         told = self.bounds.kv_cache_bytes
-        return self.estimate.kv_cache_bytes if told is None else told
+        if told is None:
+            return self.estimate.kv_cache_bytes
+        return told
 
     def refusal_by_cache(self) -> Refusal | None:
         """Why its KV cache is too small for a request of full length, which vLLM would find only after loading."""
@@ -67,8 +68,13 @@ class Need:
     def refusal(self, memories: Sequence[Memory], margin_bytes: int) -> Refusal | None:
         """Why it does not fit into these GPUs, or into the machine, which keeps ``margin_bytes``; lasting reasons come first."""
         on_gpus = self.bounds.gpu_share is not None
-        by_node = self.refusal_by_gpus(memories) if on_gpus else self.refusal_by_machine(memories[0], margin_bytes)
-        return by_node if by_node and by_node.is_final else self.refusal_by_cache() or by_node
+        if on_gpus:
+            by_node = self.refusal_by_gpus(memories)
+        else:
+            by_node = self.refusal_by_machine(memories[0], margin_bytes)
+        if by_node and by_node.is_final:
+            return by_node
+        return self.refusal_by_cache() or by_node
 
     def refusal_by_machine(self, memory: Memory, margin_bytes: int) -> Refusal | None:
         """Why it does not fit into the memory of a machine that shall have ``margin_bytes`` left."""
@@ -84,7 +90,8 @@ class Need:
     def refusal_by_gpus(self, memories: Sequence[Memory]) -> Refusal | None:
         """Why it does not fit into its share of each of these GPUs, or why that share is not free."""
         share = self.bounds.gpu_share or 1.0
-        smallest, fullest = min(each.total_bytes for each in memories), min(memories, key=lambda each: each.free_bytes)
+        smallest = min(each.total_bytes for each in memories)
+        fullest = min(memories, key=lambda each: each.free_bytes)
         total = self.weights_bytes + self.kv_cache_bytes + self.estimate.overhead_bytes
         if total > smallest * share:
             return Refusal(
@@ -115,8 +122,12 @@ def _gib(size: float) -> str:
 
 
 def _each(ranks: int) -> str:
-    return "its GPU" if ranks == 1 else f"each of its {ranks} GPUs"
+    if ranks == 1:
+        return "its GPU"
+    return f"each of its {ranks} GPUs"
 
 
 def _or_setting(bounds: Bounds) -> str:
-    return " or XINFER_CPU_KV_CACHE_GIB" if bounds.gpu_share is None else ""
+    if bounds.gpu_share is None:
+        return " or XINFER_CPU_KV_CACHE_GIB"
+    return ""

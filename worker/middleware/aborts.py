@@ -27,15 +27,16 @@ class Abortable:
         return self._given_up.is_set()
 
     def give_up(self) -> None:
-        """Let its handler know."""
         self._given_up.set()
 
     async def receive(self) -> Message:
-        """ASGI's receive."""
-        reading, waiting = asyncio.ensure_future(self._receive()), asyncio.ensure_future(self._given_up.wait())
+        reading = asyncio.ensure_future(self._receive())
+        waiting = asyncio.ensure_future(self._given_up.wait())
         try:
             await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            return DISCONNECT if self.given_up else reading.result()
+            if self.given_up:
+                return DISCONNECT
+            return reading.result()
         finally:
             reading.cancel()
             waiting.cancel()

@@ -19,7 +19,10 @@ DISCONNECT: Message = {"type": "http.disconnect"}
 
 async def send_json(send: Send, status: int, payload: bytes | Any, headers: Headers | None = None) -> None:
     """A whole JSON answer, already encoded or not; of ``headers``, those that describe another body are left out."""
-    body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+    if isinstance(payload, bytes):
+        body = payload
+    else:
+        body = msgspec.json.encode(payload)
     kept = [(name, value) for name, value in headers or () if name not in (b"content-length", b"content-type")]
     own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": kept + own})

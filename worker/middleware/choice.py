@@ -14,7 +14,8 @@ class Choice:
     __slots__ = ("_calls", "_chat", "_index", "_shape", "finished")
 
     def __init__(self, index: int, wishes: Wishes, *, chat: bool) -> None:
-        self._index, self._chat = index, chat
+        self._index = index
+        self._chat = chat
         self._shape = wishes.reasoning().delta
         self._calls = ToolCalls() if wishes.whole_calls else None
         self.finished = False

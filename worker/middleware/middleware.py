@@ -25,7 +25,6 @@ class ContractMiddleware:
         self._under_way = UnderWay()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         path = scope.get("path")
         if scope["type"] != "http" or path not in (CHAT, COMPLETIONS, ABORT_PATH):
             await self._app(scope, receive, send)
@@ -62,7 +61,9 @@ class _Answer:
     """One answer on its way out. What becomes of its body is decided when its head is there."""
 
     def __init__(self, send: Send, wishes: Wishes, *, chat: bool) -> None:
-        self._send, self._wishes, self._chat = send, wishes, chat
+        self._send = send
+        self._wishes = wishes
+        self._chat = chat
         self._body: Send = send
         self._stream: _Streamed | None = None
         self._is_over = False
@@ -99,13 +100,13 @@ class _Streamed:
     """A stream. Its head waits for its first event: one that begins with an error is no stream but a plain error answer."""
 
     def __init__(self, send: Send, head: Message, reshaper: StreamReshaper) -> None:
-        self._send, self._reshaper = send, reshaper
+        self._send = send
+        self._reshaper = reshaper
         self._head: Message | None = head
         self._refused = False
 
     @property
     def has_begun(self) -> bool:
-        """Whether its head is out."""
         return self._head is None
 
     async def __call__(self, message: Message) -> None:
@@ -120,12 +121,12 @@ class _Streamed:
             await self._refuse(self._reshaper.failed_at_once)
             return
         if self._head is not None:
-            head, self._head = self._head, None
+            head = self._head
+            self._head = None
             await self._send(head)
         await self._send({"type": "http.response.body", "body": out, "more_body": more})
 
     async def abort(self) -> None:
-        """Finish it here."""
         await self._send({"type": "http.response.body", "body": self._reshaper.abort(), "more_body": False})
 
     async def _refuse(self, error: dict[str, Any]) -> None:
@@ -138,7 +139,9 @@ class _Whole:
     """An answer in one piece: collected, reshaped, sent."""
 
     def __init__(self, send: Send, head: Message, wishes: Wishes) -> None:
-        self._send, self._head, self._wishes = send, head, wishes
+        self._send = send
+        self._head = head
+        self._wishes = wishes
         self._parts: list[bytes] = []
 
     async def __call__(self, message: Message) -> None:

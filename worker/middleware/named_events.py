@@ -20,7 +20,8 @@ _ENDS = (
     b"event: response.failed",
 )
 _ERROR = b"event: error"
-_REFUSAL = b"'code': 400"  # of the error that vLLM took for a chunk of the answer and could not read
+# Of the error that vLLM took for a chunk of the answer and could not read.
+_REFUSAL = b"'code': 400"
 _CALLERS_FAULTS = frozenset({"VLLMClientError", "ValueError", "TypeError", "TemplateError"})
 
 
@@ -54,11 +55,13 @@ class EventStream:
             return b""
         if event.startswith(_ERROR):
             return self._end(_read(event))
-        out, self._held = self._held + event + b"\n\n", b""
+        out = self._held + event + b"\n\n"
+        self._held = b""
         if not self._begun and event.startswith(_OVERTURE):
             self._held = out
             return b""
-        self._begun, self._over = True, event.startswith(_ENDS)
+        self._begun = True
+        self._over = event.startswith(_ENDS)
         return out
 
     def _end(self, error: XinferError) -> bytes:
@@ -77,9 +80,14 @@ def _read(event: bytes) -> XinferError:
 
 def _error_of(failure: Exception) -> XinferError:
     """What vLLM's server makes of the same failure where it does not stream."""
-    cause = failure.__cause__ if isinstance(failure.__cause__, Exception) else failure
+    if isinstance(failure.__cause__, Exception):
+        cause = failure.__cause__
+    else:
+        cause = failure
     names = {kind.__name__ for kind in type(cause).__mro__}
     param = None
     with contextlib.suppress(AttributeError):
         param = cause.parameter  # type: ignore[attr-defined]
-    return BadRequest(str(cause), param=param) if names & _CALLERS_FAULTS else InternalError("The engine failed.")
+    if names & _CALLERS_FAULTS:
+        return BadRequest(str(cause), param=param)
+    return InternalError("The engine failed.")

@@ -25,12 +25,14 @@ class Split:
     __slots__ = ("_before_content", "_before_reasoning")
 
     def __init__(self) -> None:
-        self._before_reasoning, self._before_content = True, False
+        self._before_reasoning = True
+        self._before_content = False
 
     def delta(self, delta: dict[str, Any], _choice: dict[str, Any], /) -> None:
         """The answer of a model that did not reason stays as it is."""
         _rename(delta)
-        if reasoning := delta.get(_FIELD):
+        reasoning = delta.get(_FIELD)
+        if reasoning:
             self._before_content = True
             if self._before_reasoning:
                 delta[_FIELD] = reasoning.lstrip("\n")
@@ -74,17 +76,21 @@ class Inline:
     __slots__ = ("_end", "_is_open", "_start")
 
     def __init__(self, start: str, end: str) -> None:
-        self._start, self._end = start, end
+        self._start = start
+        self._end = end
         self._is_open: bool | None = None
 
     def delta(self, delta: dict[str, Any], choice: dict[str, Any], /) -> None:
         """The last tag comes with what follows the reasoning; an answer that was cut off while it thought has none."""
-        thought, content = delta.pop("reasoning", None) or "", delta.get("content") or ""
+        thought = delta.pop("reasoning", None) or ""
+        content = delta.get("content") or ""
         if thought and self._is_open is None:
-            self._is_open, thought = True, self._start + thought
+            self._is_open = True
+            thought = self._start + thought
         is_past = content or delta.get("tool_calls") or choice.get("finish_reason") not in (None, "length")
         if self._is_open and is_past:
-            self._is_open, thought = False, thought + self._end
+            self._is_open = False
+            thought = thought + self._end
         delta["content"] = thought + content
 
     message = delta

@@ -30,7 +30,6 @@ encode = msgspec.json.encode
 
 
 def event(payload: Any) -> bytes:
-    """One server-sent event."""
     return b"data: " + encode(payload) + b"\n\n"
 
 
@@ -52,7 +51,9 @@ class StreamReshaper:
     """Reshapes one stream, event by event, as its request wishes."""
 
     def __init__(self, wishes: Wishes, *, chat: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self._chat, self._wishes, self._clock = chat, wishes, clock
+        self._chat = chat
+        self._wishes = wishes
+        self._clock = clock
         self._merge_usage = wishes.merge_usage
         self._choices: dict[int, Choice] = {}
         self._envelope: dict[str, Any] = {}
@@ -102,7 +103,8 @@ class StreamReshaper:
             yield from self._reshape_chunk(_decode(payload))
 
     def _reshape_chunk(self, chunk: dict[str, Any]) -> Iterator[bytes]:
-        if (error := chunk.get("error")) is not None:
+        error = chunk.get("error")
+        if error is not None:
             yield self._fail(error)
             return
         if not self._begun:
@@ -140,7 +142,8 @@ class StreamReshaper:
         return STILL_HERE
 
     def _fail(self, error: Any) -> bytes:
-        self._over, self._held = True, None
+        self._over = True
+        self._held = None
         fields: dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
         if not self._begun:
             self.failed_at_once = fields
@@ -148,7 +151,8 @@ class StreamReshaper:
 
     def _release(self, usage: Any = None) -> bytes:
         """The chunk that was kept back for the token counts, with them if they came."""
-        held, self._held = self._held, None
+        held = self._held
+        self._held = None
         if held is None:
             return b""
         if usage is not None:

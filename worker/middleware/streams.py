@@ -18,7 +18,6 @@ class EventsMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] != "http" or scope["path"] not in _PATHS:
             await self._app(scope, receive, send)
             return
@@ -34,7 +33,8 @@ class _Answer:
     """One answer on its way out. The head of a stream waits for its first event: what ends before it is a plain error answer."""
 
     def __init__(self, send: Send, stream: EventStream) -> None:
-        self._send, self._stream = send, stream
+        self._send = send
+        self._stream = stream
         self._head: Message | None = None
         self._streams = self._ended = False
 
@@ -61,13 +61,15 @@ class _Answer:
     async def _pass(self, out: bytes, more: bool) -> None:
         if self._ended or (more and not out and not self._stream.failed_at_once):
             return
-        if error := self._stream.failed_at_once:
+        error = self._stream.failed_at_once
+        if error:
             self._ended = True
             fields = {"message": error.message, "type": error.type, "param": error.param, "code": error.status}
             await send_json(self._send, error.status, {"error": fields})
             return
         if self._head is not None:
-            head, self._head = self._head, None
+            head = self._head
+            self._head = None
             await self._send(head)
         self._ended = not more
         await self._send({"type": "http.response.body", "body": out, "more_body": more})

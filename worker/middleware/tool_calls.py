@@ -6,8 +6,6 @@ from typing import Any
 
 
 class ToolCalls:
-    """Those of one choice."""
-
     __slots__ = ("_calls",)
 
     def __init__(self) -> None:

@@ -32,7 +32,6 @@ class Wishes:
 
     @classmethod
     def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> Wishes:
-        """What ``headers`` say."""
         named = dict(headers)
         request_id = named.get(REQUEST_ID_HEADER)
         return cls(

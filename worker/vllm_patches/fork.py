@@ -46,7 +46,8 @@ def override_kernels_once() -> None:
     from vllm.platforms import current_platform
 
     platform = type(current_platform)
-    if override := getattr(platform, "register_triton_kernel_overrides", None):
+    override = getattr(platform, "register_triton_kernel_overrides", None)
+    if override:
         override()
         platform.register_triton_kernel_overrides = classmethod(lambda _: None)
 
@@ -111,7 +112,9 @@ def run_in_fork(function: Callable[[], Any]) -> Any:
 
 def _answer(function: Callable[[], Any], sender: Connection) -> None:
     try:
-        answer, error = function(), None
+        answer = function()
+        error = None
     except Exception as failure:  # noqa: BLE001  # told to the process that asked
-        answer, error = None, f"{type(failure).__name__}: {failure}"
+        answer = None
+        error = f"{type(failure).__name__}: {failure}"
     sender.send((answer, error))

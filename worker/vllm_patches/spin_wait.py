@@ -6,7 +6,8 @@ import os
 import time
 
 _NAP_S = 0.00002
-_SPINNERS = 2  # the engine core, and a worker
+# The engine core, and a worker.
+_SPINNERS = 2
 
 
 def leave_cores_to_others() -> None:

@@ -25,7 +25,8 @@ def _read_variables_of_responses() -> None:
     """The Responses API is the only one that does not read the template's variables; ``enable_thinking`` is among them."""
     from vllm.entrypoints.openai.responses import protocol, serving
 
-    request, server = protocol.ResponsesRequest, serving.OpenAIServingResponses
+    request = protocol.ResponsesRequest
+    server = serving.OpenAIServingResponses
     if _VARIABLES in request.model_fields:
         return
     request.build_chat_params = with_variables(request.build_chat_params)
@@ -50,7 +51,8 @@ def with_variables(build: Callable[..., Any]) -> Callable[..., Any]:
 
     def build_with_variables(request: Any, *args: Any, **kwargs: Any) -> Any:
         params = build(request, *args, **kwargs)
-        given = (request.model_extra or {}).get(_VARIABLES) or {}  # fields that the class does not know are kept there
+        # Fields that the class does not know are kept there.
+        given = (request.model_extra or {}).get(_VARIABLES) or {}
         return replace(params, **{_VARIABLES: {**given, **getattr(params, _VARIABLES)}})
 
     return build_with_variables
@@ -60,7 +62,8 @@ def with_parser_of_request(read: Callable[..., Any]) -> Callable[..., Any]:
     """``read``, a method of a server, whose parsers hear of the request's variables: is there a reasoning to look for?"""
 
     def read_with_parser(server: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        own = copy(server)  # requests share the server
+        # Requests share the server.
+        own = copy(server)
         if server.parser is not None:
             own.parser = partial(server.parser, **{_VARIABLES: server._effective_chat_template_kwargs(request)})
         return read(own, request, *args, **kwargs)

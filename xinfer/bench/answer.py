@@ -48,7 +48,8 @@ def read_stream(pieces: Iterable[Piece]) -> Answer:
 
 def _events(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Whole events, each with the time of its last byte; comments are left out."""
-    rest, at = b"", 0.0
+    rest = b""
+    at = 0.0
     for at, piece in pieces:
         *whole, rest = (rest + piece.replace(b"\r", b"")).split(b"\n\n")
         yield from ((at, event) for event in whole if event.startswith(b"data:"))
@@ -71,7 +72,9 @@ def _json(event: bytes) -> dict[str, Any]:
         value = json.loads(event.removeprefix(b"data:"))
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def _has_content(event: Mapping[str, Any]) -> bool:

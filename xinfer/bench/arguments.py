@@ -50,8 +50,6 @@ class Levels(click.ParamType[tuple[Level, ...]]):
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
-    """A JSON object."""
-
     name = "json"
 
     def convert(self, value: Any, param: _Param, ctx: _Context) -> dict[str, Any]:
@@ -79,8 +77,6 @@ class NamedProcess(click.ParamType[tuple[str, int]]):
 
 
 class Gpu(click.ParamType[str]):
-    """A GPU of this machine."""
-
     name = "index"
 
     def convert(self, value: Any, param: _Param, ctx: _Context) -> str:

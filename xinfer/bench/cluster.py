@@ -22,7 +22,8 @@ def on_the_way(urls: Iterable[str], home: Path) -> dict[str, list[int]]:
         return {}
     found: dict[str, list[int]] = {}
     for process in processes.of_cluster(record.id):
-        if role := _role(process):
+        role = _role(process)
+        if role:
             found.setdefault(role, []).append(process.pid)
     return found
 
@@ -37,6 +38,8 @@ def _role(process: psutil.Process) -> str | None:
     try:
         if process.name() == "haproxy":
             return "haproxy"
-        return "supervisor" if _SUPERVISOR in " ".join(process.cmdline()) else None
+        if _SUPERVISOR in " ".join(process.cmdline()):
+            return "supervisor"
+        return None
     except psutil.Error:
         return None

@@ -34,7 +34,6 @@ def columns_of_one() -> list[Column]:
 
 
 def columns_of_two() -> list[Column]:
-    """Of a comparison."""
     sides: tuple[Side, Side] = ("a", "b")
     return [
         *((f"TOK/S {side.upper()}", _figure(side, lambda leg: number(leg.tokens_per_s))) for side in sides),
@@ -64,7 +63,9 @@ def _figure(side: Side, cell: Callable[[Figures], Cell]) -> Callable[[LevelResul
 def _time(side: Side, name: str, share: str) -> Callable[[LevelResult], Cell]:
     def cell(found: LevelResult) -> Cell:
         spread: Spread | None = getattr(found.typical(side), name)
-        return None if spread is None else number(getattr(spread, share))
+        if spread is None:
+            return None
+        return number(getattr(spread, share))
 
     return cell
 
@@ -72,7 +73,9 @@ def _time(side: Side, name: str, share: str) -> Callable[[LevelResult], Cell]:
 def _of_engines(side: Side, name: str) -> Callable[[LevelResult], Cell]:
     def cell(found: LevelResult) -> Cell:
         share: float | None = getattr(found.typical(side).engines, name, None)
-        return None if share is None else f"{share:.1%}"
+        if share is None:
+            return None
+        return f"{share:.1%}"
 
     return cell
 
@@ -80,12 +83,16 @@ def _of_engines(side: Side, name: str) -> Callable[[LevelResult], Cell]:
 def gpu_busy(leg: Figures) -> Cell:
     """The share of the time in which its GPUs had something to do."""
     share = busy_share(leg.gpus)
-    return None if share is None else f"{share:.1%}"
+    if share is None:
+        return None
+    return f"{share:.1%}"
 
 
 def _gpu_memory(leg: Figures) -> Cell:
     mib = memory_peak_mib(leg.gpus)
-    return None if mib is None else f"{mib:.0f}"
+    if mib is None:
+        return None
+    return f"{mib:.0f}"
 
 
 def _of_whole(side: Side) -> Callable[[LevelResult], Cell]:
@@ -108,5 +115,8 @@ def _errors(leg: Figures) -> Cell:
 
 
 def number(value: float | None) -> Cell:
-    """With three digits or more."""
-    return None if value is None else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    if value is None:
+        return None
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}"

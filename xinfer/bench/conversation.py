@@ -19,7 +19,6 @@ class Conversation:
 
     @property
     def turns(self) -> int:
-        """How many questions there are."""
         return (len(self.said) + 1) // 2
 
     def prompt(self) -> str:

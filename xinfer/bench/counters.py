@@ -42,7 +42,10 @@ def use(before: Reading, after: Reading) -> EngineUse:
     """What was added from one reading to the other. What one engine does not tell is not told of all."""
     added = {url: _added(before[url], after[url]) for url in before}
     tokens = {url: each[_TOKENS] for url, each in added.items() if _TOKENS in each}
-    busiest = max(tokens.values()) if 1 < len(tokens) == len(added) else None
+    if 1 < len(tokens) == len(added):
+        busiest = max(tokens.values())
+    else:
+        busiest = None
     return EngineUse(
         _ratio(_sum(_HITS, added.values()), _sum(_QUERIES, added.values())),
         _ratio(busiest, sum(tokens.values())),
@@ -57,8 +60,12 @@ def _added(before: Counts, after: Counts) -> Counts:
 
 def _sum(name: str, engines: Iterable[Counts]) -> float | None:
     values = [counts.get(name) for counts in engines]
-    return None if None in values else sum(filter(None, values))
+    if None in values:
+        return None
+    return sum(filter(None, values))
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
-    return None if part is None or not whole else part / whole
+    if part is None or not whole:
+        return None
+    return part / whole

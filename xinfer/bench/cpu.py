@@ -37,7 +37,8 @@ def _of_process(pid: int) -> float | None:
     """To the nanosecond where the kernel has a clock for every process; /proc counts in hundredths of a second."""
     try:
         if os.uname().sysname == "Linux":
-            return time.clock_gettime(~pid << 3 | 2)  # the id that clock_getcpuclockid() gives, which Python lacks
+            # The id that clock_getcpuclockid() gives, which Python lacks.
+            return time.clock_gettime(~pid << 3 | 2)
         times = psutil.Process(pid).cpu_times()
         return times.user + times.system
     except (OSError, OverflowError, psutil.Error):

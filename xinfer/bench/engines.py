@@ -35,15 +35,20 @@ class Engines:
         """What they have counted: two readings that agree, or the last one of the time that they are given."""
         if not self.urls:
             return {}
-        end_s, before, reading = perf_counter() + SETTLE_S, None, await self._read()
+        end_s = perf_counter() + SETTLE_S
+        before = None
+        reading = await self._read()
         while reading != before and perf_counter() < end_s:
             await asyncio.sleep(_PERIOD_S)
-            before, reading = reading, await self._read()
+            before = reading
+            reading = await self._read()
         return reading
 
     async def use_since(self, before: Reading) -> EngineUse | None:
         """What was added to a reading until now; None if there are no engines."""
-        return use(before, await self.settled()) if self.urls else None
+        if self.urls:
+            return use(before, await self.settled())
+        return None
 
     async def _read(self) -> Reading:
         pages = await asyncio.gather(*(self._counts(url) for url in self.urls))

@@ -43,7 +43,10 @@ def of_status(status: int, content: bytes) -> Failure:
 def of_answer(answer: Answer) -> Failure | None:
     """An answer that came with status 200 and is none; None if it is one."""
     if answer.error is not None:
-        status = answer.error["error"].get("code") if isinstance(answer.error["error"], dict) else None
+        if isinstance(answer.error["error"], dict):
+            status = answer.error["error"].get("code")
+        else:
+            status = None
         error = errors.from_response(status if isinstance(status, int) else 500, answer.error)
         return Failure(_code(answer.error, error.code), error)
     if not answer.finished:
@@ -65,7 +68,9 @@ def model_ids(url: str, status: int, content: bytes) -> list[str]:
 def _code(body: Any, otherwise: str) -> str:
     """What the server itself calls the error; its type, where the code is but a status."""
     error = body.get("error") if isinstance(body, dict) else None
-    named = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
+    if not isinstance(error, dict):
+        return otherwise
+    named = (error.get("code"), error.get("type"))
     return next((name for name in named if isinstance(name, str) and name), otherwise)
 
 

@@ -97,11 +97,13 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def figures(leg: Leg) -> Figures:
-    """The figures of one leg."""
     good = [sample for sample in leg.samples if sample.failure is None]
     chunks = sum(len(sample.content_s) for sample in good)
     window_s = _window_s(leg.samples)
-    late_s = percentile(sorted(sample.late_s for sample in leg.samples), 0.99) if leg.samples else 0.0
+    if leg.samples:
+        late_s = percentile(sorted(sample.late_s for sample in leg.samples), 0.99)
+    else:
+        late_s = 0.0
     return Figures(
         requests=len(good),
         errors=dict(Counter(sample.failure.kind for sample in leg.samples if sample.failure)),
@@ -128,13 +130,17 @@ def figures(leg: Leg) -> Figures:
 def mean(values: Iterable[float | None]) -> float | None:
     """Of those that are there; None if none is."""
     there = [value for value in values if value is not None]
-    return statistics.fmean(there) if there else None
+    if there:
+        return statistics.fmean(there)
+    return None
 
 
 def median(values: Iterable[float | None]) -> float | None:
     """Of those that are there; None if none is."""
     there = [value for value in values if value is not None]
-    return statistics.median(there) if there else None
+    if there:
+        return statistics.median(there)
+    return None
 
 
 def _window_s(samples: Sequence[Sample]) -> float:
@@ -157,7 +163,9 @@ def _ttft_p50_ms_by_turn(samples: Sequence[Sample]) -> tuple[float | None, ...]:
 
 
 def _per(amount: float, of: float) -> float | None:
-    return amount / of if of else None
+    if of:
+        return amount / of
+    return None
 
 
 def _cost(seconds: float, chunks: int, requests: int) -> CpuCost:

@@ -42,14 +42,17 @@ Uses = Mapping[str, GpuUse]
 def busy_share(uses: Uses) -> float | None:
     """The mean over the GPUs that had anything to do; None if no GPU tells."""
     shares = [use.busy_share for use in uses.values() if use.busy_share is not None]
-    return statistics.fmean([share for share in shares if share >= _IDLE_SHARE] or shares) if shares else None
+    if shares:
+        return statistics.fmean([share for share in shares if share >= _IDLE_SHARE] or shares)
+    return None
 
 
 def memory_peak_mib(uses: Uses) -> float | None:
-    """Of the same GPUs, together."""
     busy = [use for use in uses.values() if (use.busy_share or 0.0) >= _IDLE_SHARE] or list(uses.values())
     peaks = [use.memory_peak_mib for use in busy if use.memory_peak_mib is not None]
-    return sum(peaks) if peaks else None
+    if peaks:
+        return sum(peaks)
+    return None
 
 
 # By the driver's command, which is there wherever the driver is; NVML's Python package comes with vLLM and not with a client.
@@ -92,8 +95,9 @@ class Gpus:
             time.sleep(_POLL_PERIOD_S)
 
     def mark(self) -> int:
-        """A moment, for ``uses_since``."""
-        return 0 if self.readings is None else os.fstat(self.readings).st_size
+        if self.readings is None:
+            return 0
+        return os.fstat(self.readings).st_size
 
     def uses_since(self, mark: int) -> dict[str, GpuUse]:
         """Of each GPU from that moment until now."""
@@ -115,7 +119,9 @@ def uses(readings: str, skipped: int = 0) -> dict[str, GpuUse]:
 
 def _mean_share(percents: Sequence[int | None]) -> float | None:
     there = [percent for percent in percents if percent is not None]
-    return statistics.fmean(there) / 100 if there else None
+    if there:
+        return statistics.fmean(there) / 100
+    return None
 
 
 def _peak(mib: Sequence[int | None]) -> int | None:

@@ -63,7 +63,8 @@ class Job:
         """Each server with its model; B's is called as A's is, if it has one of that name."""
         found: dict[Side, Target] = {}
         for side, server in self.servers.items():
-            model, other = self.models.get(side), found.get("a")
+            model = self.models.get(side)
+            other = found.get("a")
             if model is None:
                 listed = await sender.models(server)
                 model = choose(server.url, listed, _MODEL_OPTIONS[side], preferred=other.model if other else None)

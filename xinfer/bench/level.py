@@ -24,7 +24,9 @@ class Level:
     @property
     def at_once(self) -> int:
         """Connections that are opened before the clock starts."""
-        return int(self.value) if self.kind == "concurrency" else max(1, math.ceil(self.value))
+        if self.kind == "concurrency":
+            return int(self.value)
+        return max(1, math.ceil(self.value))
 
     def requests(self, asked: int | None, turns: int = 1) -> int:
         """How many requests a leg has: as many whole conversations for each stream, so that no leg ends with some idle."""

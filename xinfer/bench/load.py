@@ -19,7 +19,10 @@ async def closed_loop(streams: Sequence[Iterable[Send]], duration_s: float | Non
 
     Streams may draw on one iterator. With ``duration_s`` no request begins later than that; else it is they who end.
     """
-    end_s = float("inf") if duration_s is None else perf_counter() + duration_s
+    if duration_s is None:
+        end_s = float("inf")
+    else:
+        end_s = perf_counter() + duration_s
 
     async def work(stream: Iterable[Send]) -> list[Sample]:
         return [await send() for send in itertools.takewhile(lambda _: perf_counter() < end_s, stream)]

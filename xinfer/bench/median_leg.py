@@ -44,7 +44,9 @@ def _number(legs: Sequence[Figures], name: str) -> float:
 def _spread(spreads: Sequence[Spread | None]) -> Spread | None:
     there = [spread for spread in spreads if spread is not None]
     values = {part.name: median(getattr(spread, part.name) for spread in there) for part in fields(Spread)}
-    return Spread(**{name: value or 0.0 for name, value in values.items()}) if there else None
+    if there:
+        return Spread(**{name: value or 0.0 for name, value in values.items()})
+    return None
 
 
 def _cpu(legs: Sequence[Figures]) -> dict[str, CpuCost]:

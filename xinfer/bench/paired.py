@@ -29,8 +29,6 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """A figure over all pairs."""
-
     median: float
     min: float
     max: float
@@ -40,13 +38,16 @@ def turns(number: int, versus: bool) -> tuple[Side, ...]:
     """Who is asked in which order in a round: A B, then B A, so that a drift of the machine favours neither."""
     if not versus:
         return ("a",)
-    return ("a", "b") if number % 2 == 0 else ("b", "a")
+    if number % 2 == 0:
+        return ("a", "b")
+    return ("b", "a")
 
 
 def pair(a: Figures, b: Figures) -> Pair:
     """What A adds to B in one round."""
     ttft, ttft_99 = _added(a.ttft_ms, b.ttft_ms, "p50"), _added(a.ttft_ms, b.ttft_ms, "p99")
-    itl, e2e = _added(a.itl_ms, b.itl_ms, "p50"), _added(a.e2e_ms, b.e2e_ms, "p50")
+    itl = _added(a.itl_ms, b.itl_ms, "p50")
+    e2e = _added(a.e2e_ms, b.e2e_ms, "p50")
     return Pair(
         _ratio(a.tokens_per_s, b.tokens_per_s), _ratio(a.requests_per_s, b.requests_per_s), *ttft, *ttft_99, *itl, *e2e
     )
@@ -63,7 +64,9 @@ def across(pairs: Sequence[Pair]) -> dict[str, Across]:
 
 
 def _ratio(a: float, b: float) -> float | None:
-    return a / b if b else None
+    if b:
+        return a / b
+    return None
 
 
 def _added(a: Spread | None, b: Spread | None, share: Literal["p50", "p99"]) -> tuple[float | None, float | None]:

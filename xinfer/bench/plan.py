@@ -16,8 +16,6 @@ MIN_PROMPT_TOKENS = 8
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What every request asks for."""
-
     seed: int
     prompt_tokens: int = 128
     """In words, which are about a token each; what they came to is taken from the server's own count."""
@@ -43,7 +41,11 @@ class Workload:
 
     def body(self, model: str, talk: Conversation, turn: int = 0) -> dict[str, Any]:
         """The request of one turn as it goes over the wire."""
-        text = {"messages": talk.messages(turn)} if self.api == "chat" else {"prompt": talk.prompt()}
+        text: dict[str, Any]
+        if self.api == "chat":
+            text = {"messages": talk.messages(turn)}
+        else:
+            text = {"prompt": talk.prompt()}
         body = {"model": model, **text, "max_tokens": self.output_tokens, "temperature": 0, "stream": self.stream}
         if self.stream:
             body["stream_options"] = {"include_usage": True}
@@ -73,4 +75,6 @@ class Plan:
 
     def warm_up_at(self, level: Level, turns: int) -> int:
         """How many conversations of so many turns warm a server up for ``level``."""
-        return level.at_once if self.warm_up is None else math.ceil(self.warm_up / turns)
+        if self.warm_up is None:
+            return level.at_once
+        return math.ceil(self.warm_up / turns)

@@ -18,15 +18,19 @@ class Progress:
 
     def __init__(self, live: bool | None = None) -> None:
         self._live = sys.stderr.isatty() if live is None else live
-        self._title, self._done, self._total, self._shown_s = "", 0, 0, 0.0
+        self._title = ""
+        self._done = 0
+        self._total = 0
+        self._shown_s = 0.0
 
     def begin(self, title: str, total: int | None) -> None:
         """A leg or a warm-up begins; ``total`` is how many requests it will have, if that is known."""
-        self._title, self._done, self._total = title, 0, total or 0
+        self._title = title
+        self._done = 0
+        self._total = total or 0
         self._show()
 
     def advance(self) -> None:
-        """One more request has ended."""
         self._done += 1
         if self._live and perf_counter() - self._shown_s > _PERIOD_S:
             self._show()
@@ -47,7 +51,9 @@ class Progress:
 
     @property
     def _erase(self) -> str:
-        return _ERASE if self._live else ""
+        if self._live:
+            return _ERASE
+        return ""
 
     def _show(self) -> None:
         self._shown_s = perf_counter()

@@ -27,7 +27,10 @@ def heading(result: Result, stream: bool, turns: int = 1) -> list[str]:
     rounds = len(result.levels[0].rounds)
     ways = "streamed answers" if stream else "answers in one piece"
     ways += f", conversations of {turns} turns" if turns > 1 else ""
-    of = f"; medians of {rounds} {'pairs' if 'b' in result.targets else 'rounds'}" if rounds > 1 else ""
+    if rounds > 1:
+        of = f"; medians of {rounds} {'pairs' if 'b' in result.targets else 'rounds'}"
+    else:
+        of = ""
     names = [f"{side.upper()}  {target}" for side, target in result.targets.items()]
     return [
         *names,
@@ -38,7 +41,10 @@ def heading(result: Result, stream: bool, turns: int = 1) -> list[str]:
 
 def table(result: Result) -> Table:
     """A row for each level; columns that have nothing in any row are left out."""
-    columns = columns_of_two() if "b" in result.targets else columns_of_one()
+    if "b" in result.targets:
+        columns = columns_of_two()
+    else:
+        columns = columns_of_one()
     first = {"concurrency": "STREAMS", "rate": "RATE/S"}[result.levels[0].level.kind]
     shown = [(name, [cell(found) for found in result.levels]) for name, cell in columns]
     shown = [(name, cells) for name, cells in shown if any(cells) or name.startswith("ERRORS")]
@@ -58,13 +64,18 @@ def cpu_table(result: Result) -> Table | None:
         for watched in dict.fromkeys(name for cost in costs.values() for name in cost):
             cells = [number(getattr(costs[side].get(watched), name, None)) for _, side, name in columns]
             rows.append([f"{found.level}", watched, *cells])
-    return Table(["AT", "CPU OF", *(header for header, _, _ in columns)], rows) if rows else None
+    if rows:
+        return Table(["AT", "CPU OF", *(header for header, _, _ in columns)], rows)
+    return None
 
 
 def summary(result: Result) -> list[str]:
     """The comparison in sentences; nothing without a B."""
     facts = [(f"{found.level}", found.versus) for found in result.levels]
-    latency = "ttft" if any("ttft_p50_added_ms" in versus for _, versus in facts) else "e2e"
+    if any("ttft_p50_added_ms" in versus for _, versus in facts):
+        latency = "ttft"
+    else:
+        latency = "e2e"
     name = {"ttft": "the time to the first token", "e2e": "the time to the whole answer"}[latency]
     sentences = {
         "Tokens per second, A over B": _listed(facts, _ratio("tokens_per_s_ratio")),
@@ -103,20 +114,31 @@ def _ratio(name: str) -> Callable[[Mapping[str, Across]], Cell]:
 
 
 def _addition(versus: Mapping[str, Across], name: str) -> Cell:
-    in_ms, in_percent = versus.get(f"{name}_added_ms"), versus.get(f"{name}_added_percent")
-    return f"{in_ms.median:.1f} ms ({in_percent.median:+.1f} %)" if in_ms and in_percent else None
+    in_ms = versus.get(f"{name}_added_ms")
+    in_percent = versus.get(f"{name}_added_percent")
+    if in_ms and in_percent:
+        return f"{in_ms.median:.1f} ms ({in_percent.median:+.1f} %)"
+    return None
 
 
 def _gpus_busy(found: LevelResult) -> Cell:
     a, b = (gpu_busy(found.typical(side)) for side in ("a", "b"))
-    return f"{a} and {b} at {found.level}" if a and b else None
+    if a and b:
+        return f"{a} and {b} at {found.level}"
+    return None
 
 
 def _of(side: Side, result: Result) -> str:
-    return f" {side.upper()}" if len(result.targets) > 1 else ""
+    if len(result.targets) > 1:
+        return f" {side.upper()}"
+    return ""
 
 
 def _counts(values: Any) -> str:
     there = [value for value in values if value is not None]
     low, high = (round(min(there)), round(max(there))) if there else (0, 0)
-    return "an unknown number of" if not there else f"{low}" if low == high else f"{low} to {high}"
+    if not there:
+        return "an unknown number of"
+    if low == high:
+        return f"{low}"
+    return f"{low} to {high}"

@@ -25,18 +25,17 @@ class Round:
     @property
     def pair(self) -> Pair | None:
         """A against B; None without a B."""
-        return pair(self.legs["a"], self.legs["b"]) if "b" in self.legs else None
+        if "b" in self.legs:
+            return pair(self.legs["a"], self.legs["b"])
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class LevelResult:
-    """All rounds at one level."""
-
     level: Level
     rounds: tuple[Round, ...]
 
     def typical(self, side: Side) -> Figures:
-        """Medians over the rounds."""
         return typical([each.legs[side] for each in self.rounds])
 
     @property
@@ -47,8 +46,6 @@ class LevelResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole run."""
-
     targets: Mapping[Side, Target]
     levels: tuple[LevelResult, ...]
     machine: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +60,8 @@ class Result:
         """Everything, in values that JSON has. No key is among them."""
         targets = {side: {"url": each.server.url, "model": each.model} for side, each in self.targets.items()}
         levels = _rounded([self._level(each) for each in self.levels])
-        machine, arguments = dict(self.machine), dict(self.arguments)
+        machine = dict(self.machine)
+        arguments = dict(self.arguments)
         return {"format": FORMAT, "machine": machine, "arguments": arguments, "targets": targets, "levels": levels}
 
     def _level(self, found: LevelResult) -> dict[str, Any]:

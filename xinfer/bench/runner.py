@@ -60,7 +60,6 @@ class Runner:
         self._prompts = Prompts(self.workload)
 
     async def run(self) -> tuple[LevelResult, ...]:
-        """All levels in their order."""
         return tuple([await self._level(level) for level in self.plan.levels])
 
     async def _level(self, level: Level) -> LevelResult:
@@ -94,15 +93,19 @@ class Runner:
         return found
 
     async def _leg(self, side: Side, level: Level, number: int) -> Leg:
-        mark, before = self.gpus.mark(), cpu.cpu_seconds(self.watched)
-        own, began_s = cpu.own_cpu_seconds(), perf_counter()
+        mark = self.gpus.mark()
+        before = cpu.cpu_seconds(self.watched)
+        own = cpu.own_cpu_seconds()
+        began_s = perf_counter()
         samples = await self._load(side, level, number)
-        wall_s, own = perf_counter() - began_s, cpu.own_cpu_seconds() - own
+        wall_s = perf_counter() - began_s
+        own = cpu.own_cpu_seconds() - own
         used = cpu.between(before, cpu.cpu_seconds(self.watched))
         return Leg(samples, wall_s, own, used, gpus=self.gpus.uses_since(mark))
 
     async def _load(self, side: Side, level: Level, number: int) -> list[Sample]:
-        requests, duration_s = self._requests(level), self.plan.duration_s
+        requests = self._requests(level)
+        duration_s = self.plan.duration_s
         if level.kind == "concurrency":
             conversations = None if duration_s else requests // self.workload.turns
             return await load.closed_loop(self._streams(side, level, conversations), duration_s)
@@ -129,7 +132,8 @@ class Runner:
             yield partial(self._send, side, json.dumps(body).encode(), turn)
 
     async def _send(self, side: Side, body: bytes, turn: int) -> Sample:
-        target, stream = self.targets[side], self.workload.stream
+        target = self.targets[side]
+        stream = self.workload.stream
         sample = await self.sender.send(target.server, target.inference_url(self.workload.api), body, stream=stream)
         self.progress.advance()
         return replace(sample, turn=turn)

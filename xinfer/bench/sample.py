@@ -36,7 +36,9 @@ class Sample:
     @property
     def ttft_s(self) -> float | None:
         """Time to the first content; None without any."""
-        return self.content_s[0] - self.started_s if self.content_s else None
+        if self.content_s:
+            return self.content_s[0] - self.started_s
+        return None
 
     @property
     def gaps_s(self) -> list[float]:
@@ -46,4 +48,6 @@ class Sample:
     @property
     def tokens(self) -> int:
         """Of the answer; a server that does not count has its events counted."""
-        return len(self.content_s) if self.completion_tokens is None else self.completion_tokens
+        if self.completion_tokens is None:
+            return len(self.content_s)
+        return self.completion_tokens

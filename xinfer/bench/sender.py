@@ -17,7 +17,8 @@ from xinfer.bench.sample import Failure, Sample
 from xinfer.bench.target import Server
 
 CONNECT_TIMEOUT_S = 10.0
-_KEEPALIVE_S = 3.0  # below the 5 s after which uvicorn hangs up, perhaps on a request that is on its way
+# Below the 5 s after which uvicorn hangs up, perhaps on a request that is on its way.
+_KEEPALIVE_S = 3.0
 
 
 class Sender:
@@ -49,7 +50,9 @@ class Sender:
         """The text at ``url``, empty if it is none; None if nobody answers in time."""
         try:
             async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=timeout_s)) as response:
-                return (await response.read()).decode(errors="replace") if response.status == 200 else ""
+                if response.status == 200:
+                    return (await response.read()).decode(errors="replace")
+                return ""
         except failures.LOST:
             return None
 

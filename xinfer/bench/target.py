@@ -30,25 +30,23 @@ class Server:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every request carries."""
-        key = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        if self.api_key:
+            key = {"Authorization": f"Bearer {self.api_key}"}
+        else:
+            key = {}
         return {"Content-Type": "application/json", **key}
 
     @property
     def models_url(self) -> str:
-        """Where it lists its models."""
         return f"{self.url}/v1/models"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One model of a server."""
-
     server: Server
     model: str
 
     def inference_url(self, api: Api) -> str:
-        """Where requests go."""
         return self.server.url + _PATHS[api]
 
     def __str__(self) -> str:

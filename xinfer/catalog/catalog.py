@@ -61,7 +61,10 @@ class Catalog:
         family = self.find(name)
         if family is None:
             near = difflib.get_close_matches(name.casefold(), self._by_folded_name, n=3)
-            hint = f"Did you mean {' or '.join(self._by_folded_name[one].name for one in near)}? " if near else ""
+            if near:
+                hint = f"Did you mean {' or '.join(self._by_folded_name[one].name for one in near)}? "
+            else:
+                hint = ""
             message = f"There is no such family: {name}. {hint}`xinfer models` lists all."
             raise LaunchRefused(message, param="model_name")
         return family
@@ -129,7 +132,8 @@ def _canonical(size: str | int | float) -> str:
     try:
         return canonical_size(size)
     except ValueError:
-        return str(size)  # no size at all, which is the caller's to hear: it will match none
+        # No size at all, which is the caller's to hear: it will match none.
+        return str(size)
 
 
 def read_folder(folder: Path) -> list[Family]:

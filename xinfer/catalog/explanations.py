@@ -12,7 +12,8 @@ from xinfer.catalog.memory import GIB, MemoryEstimate
 
 def named(selection: Selection) -> str:
     """``qwen3 8B (fp8)``: the family, the size, and the format and quantization if they are not the usual ones."""
-    spec, quantization = selection.spec, selection.quantization
+    spec = selection.spec
+    quantization = selection.quantization
     words = [spec.format] if spec.format != "pytorch" else []
     if quantization not in ("none", spec.format):
         words.append(quantization)
@@ -47,7 +48,10 @@ def because(
 
 def _need(size: Footprint, place: Place, needed: MemoryEstimate) -> str:
     amount = f"{needed.total_bytes / GIB:.1f} GiB" + ("" if place.gpus <= 1 else " on each")
-    beside = f"and {' and '.join(needed.unknown)}" if needed.unknown else f"with a context of {needed.tokens} tokens"
+    if needed.unknown:
+        beside = f"and {' and '.join(needed.unknown)}"
+    else:
+        beside = f"with a context of {needed.tokens} tokens"
     return f"It needs {'' if size.is_measured else 'about '}{amount} {beside}."
 
 
@@ -55,7 +59,10 @@ def on_cpu(selections: Sequence[Selection], chosen: Selection, size: Footprint) 
     """Why this one, on the CPU."""
     if len(selections) < 2:
         return ""
-    plain = "" if chosen.spec.format != "pytorch" else " with plain weights"
+    if chosen.spec.format != "pytorch":
+        plain = ""
+    else:
+        plain = " with plain weights"
     return (
         f"{named(chosen)} is the smallest{plain}, as it runs on the CPU: {size.weights_bytes / GIB:.1f} GiB. "
         "Ask for another with --size-in-billions."
@@ -87,11 +94,23 @@ def nothing_fits(
     asked: float | None,
 ) -> str:
     """What the nearest miss, the smallest of ``count``, would need, and what there is."""
-    which = f"{named(smallest)}, the smallest of {count}," if count > 1 else named(smallest)
+    if count > 1:
+        which = f"{named(smallest)}, the smallest of {count},"
+    else:
+        which = named(smallest)
     weights = f"{size.weights_bytes / GIB:.1f} GiB of weights"
-    needed = f"needs {_gpus(needs, gpu_gib)}" if needs else f"fits no number of GPUs of {gpu_gib:.0f} GiB"
-    given = "" if asked is None else f"{asked:g} {'is' if asked <= 1 else 'are'} asked for, and "
-    smaller = "Ask for a smaller size or a quantized format, terminate" if any(free) else "Terminate"
+    if needs:
+        needed = f"needs {_gpus(needs, gpu_gib)}"
+    else:
+        needed = f"fits no number of GPUs of {gpu_gib:.0f} GiB"
+    if asked is None:
+        given = ""
+    else:
+        given = f"{asked:g} {'is' if asked <= 1 else 'are'} asked for, and "
+    if any(free):
+        smaller = "Ask for a smaller size or a quantized format, terminate"
+    else:
+        smaller = "Terminate"
     return (
         f"{which} {needed} ({weights}); {given}{sum(free):g} of the cluster's GPUs are free, at most {max(free):g} on one node. "
         f"{smaller} another model, or add a node."

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, 
 
 from xinfer.messages.model import Ability, BudgetParameter, EffortParameter, ThinkingMode, ThinkingSwitch
 
-_SMALLEST, _LARGEST = Decimal("0.000001"), Decimal("1000000")
+_SMALLEST = Decimal("0.000001")
+_LARGEST = Decimal("1000000")
 
 
 def canonical_size(size: str | int | float) -> str:
@@ -62,7 +63,8 @@ class Spec(_Record):
             return self.quantizations[quantization]
         if self.model_id is not None:
             return self.model_id.replace("{quantization}", quantization)
-        package = import_module(f"xinfer.{self.bundled}")  # only now: listing families must not need the weights
+        # Only now: listing families must not need the weights.
+        package = import_module(f"xinfer.{self.bundled}")
         return str(package.model_path())
 
 
@@ -146,13 +148,15 @@ class Family(_Record):
 
     @model_validator(mode="after")
     def _configs_are_of_its_sizes(self) -> Self:
-        if strange := self.configs.keys() - {spec.size_in_billions for spec in self.specs}:
+        strange = self.configs.keys() - {spec.size_in_billions for spec in self.specs}
+        if strange:
             raise ValueError(f"configs: no spec has the size {', '.join(sorted(strange))}")
         return self
 
     @model_validator(mode="after")
     def _abilities_fit(self) -> Self:
-        thinks, switches = self.thinking.mode is not ThinkingMode.NEVER, self.thinking.mode is ThinkingMode.SWITCH
+        thinks = self.thinking.mode is not ThinkingMode.NEVER
+        switches = self.thinking.mode is ThinkingMode.SWITCH
         facts: list[tuple[Ability, bool, str]] = [
             ("hybrid", switches, "thinking mode switch"),
             ("reasoning", thinks, "thinking mode switch or always"),

@@ -45,8 +45,6 @@ class PlacementRequest:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to launch."""
-
     selection: Selection
     gpus: float
     context_length: int | None = None
@@ -87,7 +85,10 @@ def choose(
 def _chosen(selections: Sequence[Selection], one: Sized, place: Place, length: int, wish: PlacementRequest) -> Choice:
     selection, size = one
     is_cut = wish.tokens is None and length < size.context_length
-    context = max(_CONTEXT_STEP, length // _CONTEXT_STEP * _CONTEXT_STEP) if is_cut else None
+    if is_cut:
+        context = max(_CONTEXT_STEP, length // _CONTEXT_STEP * _CONTEXT_STEP)
+    else:
+        context = None
     tokens = context or wish.tokens or size.context_length
     needed = size.estimate(tokens, place.ranks, kv_dtype=wish.kv_dtype)
     why = because(selections, selection, size, place, needed, is_cut=is_cut)
@@ -111,7 +112,10 @@ def _suits(selection: Selection, size: Footprint, place: Place) -> bool:
 def _length(size: Footprint, place: Place, wish: PlacementRequest) -> int:
     """The context that it can have there; 0 if it does not fit with a useful one."""
     needed = size.estimate(wish.tokens or min(size.context_length, USEFUL_TOKENS), place.ranks, kv_dtype=wish.kv_dtype)
-    rounded = 0.0 if size.is_measured else size.weights_bytes * _ROUNDED_SIZE / place.ranks
+    if size.is_measured:
+        rounded = 0.0
+    else:
+        rounded = size.weights_bytes * _ROUNDED_SIZE / place.ranks
     room = int(place.gpu_bytes * (1 - _UNKNOWN_CACHE if needed.unknown else 1) - rounded)
     if needed.total_bytes > room:
         return 0
@@ -133,7 +137,8 @@ def _nearest(
         return Choice(selection, wish.gpus or 1, why=first_of_file([each for each, _ in sized]))
     largest = max(node.gpu_bytes or 0 for node in nodes)
     needs = size.gpus_needed(int(largest * wish.share), wish.tokens or 1, kv_dtype=wish.kv_dtype)
-    count, free = len(sized), [node.free for node in nodes]
+    count = len(sized)
+    free = [node.free for node in nodes]
     raise LaunchRefused(nothing_fits(count, selection, size, needs, largest / GIB, free, wish.gpus), param="n_gpu")
 
 

@@ -41,7 +41,8 @@ class Footprint:
 
     def estimate(self, tokens: int, gpus: int = 1, **asked: Any) -> MemoryEstimate:
         """The memory on each of ``gpus``, or of an engine without one if that is 0; ``asked`` are keywords of ``estimate``."""
-        parallel, overhead = Parallel(max(1, gpus)), GPU_OVERHEAD_BYTES if gpus else CPU_OVERHEAD_BYTES
+        parallel = Parallel(max(1, gpus))
+        overhead = GPU_OVERHEAD_BYTES if gpus else CPU_OVERHEAD_BYTES
         return estimate(
             self.config, self.weights_bytes, tokens=tokens, parallel=parallel, overhead_bytes=overhead, **asked
         )
@@ -58,17 +59,23 @@ class Footprint:
         """Tokens of the longest request that ``gpu_bytes`` on each of ``gpus`` can serve; 0 if not even the weights fit."""
         left = int(gpu_bytes) - self.estimate(0, gpus).total_bytes
         cache = kv_cache_of(self.config, kv_dtype=kv_dtype)
-        return cache.longest(left, at_most=self.context_length, parallel=Parallel(gpus)) if left > 0 else 0
+        if left > 0:
+            return cache.longest(left, at_most=self.context_length, parallel=Parallel(gpus))
+        return 0
 
 
 def footprint_of(selection: Selection) -> Footprint:
     """By the model's own files if they are on this machine, else by what the catalog knows of its size. Blocks on the disk."""
-    spec, family = selection.spec, selection.family
+    spec = selection.spec
+    family = selection.family
     folder = _folder_of(selection.path, spec.revision)
     own = _read_config(folder) if folder else {}
     config = own or family.configs.get(spec.size_in_billions, {})
     stored = weights_in(folder) if folder and own else None
-    length = context_length_of(config) if first(text_config(config), "max_position_embeddings") else None
+    if first(text_config(config), "max_position_embeddings"):
+        length = context_length_of(config)
+    else:
+        length = None
     return Footprint(
         config=config,
         weights_bytes=loaded_bytes(stored, config) if stored else _by_size(selection, config),
@@ -79,8 +86,12 @@ def footprint_of(selection: Selection) -> Footprint:
 
 def _by_size(selection: Selection, config: Mapping[str, Any]) -> int:
     """Some models are published in a quantized form alone, and their config tells."""
-    spec, given = selection.spec, config.get("quantization_config")
-    method = given.get("quant_method") if isinstance(given, Mapping) and spec.format == "pytorch" else None
+    spec = selection.spec
+    given = config.get("quantization_config")
+    if isinstance(given, Mapping) and spec.format == "pytorch":
+        method = given.get("quant_method")
+    else:
+        method = None
     return weights_by_size(spec.size_in_billions, str(method or spec.format), selection.quantization)
 
 
@@ -89,14 +100,17 @@ def _folder_of(path: str, revision: str | None) -> Path | None:
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
-    from huggingface_hub import try_to_load_from_cache  # slow to import, and needed only here
+    # Slow to import, and needed only here.
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
         found = try_to_load_from_cache(path, "config.json", revision=revision)
     except HFValidationError:
         return None
-    return Path(found).parent if isinstance(found, str) else None
+    if isinstance(found, str):
+        return Path(found).parent
+    return None
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -104,4 +118,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if isinstance(content, dict):
+        return content
+    return {}

@@ -39,7 +39,10 @@ def translate(given: GivenModel, catalog: Catalog) -> Family:
     template = _template(given, base, catalog)
     clues = ChatTemplate(template) if template else _of_folder(given)
     thinking = _thinking(given, base, clues)
-    tools = _tool_parser(given, base, clues) if "tools" in given.model_ability else None
+    if "tools" in given.model_ability:
+        tools = _tool_parser(given, base, clues)
+    else:
+        tools = None
     return Family(
         name=given.model_name,
         description=given.model_description or "",
@@ -61,10 +64,13 @@ def _template(given: GivenModel, base: Family | None, catalog: Catalog) -> str |
     """The text in place of the model's own template; a family's name stands for what that family has."""
     text = given.chat_template
     if not text:
-        return base.chat_template if base else None
+        if base:
+            return base.chat_template
+        return None
     if "{" in text:
         return text
-    if named := catalog.find(text):
+    named = catalog.find(text)
+    if named:
         return named.chat_template
     raise refused("chat_template", f"{text[:100]!r} is neither Jinja text nor the name of a family")
 
@@ -72,7 +78,9 @@ def _template(given: GivenModel, base: Family | None, catalog: Catalog) -> str |
 def _of_folder(given: GivenModel) -> _Clues | None:
     folders = [folder for spec in given.model_specs if spec.model_uri and (folder := local_folder(spec.model_uri))]
     try:
-        return inspect_folder(folders[0]) if folders and is_folder(folders[0]) else None
+        if folders and is_folder(folders[0]):
+            return inspect_folder(folders[0])
+        return None
     except LaunchRefused:  # no files of the usual form; the launch will tell
         return None
 
@@ -117,11 +125,15 @@ def _reasoning_parser(given: GivenModel, base: Family | None, clues: _Clues | No
 def _tool_parser(given: GivenModel, base: Family | None, clues: _Clues | None) -> str:
     name = given.tool_parser
     if name and name not in TOOL_PARSERS:
-        return name  # vLLM's own
+        # vLLM's own.
+        return name
     known = base.tool_parser if base else None
     found = known or (TOOL_PARSERS[name] if name else clues.tool_parser if clues else None)
     if found is None:
-        what = f"vLLM cannot read the tool calls of {name!r}" if name else "it is not clear how the model calls tools"
+        if name:
+            what = f"vLLM cannot read the tool calls of {name!r}"
+        else:
+            what = "it is not clear how the model calls tools"
         raise refused("tool_parser", f"{what}; {_LOOK_ALIKE}, or vLLM's tool parser here")
     return found
 
@@ -136,17 +148,22 @@ def _abilities(given: GivenModel, thinking: Thinking, tool_parser: str | None) -
 
 
 def _spec(given: GivenSpec, where: str) -> Spec:
-    names, model_id, revision = given.names, given.model_id, given.model_revision
+    names = given.names
+    model_id = given.model_id
+    revision = given.model_revision
     if given.model_uri:
         folder = local_folder(given.model_uri)
         if folder is None:
             raise refused(f"{where}.model_uri", "expected the full path of a folder, or file:// and that")
-        model_id, revision = str(folder), None
+        model_id = str(folder)
+        revision = None
     elif given.model_src:
         if HUB not in given.model_src:
             raise refused(f"{where}.model_src", f"xinfer downloads from {HUB}, and there is no such entry")
         source = given.model_src[HUB]
-        names, model_id, revision = source.quantizations, source.model_id, source.model_revision
+        names = source.quantizations
+        model_id = source.model_id
+        revision = source.model_revision
     elif given.model_hub not in (None, HUB):
         raise refused(
             f"{where}.model_hub", f"xinfer downloads from {HUB}; for another hub's files give their folder in model_uri"
@@ -163,8 +180,13 @@ def _spec(given: GivenSpec, where: str) -> Spec:
 
 def local_folder(uri: str) -> Path | None:
     """The folder that a path or a ``file://`` names, there or not; None for any other URI and for what is no full path."""
-    path = unquote(uri.removeprefix("file://").removeprefix("localhost")) if uri.startswith("file://") else uri
-    return Path(path) if path.startswith("/") else None
+    if uri.startswith("file://"):
+        path = unquote(uri.removeprefix("file://").removeprefix("localhost"))
+    else:
+        path = uri
+    if path.startswith("/"):
+        return Path(path)
+    return None
 
 
 def is_folder(path: Path) -> bool:

@@ -46,7 +46,6 @@ class Place:
 
     @property
     def ranks(self) -> int:
-        """Processes that share the model."""
         return max(1, int(self.gpus))
 
     def has_kernels_for(self, format: str) -> bool:  # noqa: A002

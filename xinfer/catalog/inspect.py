@@ -42,7 +42,8 @@ def inspect_path(path: str, revision: str | None = None, env: Mapping[str, str] 
     """
     try:
         folder = Path(path).expanduser()
-        is_folder, is_file = folder.is_dir(), folder.is_file()
+        is_folder = folder.is_dir()
+        is_file = folder.is_file()
     except (OSError, RuntimeError, ValueError) as err:  # no such user, no permission, no possible name
         raise _refused(f"There is no such folder, or it cannot be read: {path}") from err
     if is_folder:
@@ -68,8 +69,10 @@ def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
         return Traits(architecture, context_length, ("generate",))
     thinking = template.thinking
     if thinking.mode is ThinkingMode.NEVER:
-        thinking = kin.thinking(architecture)  # in channels of its own, perhaps, rather than in tags
-    uses_tools, thinks = template.reads("tools"), thinking.mode is not ThinkingMode.NEVER
+        # In channels of its own, perhaps, rather than in tags.
+        thinking = kin.thinking(architecture)
+    uses_tools = template.reads("tools")
+    thinks = thinking.mode is not ThinkingMode.NEVER
     traits: dict[Ability, bool] = {
         "chat": True,
         "generate": True,
@@ -92,7 +95,8 @@ def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
 
 def inspect_hub(model_id: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> Traits:
     """The traits of a model on the Hugging Face hub, from its small files or, offline, from the cache."""
-    from huggingface_hub import snapshot_download  # slow to import, and needed only here
+    # Slow to import, and needed only here.
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
@@ -136,7 +140,9 @@ def _main_template(folder: Path, tokenizer_config: Mapping[str, Any], name: str)
     if isinstance(found, list):
         named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
         found = named.get("tool_use") or named.get("default")
-    return ChatTemplate(found) if isinstance(found, str) else None
+    if isinstance(found, str):
+        return ChatTemplate(found)
+    return None
 
 
 def _has_part(config: Mapping[str, Any], names: Iterable[str]) -> bool:
@@ -152,7 +158,8 @@ def _context_length(config: Mapping[str, Any]) -> int | None:
     lengths = [text[key] for key in _CONTEXT_KEYS if isinstance(text.get(key), int)]
     rope = text.get("rope_scaling") or text.get("rope_parameters") or {}
     if isinstance(rope, dict) and "yarn" in (rope.get("type"), rope.get("rope_type")):
-        original, factor = rope.get("original_max_position_embeddings") or min(lengths, default=0), rope.get("factor")
+        original = rope.get("original_max_position_embeddings") or min(lengths, default=0)
+        factor = rope.get("factor")
         if isinstance(original, int) and isinstance(factor, int | float) and original * factor > 0:
             return int(original * factor)
     return min(lengths, default=None)
@@ -160,7 +167,10 @@ def _context_length(config: Mapping[str, Any]) -> int | None:
 
 def _context_length_of_tokenizer(tokenizer_config: Mapping[str, Any]) -> int | None:
     length = tokenizer_config.get("model_max_length")
-    return length if isinstance(length, int) and length < 10**8 else None  # transformers writes 10**30 for "unknown"
+    # Transformers writes 10**30 for "unknown".
+    if isinstance(length, int) and length < 10**8:
+        return length
+    return None
 
 
 def _read_json(file: Path, name: str) -> dict[str, Any] | None:

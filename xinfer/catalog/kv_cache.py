@@ -29,7 +29,8 @@ _BYTES_PER_VALUE = (
     *(("turboquant_k8v4", 0.75), ("turboquant_k3v4", 0.4375), ("turboquant_4", 0.5), ("turboquant_3", 0.375)),
 )
 """By the beginning of vLLM's names of dtypes, scales left out; the first that fits holds."""
-_INDEXER_BLOCK, _SCALE_BYTES = 128, 4
+_INDEXER_BLOCK = 128
+_SCALE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ def kv_cache_of(config: Mapping[str, Any], *, kv_dtype: str = "auto", dtype: str
     kinds = layer_kinds(text)
     if not kinds:
         return KvCache((), ("the KV cache, as the number of layers is not known",))
-    own = kinds[: max(0, len(kinds) - _sharing_layers(text))]  # a file may name more that share than there are
+    # A file may name more that share than there are.
+    own = kinds[: max(0, len(kinds) - _sharing_layers(text))]
     keeping = [kind for kind in own if kind is not LayerKind.STATE]
     found = [_layers(text, kind, size) for kind in keeping]
     unknown = {kind.value: None for kind, layers in zip(keeping, found, strict=True) if not layers}
@@ -108,9 +110,11 @@ def _layers(text: Mapping[str, Any], kind: LayerKind, size: float) -> tuple[Cach
     """What one layer of that kind keeps; nothing if the config does not tell."""
     if kind is LayerKind.UNKNOWN:
         return ()
-    if latent := first(text, "kv_lora_rank"):
+    latent = first(text, "kv_lora_rank")
+    if latent:
         return (CacheLayer(1, (latent + (first(text, "qk_rope_head_dim") or 0)) * size), *_indexer(text))
-    heads, dim = _kv_heads(text, kind), _head_dim(text, kind)
+    heads = _kv_heads(text, kind)
+    dim = _head_dim(text, kind)
     if heads is None or dim is None:
         return ()
     window = {LayerKind.SLIDING: "sliding_window", LayerKind.CHUNKED: "attention_chunk_size"}.get(kind)
@@ -121,11 +125,14 @@ def _layers(text: Mapping[str, Any], kind: LayerKind, size: float) -> tuple[Cach
 def _indexer(text: Mapping[str, Any]) -> tuple[CacheLayer, ...]:
     """Keys of sparse attention's indexer, as 8-bit numbers with a scale for each block of them."""
     dim = first(text, "index_head_dim")
-    return (CacheLayer(1, dim + dim // _INDEXER_BLOCK * _SCALE_BYTES),) if dim else ()
+    if dim:
+        return (CacheLayer(1, dim + dim // _INDEXER_BLOCK * _SCALE_BYTES),)
+    return ()
 
 
 def _kv_heads(text: Mapping[str, Any], kind: LayerKind) -> int | None:
-    own = first(text, "num_global_key_value_heads")  # Gemma 4
+    # Gemma 4.
+    own = first(text, "num_global_key_value_heads")
     if own and kind is LayerKind.FULL and text.get("attention_k_eq_v", True):
         return own
     if text.get("multi_query") and not text.get("new_decoder_architecture"):  # Falcon, StarCoder
@@ -134,10 +141,14 @@ def _kv_heads(text: Mapping[str, Any], kind: LayerKind) -> int | None:
 
 
 def _head_dim(text: Mapping[str, Any], kind: LayerKind) -> int | None:
-    if dim := (kind is LayerKind.FULL and first(text, "global_head_dim")) or first(text, "head_dim"):
+    dim = (kind is LayerKind.FULL and first(text, "global_head_dim")) or first(text, "head_dim")
+    if dim:
         return dim
-    hidden, heads = first(text, "hidden_size"), first(text, "num_attention_heads")
-    return hidden // heads if hidden and heads else None
+    hidden = first(text, "hidden_size")
+    heads = first(text, "num_attention_heads")
+    if hidden and heads:
+        return hidden // heads
+    return None
 
 
 def _sharing_layers(text: Mapping[str, Any]) -> int:
@@ -155,10 +166,19 @@ def _bytes_per_value(kv_dtype: str, dtype: str, config: Mapping[str, Any]) -> fl
 def _checkpoints_choice(config: Mapping[str, Any]) -> float | None:
     """Quantized checkpoints may ask for a quantized cache, in one of two ways of saying so."""
     given = config.get("quantization_config") or text_config(config).get("quantization_config")
-    nested = given.get("quantization") if isinstance(given, Mapping) else None
+    if isinstance(given, Mapping):
+        nested = given.get("quantization")
+    else:
+        nested = None
     for where in (each for each in (given, nested) if isinstance(each, Mapping)):
         for name in ("kv_cache_scheme", "kv_cache_quant_algo"):
-            if scheme := where.get(name):
-                bits = scheme.get("num_bits") if isinstance(scheme, Mapping) else 4 if "4" in str(scheme) else 8
-                return 0.5 if bits == 4 else 1.0
+            scheme = where.get(name)
+            if scheme:
+                if isinstance(scheme, Mapping):
+                    bits = scheme.get("num_bits")
+                else:
+                    bits = 4 if "4" in str(scheme) else 8
+                if bits == 4:
+                    return 0.5
+                return 1.0
     return None

@@ -29,7 +29,8 @@ _BY_NAME = {
 }
 _BY_LETTER = {"*": LayerKind.FULL, "M": LayerKind.STATE, "-": LayerKind.STATE, "E": LayerKind.STATE}
 _LLAMA_4_INTERVAL = 4
-_MOST_LAYERS = 10_000  # a file may say anything
+# A file may say anything.
+_MOST_LAYERS = 10_000
 
 
 def layer_kinds(text: Mapping[str, Any]) -> list[LayerKind]:
@@ -58,15 +59,19 @@ def _full_layers(text: Mapping[str, Any], layers: Sequence[int]) -> set[int] | N
         return {layer - 1 for layer in _numbers(linear.get("full_attn_layers"))}
     if "attn_layer_indices" in text:  # Bamba
         return _numbers(text["attn_layer_indices"])
-    if period := first(text, "attn_layer_period"):  # Jamba
+    period = first(text, "attn_layer_period")
+    if period:  # Jamba
         return {layer for layer in layers if layer % period == (first(text, "attn_layer_offset") or 0)}
-    if interval := first(text, "full_attention_interval"):  # Qwen3-Next, Qwen3.5
+    interval = first(text, "full_attention_interval")
+    if interval:  # Qwen3-Next, Qwen3.5
         return {layer for layer in layers if (layer + 1) % interval == 0}
     return None
 
 
 def _numbers(value: object) -> set[int]:
-    return {each for each in value if isinstance(each, int)} if isinstance(value, list) else set()
+    if isinstance(value, list):
+        return {each for each in value if isinstance(each, int)}
+    return set()
 
 
 def _sliding(text: Mapping[str, Any], layers: Sequence[int]) -> list[LayerKind]:

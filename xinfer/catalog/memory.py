@@ -19,7 +19,8 @@ GPU_OVERHEAD_BYTES = GIB // 2
 """The least that activations, logits and CUDA graphs take on each GPU beside weights and KV cache."""
 CPU_OVERHEAD_BYTES = GIB
 """The least of an engine without a GPU: Python, torch and vLLM in its three processes took 1.6 GiB for a model of 7 MB."""
-_TOKENS_IF_UNKNOWN = 2048  # what vLLM takes if no file tells
+# What vLLM takes if no file tells.
+_TOKENS_IF_UNKNOWN = 2048
 _LONG_ROPE = "longrope"
 _ANY_LENGTH = 10**8
 GPU_COUNTS = (1, 2, 4, 8, 16, 32, 64)

@@ -45,4 +45,6 @@ def reasoning_parser(start_tag: str, thinking: Thinking) -> str | None:
         return "deepseek_r1"
     if thinking.default is False:
         return "deepseek_v3"
-    return "qwen3" if thinking.default and "enable_thinking" in thinking.keywords else None
+    if thinking.default and "enable_thinking" in thinking.keywords:
+        return "qwen3"
+    return None

@@ -29,9 +29,11 @@ def read_family(model: str | Mapping[str, Any], catalog: Catalog) -> Family:
     """
     given = _object(model)
     if "model_name" in given:
-        family, prefix = translate(_validated(GivenModel, given), catalog), "model_"
+        family = translate(_validated(GivenModel, given), catalog)
+        prefix = "model_"
     elif "name" in given:
-        family, prefix = _validated(Family, given), ""
+        family = _validated(Family, given)
+        prefix = ""
     else:
         raise refused("model_name", "missing; xinfer's own format has it as name")
     _check(family, prefix)
@@ -41,7 +43,8 @@ def read_family(model: str | Mapping[str, Any], catalog: Catalog) -> Family:
 def _object(model: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(model, str):
         try:
-            model = from_json(model, allow_inf_nan=False)  # strict, so that what it takes can be written down again
+            # strict, so that what it takes can be written down again.
+            model = from_json(model, allow_inf_nan=False)
         except ValueError as error:
             raise refused("model", f"not JSON: {error}") from None
     if not isinstance(model, Mapping):

@@ -37,4 +37,6 @@ def _kin(architecture: str | None) -> Sequence[Family]:
 def _shared(kin: Sequence[Family], fact: Callable[[Family], T | None]) -> T | None:
     """None if they differ, or if there are none."""
     facts = [fact(family) for family in kin]
-    return facts[0] if facts and all(each == facts[0] for each in facts) else None
+    if facts and all(each == facts[0] for each in facts):
+        return facts[0]
+    return None

@@ -49,7 +49,10 @@ def _spec(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     quantized = config.get("quantization_config") or {}
     model_format = _FORMATS.get(str(quantized.get("quant_method")), "pytorch")
     bits = quantized.get("bits")
-    quantization = f"Int{bits}" if isinstance(bits, int) else "none" if model_format == "pytorch" else model_format
+    if isinstance(bits, int):
+        quantization = f"Int{bits}"
+    else:
+        quantization = "none" if model_format == "pytorch" else model_format
     return {
         "model_format": model_format,
         "model_size_in_billions": _size(folder, model_format, quantization),
@@ -64,4 +67,6 @@ def _size(folder: Path, model_format: str, quantization: str) -> int | str:
         raise refused("model_path", "there are no weights in it")
     bits = _STORED_BITS.get(stored.dtype or "", bits_per_weight(model_format, quantization))
     billions = float(f"{stored.bytes * 8 / bits / 1e9:.2g}")
-    return int(billions) if billions.is_integer() else f"{billions:f}".rstrip("0").replace(".", "_")
+    if billions.is_integer():
+        return int(billions)
+    return f"{billions:f}".rstrip("0").replace(".", "_")

@@ -32,7 +32,8 @@ SWITCHES: tuple[tuple[str, bool | int | str, bool | int | str], ...] = (
 """Variables by which templates are told to think, each with its words for on and off."""
 
 QUESTION = [{"role": "user", "content": "Why?"}]
-_GENERATION_TAG = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")  # transformers' own marker for training masks
+# transformers' own marker for training masks.
+_GENERATION_TAG = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 _THINK_TAG = re.compile(r"</?(?:\w+:)?think>")
 
 
@@ -64,7 +65,6 @@ class ChatTemplate:
 
     @property
     def is_jinja(self) -> bool:
-        """Whether it can be parsed."""
         return self._variables is not None
 
     @cached_property
@@ -89,7 +89,8 @@ class ChatTemplate:
         for name, on, off in SWITCHES:
             if not self.reads(name):
                 continue
-            prompt_on, prompt_off = self.prompt(**{name: on}), self.prompt(**{name: off})
+            prompt_on = self.prompt(**{name: on})
+            prompt_off = self.prompt(**{name: off})
             if prompt_on is None and prompt_off is None:  # it cannot be tried, so its word is taken
                 return ThinkingSwitch(ThinkingMode.SWITCH, (name,), on, off)
             if prompt_on is not None and prompt_off is not None and prompt_on != prompt_off:
@@ -109,9 +110,11 @@ class ChatTemplate:
         if "<think>" not in self.source:
             return None
         if switch.keywords == ("enable_thinking",) and switch.default is not False:
-            return "qwen3"  # this parser, too, takes an unset enable_thinking for on
+            # This parser, too, takes an unset enable_thinking for on.
+            return "qwen3"
         if switch.keywords == ("thinking",) and switch.default is False:
-            return "deepseek_v3"  # and this one an unset thinking for off
+            # And this one an unset thinking for off.
+            return "deepseek_v3"
         if switch.mode is ThinkingMode.ALWAYS and (self.prompt() or "").rstrip().endswith("<think>"):
             return "deepseek_r1"
         return None
@@ -119,7 +122,9 @@ class ChatTemplate:
     @cached_property
     def tool_parser(self) -> str | None:
         """vLLM's parser for its tool calls, if there is no doubt which."""
-        return tool_parser(self.source) if self.reads("tools") else None
+        if self.reads("tools"):
+            return tool_parser(self.source)
+        return None
 
     @cached_property
     def _variables(self) -> set[str] | None:

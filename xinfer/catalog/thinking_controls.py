@@ -23,7 +23,8 @@ def effort_words(keyword: str, render: Render) -> EffortParameter | None:
 
     None if there are fewer than two. A value that does the same as nonsense is none of the template's.
     """
-    unsaid, nonsense = render(), render(**{keyword: "-"})
+    unsaid = render()
+    nonsense = render(**{keyword: "-"})
     prompts = {value: render(**{keyword: value}) for value in EFFORTS}
     known = [v for v, prompt in prompts.items() if prompt is not None and prompt != nonsense]
     if prompts[_USUAL] is not None and prompts[_USUAL] == unsaid and known and _USUAL not in known:
@@ -36,7 +37,9 @@ def effort_words(keyword: str, render: Render) -> EffortParameter | None:
 def budget_words(render: Render) -> BudgetParameter | None:
     """The budget, if a number of tokens makes another prompt than none; its words for no thinking and no limit as usual."""
     some, more = (render(**{BUDGET_KEYWORD: tokens}) for tokens in (512, 1024))
-    return BudgetParameter(BUDGET_KEYWORD) if some is not None and some != more else None
+    if some is not None and some != more:
+        return BudgetParameter(BUDGET_KEYWORD)
+    return None
 
 
 def tags(source: str) -> tuple[str, str]:

@@ -21,14 +21,26 @@ _JSON_FIELDS = ('{"name":', '"arguments":')
 def tool_parser(source: str) -> str | None:
     """The parser for the calls of a template with this text; None if there is a doubt."""
     text = source.replace("\\n", "\n").replace("\\", "")
-    if found := {parser for mark, parser in _MARKS if mark in text}:
-        return found.pop() if len(found) == 1 else None
+    found = {parser for mark, parser in _MARKS if mark in text}
+    if found:
+        if len(found) == 1:
+            return found.pop()
+        return None
     if _DEEPSEEK in text:
-        return "deepseek_v3" if "```json" in text else "deepseek_v31"
-    if glm := _GLM_NAME.search(text):
-        return "glm45" if glm[1] else "glm47"
+        if "```json" in text:
+            return "deepseek_v3"
+        return "deepseek_v31"
+    glm = _GLM_NAME.search(text)
+    if glm:
+        if glm[1]:
+            return "glm45"
+        return "glm47"
     if "<tool_call>" not in text or "<arg_key>" in text:
         return None
     if "<function=" in text:
-        return "qwen3_coder" if "<parameter=" in text else None
-    return "hermes" if all(field in text for field in _JSON_FIELDS) else None
+        if "<parameter=" in text:
+            return "qwen3_coder"
+        return None
+    if all(field in text for field in _JSON_FIELDS):
+        return "hermes"
+    return None

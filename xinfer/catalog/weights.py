@@ -20,7 +20,8 @@ _BITS_BY_QUANTIZATION = {
 _BITS_BY_FORMAT = {"fp8": 8.0, "awq": 4.5, "gptq": 4.5, "bnb": 4.5, "fp4": 4.5, "mxfp4": 4.5, "nvfp4": 4.5}
 """With the scales of each group of weights: 16 bits for 32 of them."""
 PLAIN_BITS = 16.0
-_MOST_PLAIN, _MOST_PLAIN_SHARE = 1e9, 0.12
+_MOST_PLAIN = 1e9
+_MOST_PLAIN_SHARE = 0.12
 """Parameters of a quantized model that stay plain, which are its embeddings and its head: so many, or less of a small one."""
 _BYTES_BY_STORED_DTYPE = {"F64": 8.0, "F32": 4.0, "F16": 2.0, "BF16": 2.0, "F8_E4M3": 1.0, "F8_E5M2": 1.0, "I8": 1.0}
 _BYTES_BY_DTYPE = {"float": 4.0, "float32": 4.0}
@@ -29,13 +30,12 @@ _FEWEST_BITS = 4.0
 _LONGEST_HEADER_BYTES = 100_000_000
 _QUANTIZED = ("quantization_config", "compression_config")
 _NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "adapter_model")
-_SECOND_COPY = "consolidated"  # Mistral's own form, beside that of transformers
+# Mistral's own form, beside that of transformers.
+_SECOND_COPY = "consolidated"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredWeights:
-    """Weights as files hold them."""
-
     bytes: int
     dtype: str | None = None
     """Of most of them, by safetensors' name; None if it is not known."""
@@ -45,19 +45,22 @@ def weights_in(folder: Path) -> StoredWeights | None:
     """The weights that an engine would load from a model's folder; None if the folder does not tell."""
     for pattern in ("*.safetensors", "*.bin", "*.pt"):
         for index in sorted(folder.glob(f"{pattern}.index.json")):
-            if found := _by_index(folder, index):
+            found = _by_index(folder, index)
+            if found:
                 return found
         files = [
             file for file in sorted(folder.glob(pattern)) if file.is_file() and not file.name.startswith(_NOT_WEIGHTS)
         ]
-        if files := [file for file in files if not file.name.startswith(_SECOND_COPY)] or files:
+        files = [file for file in files if not file.name.startswith(_SECOND_COPY)] or files
+        if files:
             return _sum(files)
     return None
 
 
 def weights_by_size(size_in_billions: str | float, format: str = "pytorch", quantization: str | None = None) -> int:  # noqa: A002
     """Bytes of so many parameters, in a format and quantization as the catalog names them."""
-    bits, parameters = bits_per_weight(format, quantization), float(size_in_billions) * 1e9
+    bits = bits_per_weight(format, quantization)
+    parameters = float(size_in_billions) * 1e9
     plain = min(_MOST_PLAIN, _MOST_PLAIN_SHARE * parameters)
     return int((plain * PLAIN_BITS + (parameters - plain) * bits) / 8)
 
@@ -91,7 +94,9 @@ def _used(config: Mapping[str, Any]) -> float:
     text = text_config(config)
     layers = first(text, "num_hidden_layers")
     ahead = first(text, "num_nextn_predict_layers") or first(text, "mtp_num_hidden_layers") or 0
-    return layers / (layers + ahead) if layers else 1.0
+    if layers:
+        return layers / (layers + ahead)
+    return 1.0
 
 
 def _dtype_by_config(config: Mapping[str, Any]) -> str:
@@ -110,7 +115,9 @@ def _by_index(folder: Path, index: Path) -> StoredWeights | None:
         total = content["metadata"]["total_size"]
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
-    return StoredWeights(int(total)) if isinstance(total, int | float) and total > 0 else None
+    if isinstance(total, int | float) and total > 0:
+        return StoredWeights(int(total))
+    return None
 
 
 def _sum(files: Iterable[Path]) -> StoredWeights:
@@ -125,7 +132,10 @@ def _main_dtype(file: Path) -> str | None:
     try:
         with file.open("rb") as content:
             (length,) = struct.unpack("<Q", content.read(8))
-            header = json.loads(content.read(length)) if length < _LONGEST_HEADER_BYTES else {}
+            if length < _LONGEST_HEADER_BYTES:
+                header = json.loads(content.read(length))
+            else:
+                header = {}
         sizes: Counter[str] = Counter()
         for name, tensor in header.items():
             if name != "__metadata__":

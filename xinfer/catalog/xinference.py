@@ -12,7 +12,8 @@ from xinfer.messages.model import Ability
 
 FORMATS = ("pytorch", "fp8", "fp4", "awq", "gptq", "bnb")
 HUB = "huggingface"
-_CONTEXT_LENGTH = 2048  # what Xinference takes if it is not said
+# What Xinference takes if it is not said.
+_CONTEXT_LENGTH = 2048
 
 
 def _known_format(name: str) -> str:
@@ -23,7 +24,9 @@ def _known_format(name: str) -> str:
 
 def _size(value: object) -> object:
     """Sizes come as numbers and as strings; anything else is no size."""
-    return canonical_size(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return canonical_size(value)
+    return value
 
 
 Size = Annotated[str, BeforeValidator(_size)]
@@ -63,7 +66,6 @@ class GivenSpec(_Given):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its quantizations, outside of ``model_src``."""
         return self.quantizations or (self.quantization or "none",)
 
 
@@ -89,10 +91,8 @@ class GivenModel(_Given):
 
     @property
     def tokens(self) -> int:
-        """Its context length."""
         return self.context_length or _CONTEXT_LENGTH
 
     @property
     def thinks(self) -> bool:
-        """Whether it is said to."""
         return bool({"reasoning", "hybrid"} & set(self.model_ability))

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from xinfer.bench.result import Result
 
 VERSUS_ROUNDS = 5
-_PLAN, _WORKLOAD = Plan(), Workload(seed=0)
+_PLAN = Plan()
+_WORKLOAD = Workload(seed=0)
 
 
 @click.command(cls=SwitchCommand)
@@ -87,13 +88,15 @@ def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> Non
         _print(result, stream=options["stream"], turns=options["turns"])
     _print_warnings(result)
     if plot_file:
-        from xinfer.bench.plot import plot  # matplotlib takes a second to import
+        # Matplotlib takes a second to import.
+        from xinfer.bench.plot import plot
 
         plot(result, plot_file)
 
 
 def _job(options: dict[str, Any]) -> Job:
-    from xinfer.bench.job import Job  # aiohttp takes a while to import, which --help need not wait for
+    # Aiohttp takes a while to import, which --help need not wait for.
+    from xinfer.bench.job import Job
 
     servers: dict[Side, Server] = {"a": Server(options["url"], options["api_key"])}
     if options["versus"]:
@@ -102,7 +105,8 @@ def _job(options: dict[str, Any]) -> Job:
         raise click.UsageError("--versus-model goes with --versus.")
     models: dict[Side, str | None] = {"a": options["model"], "b": options["versus_model"]}
     engines = tuple(dict.fromkeys(options["engines"]))
-    watched, gpus = _watched(options["watched"]), tuple(dict.fromkeys(options["gpus"]))
+    watched = _watched(options["watched"])
+    gpus = tuple(dict.fromkeys(options["gpus"]))
     return Job(_plan(options), _workload(options), servers, models, watched, engines, gpus)
 
 
@@ -120,7 +124,10 @@ def _plan(options: dict[str, Any]) -> Plan:
 
 def _workload(options: dict[str, Any]) -> Workload:
     names = {each.name for each in fields(Workload)} - {"seed"}
-    seed = secrets.randbits(31) if options["seed"] is None else options["seed"]
+    if options["seed"] is None:
+        seed = secrets.randbits(31)
+    else:
+        seed = options["seed"]
     try:
         return Workload(seed=seed, **{name: options[name] for name in names})
     except ValueError as error:

@@ -46,7 +46,8 @@ def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any)
     if json_file != types.STDOUT:
         _print(result)
     if plot_file:
-        from xinfer.bench.launching.plot import plot  # matplotlib takes a second to import
+        # Matplotlib takes a second to import.
+        from xinfer.bench.launching.plot import plot
 
         plot(result, plot_file)
     _print_warnings(result)
@@ -55,16 +56,18 @@ def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any)
 
 
 def _job(words: tuple[str, ...], runs: int, names: tuple[str, ...], model_path: str | None, n_gpu: Any) -> Job:
-    from xinfer.bench.launching.job import Job  # takes a while to import, which --help need not wait for
+    # Takes a while to import, which --help need not wait for.
+    from xinfer.bench.launching.job import Job
     from xinfer.bench.launching.subject import BUNDLED, Subject
 
     stray, engine_args = engine_options.parse(words)
     if stray:
         raise click.UsageError(f"Got unexpected argument {stray!r}; options of the engine look like --key value.")
     is_folder = model_path is not None and Path(model_path).is_dir()
-    path = (
-        str(Path(model_path).absolute()) if model_path and is_folder else model_path
-    )  # the cluster has another folder
+    # The cluster has another folder.
+    path = model_path
+    if model_path and is_folder:
+        path = str(Path(model_path).absolute())
     name = Path(path).name if path else BUNDLED
     asked = cast("tuple[Name, ...]", tuple(each for each in NAMES if each in (names or NAMES)))
     return Job(Subject(name, path, n_gpu, engine_args), runs, asked)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def known_families(client: RESTfulClient) -> Catalog:
     """What xinfer ships and what is registered at the server; without a server, or at one of another kind, what it ships."""
-    from xinfer.catalog import Catalog, Family  # reading the families takes a while, which --help need not wait for
+    # Reading the families takes a while, which --help need not wait for.
+    from xinfer.catalog import Catalog, Family
 
     try:
         found = client.list_model_registrations("LLM")

@@ -17,14 +17,20 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     ``--key value`` and ``--key=value`` set a value, ``--key`` alone sets True. Anything else is a misuse.
     """
     rest = list(words)
-    name = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    if rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+    else:
+        name = None
     options: dict[str, Any] = {}
     while rest:
         key, equals, text = rest.pop(0).partition("=")
         if not key.startswith("--") or key == "--":
             raise click.UsageError(f"Got unexpected argument {key!r}; options of the engine look like --key value.")
         if not equals:
-            text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
+            if rest and not rest[0].startswith("--"):
+                text = rest.pop(0)
+            else:
+                text = "true"
         options[key[2:].replace("-", "_")] = value(text)
     return name, options
 

@@ -26,7 +26,9 @@ def one_line(error: XinferError) -> str:
     """The error's message and the next step, unless the message names one itself."""
     message = " ".join(error.message.split())
     step = _NEXT_STEP.get(error.code)
-    return message if step is None or "`xinfer " in message else f"{sentence(message)} {step}"
+    if step is None or "`xinfer " in message:
+        return message
+    return f"{sentence(message)} {step}"
 
 
 def failed(error: XinferError) -> click.ClickException:
@@ -36,4 +38,6 @@ def failed(error: XinferError) -> click.ClickException:
 
 def sentence(message: str) -> str:
     """``message`` with a full stop, if it has none."""
-    return message if message.endswith((".", "!", "?")) else f"{message}."
+    if message.endswith((".", "!", "?")):
+        return message
+    return f"{message}."

@@ -16,8 +16,6 @@ _GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class GpuMemory:
-    """The memory of one GPU."""
-
     gib: float
     source: str
     """Where the figure is from, to be read after it."""

@@ -114,7 +114,8 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
     if not name:
         raise click.UsageError("Name a model: MODEL_NAME or --model-path. `xinfer models` shows what there is.")
     known = {**on_the_wire(options), "model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
-    if twice := known.keys() & extra.keys() | extra.keys() & {"wait_ready"}:
+    twice = known.keys() & extra.keys() | extra.keys() & {"wait_ready"}
+    if twice:
         raise click.UsageError(f"Not an option of the engine: {', '.join(sorted(twice))}. See `xinfer launch --help`.")
     unset = [key for key in _NOT_ON_THE_WIRE if known[key] is None]
     return {**{key: value for key, value in known.items() if key not in unset}, **extra}
@@ -122,7 +123,9 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
 
 def _absolute(path: str | None) -> str | None:
     """A folder of this machine by its full name, for the server has another working directory; hub ids stay."""
-    return str(Path(path).absolute()) if path and Path(path).is_dir() else path
+    if path and Path(path).is_dir():
+        return str(Path(path).absolute())
+    return path
 
 
 def _waited(client: RESTfulClient, uid: str) -> str:
@@ -135,7 +138,8 @@ def _waited(client: RESTfulClient, uid: str) -> str:
             return "started"
         client.cancel_launch_model(uid)
         raise LaunchCancelled(f"The launch of {uid!r} was cancelled.") from None
-    if line := summary(uid, report):
+    line = summary(uid, report)
+    if line:
         click.echo(line, err=True)
     return "ready"
 
@@ -152,7 +156,10 @@ def _wants_to_cancel(uid: str) -> bool:
 def _print_next_step(client: RESTfulClient, uid: str, outcome: str) -> None:
     click.echo(f"Model uid: {uid}")
     if outcome == "ready":
-        command = "chat" if "chat" in client.describe_model(uid).get("model_ability", ()) else "generate"
+        if "chat" in client.describe_model(uid).get("model_ability", ()):
+            command = "chat"
+        else:
+            command = "generate"
         click.echo(f'Try it: xinfer {command} {uid} "Hello"')
     else:
         click.echo("It is on its way up; `xinfer list` shows it when it is ready.")

@@ -69,7 +69,8 @@ def models(
 
 def _list(catalog: Catalog, families: list[Family], words: tuple[str, ...], as_json: bool) -> None:
     if words and not families:
-        catalog.family(" ".join(words))  # the refusal names what is near
+        # The refusal names what is near.
+        catalog.family(" ".join(words))
     if as_json:
         print_json([family.model_dump(mode="json") for family in families])
         return
@@ -113,14 +114,18 @@ def _amount(need: dict[str, Any]) -> str:
 
 
 def _explained(load: Load, memory: GpuMemory, needs: list[dict[str, Any]]) -> str:
-    sequences = "1 sequence" if load.sequences == 1 else f"{load.sequences} sequences"
+    if load.sequences == 1:
+        sequences = "1 sequence"
+    else:
+        sequences = f"{load.sequences} sequences"
     lines = [
         f"Memory: weights and the KV cache of {sequences} of {max(need['tokens'] for need in needs)} tokens, at least; "
         "--context-length and --sequences count others.",
         f"GPUs: of {memory.gib:.0f} GiB each ({memory.source}), {load.share:.0%} of it for the model; "
         "- where no number of them holds it.",
     ]
-    if missing := dict.fromkeys(what for need in needs for what in need["not_counted"]):
+    missing = dict.fromkeys(what for need in needs for what in need["not_counted"])
+    if missing:
         lines.append(f">: not counted is {', '.join(missing)}.")
     return "\n".join(lines)
 

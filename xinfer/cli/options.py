@@ -45,7 +45,8 @@ def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Calla
     @_api_key
     @functools.wraps(command)
     def connected(endpoint: str, api_key: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
-        from xinfer.client import RESTfulClient  # takes a while to import, which --help need not wait for
+        # Takes a while to import, which --help need not wait for.
+        from xinfer.client import RESTfulClient
 
         with RESTfulClient(endpoint, api_key) as client:
             command(client, *args, **kwargs)

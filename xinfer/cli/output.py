@@ -34,15 +34,18 @@ def pieces(reply: Mapping[str, Any] | Stream) -> Iterator[Piece]:
 def _pieces(reply: Mapping[str, Any]) -> Iterator[Piece]:
     for choice in reply.get("choices", ())[:1]:
         said = choice.get("delta") or choice.get("message") or {}
-        if reasoning := said.get("reasoning_content") or said.get("reasoning"):
+        reasoning = said.get("reasoning_content") or said.get("reasoning")
+        if reasoning:
             yield Piece(reasoning, reasoning=True)
-        if text := said.get("content") or choice.get("text"):
+        text = said.get("content") or choice.get("text")
+        if text:
             yield Piece(text)
 
 
 def show(parts: Iterable[Piece], show_reasoning: bool) -> str:
     """Print an answer, its reasoning dimmed before it, and return the answer alone."""
-    answer, reasoned = "", False
+    answer = ""
+    reasoned = False
     try:
         for part in parts:
             if not part.reasoning:

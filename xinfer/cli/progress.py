@@ -55,7 +55,8 @@ def _cancelled(model_uid: str) -> LaunchCancelled:
 def display_for(model_uid: str) -> Display:
     """Bars on a terminal, else a line for every change."""
     if sys.stderr.isatty():
-        from xinfer.cli.bars import Bars  # rich takes a while to import
+        # Rich takes a while to import.
+        from xinfer.cli.bars import Bars
 
         return Bars(model_uid)
     return Lines(model_uid)

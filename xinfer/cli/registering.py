@@ -68,7 +68,8 @@ def unregister(
 
 def _read(path: Path) -> dict[str, Any]:
     """The object in a file; JSON is YAML, too."""
-    from yaml import YAMLError  # takes a while to import, which --help need not wait for
+    # Takes a while to import, which --help need not wait for.
+    from yaml import YAMLError
 
     from xinfer.catalog.catalog import parse_yaml
 

@@ -15,7 +15,9 @@ def downloaded(row: dict[str, Any]) -> float:
     """Share of a replica's download that is done, 0 to 1; 0 while its size is not known."""
     download = row.get("download") or {}
     total = download.get("bytes_total")
-    return min(1.0, download["bytes_done"] / total) if total else 0.0
+    if total:
+        return min(1.0, float(download["bytes_done"] / total))
+    return 0.0
 
 
 def state(row: dict[str, Any], *, seconds: bool = True) -> str:
@@ -44,7 +46,9 @@ def _words(stage: str) -> str:
 def _lasts(row: dict[str, Any]) -> str:
     stages = row.get("stages")
     seconds = stages[-1].get("seconds") if stages else None
-    return "" if seconds is None else f" {seconds:.0f} s"
+    if seconds is None:
+        return ""
+    return f" {seconds:.0f} s"
 
 
 def _began(replica: dict[str, Any], stage: str) -> float:
@@ -57,7 +61,10 @@ def _download(row: dict[str, Any]) -> list[str]:
     if not download:
         return []
     total = download["bytes_total"]
-    amount = f"{_size(download['bytes_done'])} of {_size(total)}" if total else _size(download["bytes_done"])
+    if total:
+        amount = f"{_size(download['bytes_done'])} of {_size(total)}"
+    else:
+        amount = _size(download["bytes_done"])
     return [amount, f"{_size(download['bytes_per_s'])}/s"]
 
 
@@ -67,4 +74,6 @@ def _size(count: float) -> str:
         if count < 1000 or unit == "GB":
             break
         count /= 1000
-    return f"{count:.1f} {unit}" if count < 10 and unit != "B" else f"{count:.0f} {unit}"
+    if count < 10 and unit != "B":
+        return f"{count:.1f} {unit}"
+    return f"{count:.0f} {unit}"

@@ -72,7 +72,8 @@ def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
     """Start a server on this machine, or join one as a worker."""
     try:
         asked = StartOptions(**options)
-        GatewaySettings.from_environment(supervisors=asked.supervisors, routing=asked.routing)  # a wrong one stops here
+        # A wrong one stops here.
+        GatewaySettings.from_environment(supervisors=asked.supervisors, routing=asked.routing)
         EngineSettings.from_environment()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -137,13 +138,17 @@ def _launch(endpoint: str, name: str) -> None:
             client.launch_model(model_name=name, model_uid=name, wait_ready=False)
         with display_for(name) as display:
             report = follow(client, name, display)
-    if took := summary(name, report):
+    took = summary(name, report)
+    if took:
         click.echo(took, err=True)
 
 
 def _say_ready(endpoint: str, uid: str, *, launched: bool) -> None:
     own = sys.argv[0]
-    command = f"{sys.executable} -m xinfer.cli" if own.endswith(".py") else own if "/" in own else "xinfer"
+    if own.endswith(".py"):
+        command = f"{sys.executable} -m xinfer.cli"
+    else:
+        command = own if "/" in own else "xinfer"
     if launched:
         click.echo(_READY.format(endpoint=endpoint, uid=uid, command=command, python=sys.executable))
     else:

@@ -19,4 +19,6 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value) or "-"
-    return "-" if value is None or value == "" else str(value)
+    if value is None or value == "":
+        return "-"
+    return str(value)

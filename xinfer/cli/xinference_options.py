@@ -18,7 +18,9 @@ class Json(click.ParamType[Any]):
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
-        return engine_options.value(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return engine_options.value(value)
+        return value
 
 
 _OPTIONS = (

@@ -53,7 +53,8 @@ class AsyncConnection:
     async def close(self) -> None:
         """Close the session, if it is ours. A later call makes a new one."""
         if self._owned and self._session is not None:
-            session, self._session = self._session, None
+            session = self._session
+            self._session = None
             await session.close()
 
     async def _key(self) -> str | None:
@@ -62,7 +63,9 @@ class AsyncConnection:
             return None
         if self._wants_key is None:  # first calls made side by side may each ask; the answers agree
             self._wants_key = await self._ask_for_auth()
-        return self._api_key if self._wants_key else None
+        if self._wants_key:
+            return self._api_key
+        return None
 
     async def _ask_for_auth(self) -> bool:
         try:
@@ -90,7 +93,8 @@ class AsyncConnection:
             response = await self._request(call, key)
             if response.ok and call.streams:
                 return response
-            content = await response.read()  # lets the connection go, also if it fails
+            # Lets the connection go, also if it fails.
+            content = await response.read()
         except LOST as error:
             return failure(self.url, error)
         if response.ok:

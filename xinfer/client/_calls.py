@@ -112,7 +112,9 @@ def launch_model(
 def _size(size: int | float | str | None) -> int | str | None:
     """Sizes travel as an int or a string; 8.0 is 8 and 0.6 is "0.6"."""
     if isinstance(size, float):
-        return int(size) if size.is_integer() else str(size)
+        if size.is_integer():
+            return int(size)
+        return str(size)
     return size
 
 
@@ -243,4 +245,6 @@ def _template_kwargs(given: Any) -> Json:
             given = json.loads(given)
         except ValueError:
             return {}
-    return dict(given) if isinstance(given, Mapping) else {}
+    if isinstance(given, Mapping):
+        return dict(given)
+    return {}

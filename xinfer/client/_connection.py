@@ -72,7 +72,9 @@ class Connection:
         with self._lock:
             if self._wants_key is None:
                 self._wants_key = self._ask_for_auth()
-        return self._api_key if self._wants_key else None
+        if self._wants_key:
+            return self._api_key
+        return None
 
     def _ask_for_auth(self) -> bool:
         try:

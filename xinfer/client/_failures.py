@@ -24,7 +24,9 @@ def failure(url: str, error: requests.exceptions.RequestException) -> Failure:
 
 
 def _inner(error: requests.exceptions.RequestException) -> object:
-    return error.args[0] if error.args else None
+    if error.args:
+        return error.args[0]
+    return None
 
 
 def _is_unsent(error: requests.exceptions.RequestException) -> bool:

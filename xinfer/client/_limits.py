@@ -16,4 +16,6 @@ LAUNCH_TIMEOUT_S = EngineSettings().start_timeout_s + 60.0
 
 def silence_s(call: Call[Any], timeout: float | None) -> float | None:
     """How long this call's answer may keep still; None is for ever."""
-    return timeout if timeout is None or not call.waits_for_launch else max(timeout, LAUNCH_TIMEOUT_S)
+    if timeout is None or not call.waits_for_launch:
+        return timeout
+    return max(timeout, LAUNCH_TIMEOUT_S)

@@ -95,6 +95,8 @@ def _json_or_none(content: bytes) -> Any:
 def _seconds(retry_after: str | None) -> float | None:
     """``Retry-After`` in seconds; its other form, a date, is not used here."""
     try:
-        return max(0.0, float(retry_after)) if retry_after else None
+        if retry_after:
+            return max(0.0, float(retry_after))
+        return None
     except ValueError:
         return None

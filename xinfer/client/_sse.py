@@ -22,7 +22,8 @@ class EventReader:
 
     def end(self) -> Iterator[dict[str, Any]]:
         """The event in a last line that had no line break."""
-        lines, self._rest = [self._rest], b""
+        lines = [self._rest]
+        self._rest = b""
         return self._events(lines)
 
     def _events(self, lines: list[bytes]) -> Iterator[dict[str, Any]]:

@@ -70,7 +70,8 @@ class AsyncRESTfulClient:
     confirm_and_remove_model = async_method(_cache_calls.confirm_and_remove_model)
     get_workers_info = async_method(_calls.get_workers_info)
     get_supervisor_info = async_method(_calls.get_supervisor_info)
-    _get_supervisor_internal_address = async_method(_calls.get_supervisor_internal_address)  # Xinference's name
+    # Xinference's name.
+    _get_supervisor_internal_address = async_method(_calls.get_supervisor_internal_address)
     get_progress = async_method(_calls.get_progress)
     cluster_info = async_method(_calls.cluster_info)
     status = async_method(_calls.status)

@@ -22,7 +22,8 @@ class AsyncStream(AsyncIterator[dict[str, Any]]):
         self._url = url
         self._reader = EventReader()
         self._events = self._reader.feed(b"")
-        self._ended = False  # response.closed does not tell: it comes true while the last pieces are still to be read
+        # response.closed does not tell: it comes true while the last pieces are still to be read.
+        self._ended = False
 
     async def __anext__(self) -> dict[str, Any]:
         try:

@@ -70,7 +70,8 @@ class RESTfulClient:
     confirm_and_remove_model = method(_cache_calls.confirm_and_remove_model)
     get_workers_info = method(_calls.get_workers_info)
     get_supervisor_info = method(_calls.get_supervisor_info)
-    _get_supervisor_internal_address = method(_calls.get_supervisor_internal_address)  # Xinference's name
+    # Xinference's name.
+    _get_supervisor_internal_address = method(_calls.get_supervisor_internal_address)
     get_progress = method(_calls.get_progress)
     cluster_info = method(_calls.cluster_info)
     status = method(_calls.status)

@@ -28,7 +28,8 @@ class Stream(Iterator[dict[str, Any]]):
     def __init__(self, response: requests.Response, url: str) -> None:
         self._response = response
         self._url = url
-        self._chunks = _chunks(response)  # not a method: a cycle would keep a forgotten stream open
+        # Not a method: a cycle would keep a forgotten stream open.
+        self._chunks = _chunks(response)
 
     def __next__(self) -> dict[str, Any]:
         try:

@@ -30,7 +30,6 @@ class ClusterRecord:
             return None
 
     def save(self, home: Path) -> None:
-        """Write it, all or nothing."""
         file = self._file(home)
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_suffix(".new")
@@ -39,5 +38,4 @@ class ClusterRecord:
 
     @classmethod
     def forget(cls, home: Path) -> None:
-        """Remove it; none is fine."""
         cls._file(home).unlink(missing_ok=True)

@@ -49,7 +49,6 @@ class HostState:
         return state
 
     def save(self, home: Path) -> None:
-        """Write it, all or nothing."""
         file = self._file(home)
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_suffix(f".{self.pid}")
@@ -60,4 +59,6 @@ class HostState:
 def socket_path() -> Path | None:
     """The socket of this node's host; None outside a cluster."""
     cluster_id = os.environ.get(MARK)
-    return socket_folder(cluster_id) / "warm-host.sock" if cluster_id else None
+    if cluster_id:
+        return socket_folder(cluster_id) / "warm-host.sock"
+    return None

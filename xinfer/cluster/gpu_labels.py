@@ -13,7 +13,9 @@ def gpu_labels() -> dict[str, str]:
     """The memory in MiB and the compute capability of this node's weakest GPU; nothing where there is none, or no driver."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     table = query_gpus("index", "uuid", "memory.total", "compute_cap")
-    return {} if table is None else labels_of(table, None if visible is None else visible.split(","))
+    if table is None:
+        return {}
+    return labels_of(table, None if visible is None else visible.split(","))
 
 
 def labels_of(table: str, visible: Sequence[str] | None = None) -> dict[str, str]:

@@ -83,7 +83,8 @@ class NodeLifecycle:
 
     def _check_possible(self, options: StartOptions) -> None:
         _check_supervisor_package()
-        if record := self.running():
+        record = self.running()
+        if record:
             raise Conflict(
                 f"A cluster runs here already, at {record.endpoint or record.ray_address}. `xinfer stop` ends it."
             )
@@ -156,7 +157,8 @@ def _check_supervisor_package() -> None:
 def _wait_until_answering(endpoint: str) -> None:
     """Serve says that it is ready a little before HAProxy is."""
     deadline = time.monotonic() + _ANSWER_S
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through the proxy of HTTP_PROXY
+    # Never through the proxy of HTTP_PROXY.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
             with direct.open(f"{endpoint}/health", timeout=5):

@@ -21,7 +21,8 @@ WARM_HOST = "--warm-host"
 BROKEN = 3
 """Exit code of a host that cannot be warmed here, so that trying again is no use."""
 _log = logging.getLogger("xinfer.node")
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
 _STEADY_S = 30.0
 _POLL_PERIOD_S = 0.2
 
@@ -49,13 +50,15 @@ class Keeper:
     @property
     def pid(self) -> int | None:
         """The host's process, None while there is none."""
-        return self._process.pid if self._process else None
+        if self._process:
+            return self._process.pid
+        return None
 
     def stop(self) -> None:
-        """End it."""
         self._given_up = True
         if self._process and self._process.poll() is None:
-            self._process.kill()  # it holds nothing that has to be put away
+            # It holds nothing that has to be put away.
+            self._process.kill()
             self._process.wait()
 
     def _ended(self, code: int, now: float) -> None:
@@ -87,7 +90,8 @@ def main(words: Sequence[str]) -> int:
     """Run the node until Ray ends; its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     warm = words[0] == WARM_HOST
-    adopt_orphans()  # an engine outlives the host that forked it, and its end is collected here
+    # An engine outlives the host that forked it, and its end is collected here.
+    adopt_orphans()
     ray = subprocess.Popen(words[1:] if warm else words, stdin=subprocess.DEVNULL)
     keeper = Keeper([sys.executable, "-m", MODULE]) if warm else None
     signal.signal(signal.SIGTERM, lambda *_: ray.terminate())

@@ -59,7 +59,10 @@ class StartOptions:
     @property
     def endpoint(self) -> str:
         """Where clients on this machine find the REST API."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "localhost") else self.host
+        if self.host in ("0.0.0.0", "localhost"):
+            host = "127.0.0.1"
+        else:
+            host = self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
@@ -84,11 +87,9 @@ class BootOptions:
     allow_fake: bool
 
     def dump(self) -> str:
-        """As text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> BootOptions:
-        """From text."""
         fields = json.loads(text)
         return cls(**{**fields, "routing": Routing(fields["routing"])})

@@ -30,7 +30,8 @@ def outward_address() -> str | None:
     """The address of this machine that others see: the one it would send from. Nothing is sent. None without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
+            # TEST-NET-1, RFC 5737.
+            probe.connect(("192.0.2.1", 9))
         except OSError:
             return None
         address: str = probe.getsockname()[0]

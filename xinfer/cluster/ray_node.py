@@ -17,7 +17,8 @@ from xinfer.errors import LaunchFailed
 
 _NODE = "xinfer.cluster.node_process"
 _STARTED = "Ray runtime started"
-_OBJECT_STORE_BYTES = 128 * 1024 * 1024  # control messages only; tokens do not pass through it
+# Control messages only; tokens do not pass through it.
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024
 _DASHBOARD_PORT = 8265
 
 
@@ -50,7 +51,6 @@ class RayNode:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
         return self._process is not None and self._process.poll() is None
 
     def reap(self) -> None:
@@ -72,7 +72,8 @@ class RayNode:
             arguments += ["--node-ip-address", self._node_address]
         if options.num_gpus is not None:
             arguments += ["--num-gpus", str(options.num_gpus)]
-        if labels := gpu_labels():
+        labels = gpu_labels()
+        if labels:
             arguments += ["--labels", as_argument(labels)]
         if options.join:
             return [*arguments, "--address", options.join]
@@ -91,4 +92,6 @@ def _temp_dir(home: Path, sockets: Path) -> Path:
     """Ray's sessions stay below ``home``, unless its sockets' paths would be longer than Linux allows (107 bytes)."""
     folder = home / "ray"
     longest = folder / "session_2026-01-01_00-00-00_000000_0000000" / "sockets" / "plasma_store"
-    return folder if len(str(longest)) <= 107 else sockets / "ray"
+    if len(str(longest)) <= 107:
+        return folder
+    return sockets / "ray"

@@ -17,12 +17,13 @@ PRELOADED = "ray.serve._private.replica,worker.replica"
 SETTING = "RAY_preload_python_modules"
 _KEPT_S = 365 * 24 * 3600
 _TIMEOUT_S = 10.0
-_PYTHON = 0  # ray.rpc.Language
-_NAMES = ("ray::IDLE", "default_worker.py")  # once it is up, and before
+# ray.rpc.Language.
+_PYTHON = 0
+# Once it is up, and before.
+_NAMES = ("ray::IDLE", "default_worker.py")
 
 
 def wanted() -> bool:
-    """Whether this cluster keeps spares."""
     return os.environ.get(SETTING) == PRELOADED
 
 

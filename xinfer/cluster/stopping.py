@@ -26,7 +26,8 @@ def stop_soon(after_s: float) -> None:
 def main() -> None:
     """Leave the caller behind, wait, stop."""
     if os.fork():
-        return  # nobody's child from here on: the end of a parent is not to end this
+        # nobody's child from here on: the end of a parent is not to end this.
+        return
     os.setsid()
     time.sleep(float(sys.argv[1]))
     NodeLifecycle(settings.home()).stop()

@@ -115,7 +115,6 @@ class ModelStatus:
 
     @property
     def targets(self) -> tuple[ReplicaReport, ...]:
-        """The replicas that take requests."""
         return tuple(r for r in self.replicas if r.stage is ReplicaStage.READY and r.address)
 
     @property
@@ -132,7 +131,9 @@ class ModelStatus:
     def context_length(self) -> int | None:
         """The shortest context among the replicas, else the one asked for, else the family's."""
         known = [r.context_length for r in self.replicas if r.context_length]
-        return min(known) if known else self.spec.context_length or self.spec.usual_context_length
+        if known:
+            return min(known)
+        return self.spec.context_length or self.spec.usual_context_length
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ class ErrorFormat(Enum):
         """The form that clients of ``path`` read."""
         if path.startswith(_ANTHROPICS):
             return ErrorFormat.ANTHROPIC
-        return ErrorFormat.RESPONSES if path.startswith(RESPONSES) else ErrorFormat.OPENAI
+        if path.startswith(RESPONSES):
+            return ErrorFormat.RESPONSES
+        return ErrorFormat.OPENAI
 
     def body(self, error: XinferError, request_id: str | None = None) -> dict[str, Any]:
         """``error`` as an answer's JSON body."""
@@ -50,7 +52,9 @@ class ErrorFormat(Enum):
 
     def headers(self, request_id: str) -> dict[str, str]:
         """What every answer of this API carries, whether good or bad."""
-        return {"request-id": request_id} if self is ErrorFormat.ANTHROPIC else {}
+        if self is ErrorFormat.ANTHROPIC:
+            return {"request-id": request_id}
+        return {}
 
     def event(self, error: XinferError, request_id: str | None = None) -> bytes:
         """``error`` as the event that ends a stream."""
@@ -63,7 +67,10 @@ class ErrorFormat(Enum):
 
 
 def _anthropics_type(error: XinferError) -> str:
-    fallback = "invalid_request_error" if error.status < 500 else "api_error"
+    if error.status < 500:
+        fallback = "invalid_request_error"
+    else:
+        fallback = "api_error"
     return _ANTHROPICS_TYPES.get(error.status, fallback)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+RESPONSES = "/v1/responses"
+MESSAGES = "/v1/messages"
 """Paths of the APIs that vLLM's server has and the supervisor passes on under the same names."""
 
 USAGE_HEADER = b"x-xinfer-usage"

@@ -71,7 +71,10 @@ def _operation(operation: Operation, by_type: dict[str, Any]) -> Schema:
 
 
 def _answer(operation: Operation, by_type: dict[str, Any]) -> Schema:
-    stream = {"text/event-stream": {"schema": {"type": "string"}}} if operation.streams else {}
+    if operation.streams:
+        stream = {"text/event-stream": {"schema": {"type": "string"}}}
+    else:
+        stream = {}
     return _content(_schema(operation.reply, by_type), operation.content_type) | stream
 
 

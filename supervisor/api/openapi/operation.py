@@ -35,7 +35,6 @@ class Operation:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from others."""
         return self.method, self.path
 
     @property
@@ -69,4 +68,6 @@ _WORDS = {
 
 
 def _path_schema(name: str) -> Schema:
-    return {"type": "integer", "minimum": 0} if name in _NUMBERS else TEXT
+    if name in _NUMBERS:
+        return {"type": "integer", "minimum": 0}
+    return TEXT

@@ -42,10 +42,12 @@ def bare_argv(spec: ModelSpec, host: str, port: int) -> list[str]:
 
 def started_bare(spec: ModelSpec, folder: Path, argv: Argv = bare_argv) -> Sample:
     """From its exec to its first token, by stage; its log is in ``folder``. It is gone afterwards."""
-    port, log = free_port(_HOST), folder / "bare.log"
+    port = free_port(_HOST)
+    log = folder / "bare.log"
     reached = _Reached(log)
     url, body = completion(f"http://{_HOST}:{port}", spec.uid)
-    began, began_at = perf_counter(), time.time()
+    began = perf_counter()
+    began_at = time.time()
     process = start(argv(spec, _HOST, port), engine_env(spec, EngineSettings.from_environment()), log)
     try:
         ended = awaited_first_token(
@@ -66,8 +68,8 @@ class _Reached:
         self.moments: list[Moment] = []
 
     def look(self) -> None:
-        """Read what is new."""
-        if stage := stage_of(self._reader.new_lines()):
+        stage = stage_of(self._reader.new_lines())
+        if stage:
             self.moments.append((stage.value, time.time()))
 
 

@@ -28,7 +28,8 @@ class Clock:
     """Begins now; what it measures has a date, too, since the cluster's own times are dates."""
 
     def __init__(self) -> None:
-        self.began, self.began_at = perf_counter(), time.time()
+        self.began = perf_counter()
+        self.began_at = time.time()
 
     def now(self) -> float:
         """The present moment, on the clock of ``perf_counter``."""
@@ -67,7 +68,6 @@ class Lab:
         return first_token(*self.subject.question(self.cluster.endpoint, uid), _ANSWER_S)
 
     def progress(self, uid: str) -> dict[str, Any]:
-        """How its launch went."""
         return self.client.get_launch_model_progress(uid)
 
     def instance(self, uid: str) -> dict[str, Any]:
@@ -83,7 +83,6 @@ class Lab:
         return Footprint.of_model(self.client, self.cluster.id, uid)
 
     def clear(self) -> None:
-        """Terminate whatever runs."""
         for instance in self.client.get_instance_info():
             with suppress(ModelNotFound):
                 self.client.terminate_model(instance["model_uid"])

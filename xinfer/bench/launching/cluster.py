@@ -30,17 +30,16 @@ class Cluster:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.ports = ["--port", _free(), "--ray-port", _free()]
-        self._haproxy = {variable: _free() for variable in _HAPROXY_PORTS}  # the usual ones may be another cluster's
+        # The usual ones may be another cluster's.
+        self._haproxy = {variable: _free() for variable in _HAPROXY_PORTS}
         self.log = home / "start.log"
 
     @property
     def endpoint(self) -> str:
-        """Its REST API."""
         return f"http://{_HOST}:{self.ports[1]}"
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of ``xinfer start``."""
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_ITS}
         return {**inherited, **self._haproxy, "XINFER_HOME": str(self.home)}
 
@@ -48,7 +47,9 @@ class Cluster:
     def id(self) -> str:
         """By which its processes are known; empty while it does not run."""
         record = ClusterRecord.load(self.home)
-        return record.id if record else ""
+        if record:
+            return record.id
+        return ""
 
     def start(self, *words: str) -> None:
         """``xinfer start WORDS``, until it returns; ``LaunchFailed`` with its last lines if it fails."""
@@ -89,7 +90,8 @@ def _free() -> str:
 @contextmanager
 def own_cluster() -> Iterator[Cluster]:
     """A cluster to start. Whatever was started is ended, and its folder removed, when the block is left."""
-    home = Path(tempfile.mkdtemp(prefix="xb-", dir="/tmp"))  # its sockets need a short path
+    # Its sockets need a short path.
+    home = Path(tempfile.mkdtemp(prefix="xb-", dir="/tmp"))
     try:
         yield Cluster(home)
     finally:

@@ -68,7 +68,8 @@ def _first_of(response: HTTPResponse) -> float:
     while piece := response.read1():
         pieces.append((perf_counter(), piece))
     answer = read_stream(pieces)
-    if failure := failures.of_answer(answer):
+    failure = failures.of_answer(answer)
+    if failure:
         raise failure.error
     if not answer.content_s:
         raise LaunchFailed("The answer has no token in it.")

@@ -21,7 +21,10 @@ def wait_until_ready(home: Path, timeout_s: float = 120.0, appears_s: float = 20
         waited_s = time.monotonic() - began
         failed = state is not None and state.stage is HostStage.FAILED
         if failed or waited_s > (timeout_s if state else appears_s):
-            seen = state.error or state.stage.value if state else "there is none"
+            if state:
+                seen = state.error or state.stage.value
+            else:
+                seen = "there is none"
             raise LaunchFailed(f"The node's warm host is not ready after {waited_s:.0f} s ({seen}).")
         time.sleep(_POLL_PERIOD_S)
 

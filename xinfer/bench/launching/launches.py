@@ -51,7 +51,8 @@ def wake(lab: Lab) -> Sample:
     lab.launch("sleeper", idle_timeout=_IDLE_TIMEOUT_S)
     processes = lab.footprint("sleeper").processes
     _wait_until_asleep(lab)
-    Footprint(processes).wait_until_gone(GONE_S)  # it is told to sleep before it does
+    # It is told to sleep before it does.
+    Footprint(processes).wait_until_gone(GONE_S)
     lab.wait_for_host()
     clock = Clock()
     return clock.sample(lab.ask("sleeper"), lab.progress("sleeper"))

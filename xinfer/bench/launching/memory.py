@@ -40,7 +40,8 @@ def measured_host(lab: Lab) -> Sample:
     lab.wait_for_host()
     idle = use(_pids(lab))
     lab.launch("memory")
-    lab.wait_for_host()  # it may have been replaced
+    # It may have been replaced.
+    lab.wait_for_host()
     engines = {process.pid for process in lab.footprint("memory").processes}
     beside = use(pid for pid in _pids(lab) if pid not in engines)
     return Sample(

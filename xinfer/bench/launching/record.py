@@ -47,4 +47,6 @@ class Record:
 
 def _short(text: str) -> str:
     """Its end, where errors have what matters."""
-    return text if len(text) <= _TOLD else f"... {text[-_TOLD:]}"
+    if len(text) <= _TOLD:
+        return text
+    return f"... {text[-_TOLD:]}"

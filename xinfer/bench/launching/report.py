@@ -12,7 +12,6 @@ _REACHED = {True: "yes", False: "NO", None: None}
 
 
 def heading(result: Result) -> list[str]:
-    """What it was measured on."""
     return machine.told(result.machine)
 
 
@@ -24,7 +23,9 @@ def table(result: Result) -> Table:
 
 def _row(result: Result, name: Name) -> list[Cell]:
     found = result.rows[name]
-    unit, goal, across = found.row.unit, found.row.goal, found.across
+    unit = found.row.unit
+    goal = found.row.goal
+    across = found.across
     share = result.share_of_bare(name)
     return [
         found.row.title,
@@ -37,12 +38,17 @@ def _row(result: Result, name: Name) -> list[Cell]:
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value:.2f}" if unit == "s" else f"{value:.0f}"
+    if unit == "s":
+        return f"{value:.2f}"
+    return f"{value:.0f}"
 
 
 def sentences(result: Result) -> list[str]:
     """What the table has no room for."""
-    told = [_memory(result.rows["memory"])] if "memory" in result.rows else []
+    if "memory" in result.rows:
+        told = [_memory(result.rows["memory"])]
+    else:
+        told = []
     stages = [_stages(result.rows[name]) for name in ("bare", "plain", "cold", "warm") if name in result.rows]
     return [sentence for sentence in [*stages, *told] if sentence]
 
@@ -58,7 +64,9 @@ def warnings(result: Result) -> list[str]:
 
 def _stages(found: RowResult) -> str | None:
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in found.parts.items())
-    return f"{found.row.title}, seconds by stage: {parts}." if parts else None
+    if parts:
+        return f"{found.row.title}, seconds by stage: {parts}."
+    return None
 
 
 def _memory(found: RowResult) -> str | None:

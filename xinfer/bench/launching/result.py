@@ -27,7 +27,9 @@ class RowResult:
     def across(self) -> Across | None:
         """Median and extremes; None without a sample."""
         values = [sample.value for sample in self.samples]
-        return Across(median(values) or 0.0, min(values), max(values)) if values else None
+        if values:
+            return Across(median(values) or 0.0, min(values), max(values))
+        return None
 
     @property
     def parts(self) -> dict[str, float]:
@@ -38,8 +40,6 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole run."""
-
     rows: Mapping[Name, RowResult]
     machine: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -48,17 +48,24 @@ class Result:
     def bare(self) -> float | None:
         """The median of bare vLLM's start in seconds."""
         found = self.rows["bare"].across if "bare" in self.rows else None
-        return found.median if found else None
+        if found:
+            return found.median
+        return None
 
     def share_of_bare(self, name: Name) -> float | None:
         """A median beside bare vLLM's; None where either is missing or they cannot be compared."""
         found = self.rows[name].across
-        return found.median / self.bare if found and self.bare and ROWS[name].unit == "s" else None
+        if found and self.bare and ROWS[name].unit == "s":
+            return found.median / self.bare
+        return None
 
     def reached(self, name: Name) -> bool | None:
         """Whether a row keeps to its goal; None if it has none, or too little was measured to tell."""
-        found, goal = self.rows[name].across, ROWS[name].goal
-        return goal.reached(found.median, self.bare) if found and goal else None
+        found = self.rows[name].across
+        goal = ROWS[name].goal
+        if found and goal:
+            return goal.reached(found.median, self.bare)
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """Everything, in values that JSON has."""
@@ -83,7 +90,9 @@ class Result:
 
 def _rounded(value: float | None) -> float | None:
     """To a thousandth, a millisecond where it is seconds."""
-    return None if value is None else round(value, 3)
+    if value is None:
+        return None
+    return round(value, 3)
 
 
 def _all_rounded(values: Mapping[str, float]) -> dict[str, float]:

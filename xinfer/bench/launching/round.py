@@ -37,10 +37,10 @@ class Round:
     """What is done for the rows that were asked for. Every cluster it starts is gone when it ends, however it ends."""
 
     def __init__(self, subject: Subject, record: Record) -> None:
-        self._subject, self._record = subject, record
+        self._subject = subject
+        self._record = record
 
     def run(self, names: Collection[Name]) -> None:
-        """Measure each of these once."""
         if "bare" in names:
             self._record.take("bare", self._bare)
         self._on_cluster({name: each for name, each in _ON_ONE_CLUSTER.items() if name in names})

@@ -13,8 +13,6 @@ NAMES: tuple[Name, ...] = get_args(Name)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table."""
-
     name: Name
     title: str
     goal: Goal | None = None

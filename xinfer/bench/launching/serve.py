@@ -26,7 +26,9 @@ def checkout() -> Path | None:
     """The checkout that this xinfer is installed from, set up; None if it was installed otherwise."""
     root = Path(xinfer.__file__).resolve().parent.parent
     there = (root / "Makefile").is_file() and (root / "deploy" / "setup.py").is_file()
-    return root if there and Path(sys.prefix).resolve() == (root / ".venv").resolve() else None
+    if there and Path(sys.prefix).resolve() == (root / ".venv").resolve():
+        return root
+    return None
 
 
 def command(cluster: Cluster, root: Path | None) -> list[str]:

@@ -20,9 +20,13 @@ class Goal:
             return False
         if self.of_bare is None:
             return True
-        return None if bare is None else median <= self.of_bare * bare
+        if bare is None:
+            return None
+        return median <= self.of_bare * bare
 
     def told(self, unit: str) -> str:
-        """In words."""
-        absolute = [] if self.at_most is None else [f"{self.at_most:g} {unit}".strip()]
+        if self.at_most is None:
+            absolute = []
+        else:
+            absolute = [f"{self.at_most:g} {unit}".strip()]
         return " and ".join([*absolute, *([] if self.of_bare is None else [f"{self.of_bare:g} of bare"])])

@@ -8,7 +8,8 @@ from typing import Any
 Moment = tuple[str, float]
 """A stage and when it began, in Unix time."""
 
-_NAMES = {"ready": "first token"}  # the stage in which all that is left is to ask
+# The stage in which all that is left is to ask.
+_NAMES = {"ready": "first token"}
 
 
 def durations(began_at: float, ended_at: float, moments: Iterable[Moment], before: str = "request") -> dict[str, float]:
@@ -17,12 +18,14 @@ def durations(began_at: float, ended_at: float, moments: Iterable[Moment], befor
     Of a stage that is there twice the first counts, and none from outside of the time that was measured.
     """
     parts: dict[str, float] = {}
-    stage, since = before, began_at
+    stage = before
+    since = began_at
     for name, at in sorted(moments, key=lambda moment: moment[1]):
         if not began_at <= at <= ended_at or name == stage or name in parts:
             continue
         parts[stage] = at - since
-        stage, since = name, at
+        stage = name
+        since = at
     parts[stage] = ended_at - since
     return {_NAMES.get(name, name): seconds for name, seconds in parts.items()}
 
