@@ -36,6 +36,8 @@ class RegistrationRequest(BaseModel):
 
 
 class SuggestionRequest(BaseModel):
+    """The body of ``POST /v1/models/llm/auto-register``."""
+
     model_config = {"protected_namespaces": ()}
 
     model_path: str
