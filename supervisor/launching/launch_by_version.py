@@ -14,6 +14,8 @@ _UNKNOWN = "?"
 
 
 class VersionRequest(BaseModel):
+    """The body of ``POST /v1/models/instance``."""
+
     model_config = ConfigDict(protected_namespaces=())
 
     model_version: str
