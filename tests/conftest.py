@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -23,6 +24,22 @@ from xinfer.cluster.options import StartOptions
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = pytest.StashKey[list[str]]()
 """What tests have measured, in lines for the end of the report."""
+
+
+ALONE = ("tests/e2e", "tests/performance", "tests/gpu")
+"""Folders whose tests measure, or start whole clusters: one after the other, on the cluster they share."""
+READERS = ("tests/docs", "tests/clients")
+"""Folders whose tests only use a cluster: they have one of their own, beside that."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell pytest-xdist (``--dist loadgroup``) which tests share a worker, and with it the cluster of its session."""
+    for item in items:
+        folder = item.path.relative_to(ROOT).as_posix()
+        if folder.startswith(ALONE):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+        elif folder.startswith(READERS):
+            item.add_marker(pytest.mark.xdist_group("readers"))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -87,9 +104,12 @@ def cluster() -> Iterator[RunningCluster]:
     """A real cluster: Ray, Serve, HAProxy, registry and supervisor, on free ports and in a folder of its own."""
     home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
     lifecycle = NodeLifecycle(home)
-    options = StartOptions(port=free_port(), ray_port=free_port(), num_gpus=2, allow_fake_engine=True)
-    for _ in lifecycle.start(options):
-        pass
+    # Two workers may start one each: which ports are free is asked before they are taken.
+    with (Path(tempfile.gettempdir()) / "xinfer-tests-start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        options = StartOptions(port=free_port(), ray_port=free_port(), num_gpus=2, allow_fake_engine=True)
+        for _ in lifecycle.start(options):
+            pass
     yield RunningCluster(options.endpoint, home, lifecycle)
     lifecycle.stop()
     shutil.rmtree(home, ignore_errors=True)
