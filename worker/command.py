@@ -22,7 +22,7 @@ _NO_THREADS_AT_IMPORT = {
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's and OpenCV's pools
     "JE_ARROW_MALLOC_CONF": "background_thread:false",  # PyArrow's allocator, where pandas is installed with it
 }
-"""For libraries that would begin threads when they are imported, which would keep the warm host from forking."""
+"""For libraries that would begin threads when they are imported, which would keep the fork server from forking."""
 MIDDLEWARE = "worker.middleware.ContractMiddleware"
 
 

@@ -1,6 +1,6 @@
 """The engine's process: vLLM's own OpenAI server, tied to the worker that started it.
 
-Run as ``python -m worker.engine_server`` with the arguments of vLLM's API server, or forked from the warm host. Everything is
+Run as ``python -m worker.engine_server`` with the arguments of vLLM's API server, or forked from the fork server. Everything is
 imported once: vLLM's engine core and workers are forked from here. Where vLLM has to spawn them instead, each imports this module
 again. Either way they ask the kernel to end them with their parent: nothing of an engine survives a ``kill -9`` of any process
 above it.
@@ -130,7 +130,7 @@ def _entry() -> Callable[[], Any]:
 
 
 def show_as(argv: Sequence[str]) -> None:
-    """Show ``python -m ARGV`` in lists of processes: one that was forked would have its host's there."""
+    """Show ``python -m ARGV`` in lists of processes: one that was forked would have the fork server's there."""
     from setproctitle import setproctitle
 
     setproctitle(" ".join(["python", "-m", *argv]))

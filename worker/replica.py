@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -16,8 +18,7 @@ from ray import serve
 from worker.command import engine_argv, engine_env
 from worker.download import Source, fetch, needs_download
 from worker.engine import Engine, ServerEngine
-from worker.engine_start import start_warm
-from worker.fake.command import fake_argv
+from worker.engine_start import start_forked
 from worker.memory.check import check_memory
 from worker.reporter import Reporter
 from xinfer.cluster import spare
@@ -25,7 +26,7 @@ from xinfer.errors import XinferError
 from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage
 from xinfer.settings import EngineSettings, home
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger("xinfer.worker")
 MakeEngine = Callable[[ModelSpec, EngineSettings, str, Path], Engine]
 
 
@@ -33,7 +34,15 @@ def make_engine(spec: ModelSpec, settings: EngineSettings, host: str, log: Path)
     """The engine that ``spec`` asks for, not yet started."""
     if spec.engine == "fake":
         return ServerEngine(spec, settings, host, log, fake_argv, engine_env)
-    return ServerEngine(spec, settings, host, log, engine_argv, engine_env, start_warm)
+    return ServerEngine(spec, settings, host, log, engine_argv, engine_env, start_forked)
+
+
+def fake_argv(spec: ModelSpec, _settings: EngineSettings, host: str, port: int) -> list[str]:
+    """The command of the fake engine; ``spec.engine_args`` are the fields of its ``Behaviour``."""
+    behaviour = json.dumps(spec.engine_args)
+    context_length = str(spec.context_length or 4096)
+    command = [sys.executable, "-m", "worker.fake.server"]
+    return [*command, host, str(port), spec.uid, context_length, behaviour]
 
 
 class EngineReplica:

@@ -11,7 +11,7 @@ import ray
 from xinfer.messages import ReplicaReport, ReplicaStage, StageTime
 from xinfer.names import NAMESPACE, REGISTRY
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger("xinfer.worker")
 
 
 class Reporter:

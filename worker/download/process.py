@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
@@ -21,7 +22,6 @@ from typing import Any
 from worker.download.cache import remove_own_partials, remove_unchanged
 from worker.download.files import INDEX
 from worker.download.layout import Part, layout
-from worker.download.rate import Rate
 from worker.download.source import Source
 from xinfer.messages import DownloadState
 from xinfer.process_lifetime import die_with_parent
@@ -30,6 +30,28 @@ _PERIOD_S = 0.2
 _FILES_AT_ONCE = 8
 # Huggingface_hub writes 10 MiB at a time, which on a slow line looks like standing still.
 _CHUNK_BYTES = 256 * 1024
+
+
+class Rate:
+    """Bytes per second over the last few seconds, steady enough to be read by people."""
+
+    def __init__(self, window_s: float = 5.0) -> None:
+        self._window_s = window_s
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def add(self, at_s: float, bytes_done: int) -> float:
+        """Record that ``bytes_done`` were done at ``at_s``; returns the rate, never negative."""
+        self._samples.append((at_s, bytes_done))
+
+        # The oldest sample lies just outside of the window, so that the window is always covered.
+        while len(self._samples) > 2 and at_s - self._samples[1][0] >= self._window_s:
+            self._samples.popleft()
+
+        first_at_s, first_bytes = self._samples[0]
+        if at_s <= first_at_s:
+            return 0.0
+        # A file that begins anew takes back what was done.
+        return max(0.0, (bytes_done - first_bytes) / (at_s - first_at_s))
 
 
 class Download:
