@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.memory.limits import VLLM_CPU_KV_CACHE, bounds_of, runs_on_cpu
+from worker.memory.limits import VLLM_CPU_KV_CACHE, memory_limits, runs_on_cpu
 from worker.vllm_build import allocators
 from xinfer.messages import ModelSpec
 from xinfer.settings import RUST_FRONTEND, EngineSettings
@@ -28,7 +28,7 @@ MIDDLEWARE = "worker.middleware.ContractMiddleware"
 
 def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int) -> list[str]:
     """The command that serves ``spec`` on ``host:port``. Arguments given at launch win over those made here."""
-    bounds = bounds_of(spec, settings)
+    limits = memory_limits(spec, settings)
     arguments: dict[str, Any] = {
         "model": spec.path,
         "served_model_name": spec.uid,
@@ -44,8 +44,8 @@ def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int)
         "enable_auto_tool_choice": True if spec.tool_parser else None,
         "uvicorn_log_level": "warning",
         "tensor_parallel_size": int(spec.gpus) if spec.gpus >= 2 else None,
-        "gpu_memory_utilization": bounds.gpu_share,
-        "kv_cache_memory_bytes": bounds.kv_cache_bytes,
+        "gpu_memory_utilization": limits.gpu_share,
+        "kv_cache_memory_bytes": limits.kv_cache_bytes,
         **spec.engine_args,
     }
     return [sys.executable, "-m", "worker.engine_server", *flags(arguments)]

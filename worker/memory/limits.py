@@ -26,8 +26,8 @@ _FACTORS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """The memory that an engine may take."""
+class MemoryLimits:
+    """Limits of an engine's memory, from the launch and the settings."""
 
     kv_cache_bytes: int | None
     """KV cache on each GPU, or of an engine without one. None: what the share leaves."""
@@ -35,9 +35,9 @@ class Bounds:
     """Of each GPU's memory, all the engine's memory in it; None without a GPU."""
 
 
-def bounds_of(spec: ModelSpec, settings: EngineSettings) -> Bounds:
+def memory_limits(spec: ModelSpec, settings: EngineSettings) -> MemoryLimits:
     """What the launch asks for, else what the operator has set; ``LaunchRefused`` for a number that is none."""
-    return Bounds(_kv_cache_bytes(spec, settings), _gpu_share(spec, settings))
+    return MemoryLimits(_kv_cache_bytes(spec, settings), _gpu_share(spec, settings))
 
 
 def runs_on_cpu(spec: ModelSpec) -> bool:
