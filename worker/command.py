@@ -22,12 +22,17 @@ _NO_THREADS_AT_IMPORT = {
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's and OpenCV's pools
     "JE_ARROW_MALLOC_CONF": "background_thread:false",  # PyArrow's allocator, where pandas is installed with it
 }
-"""For libraries that would begin threads when they are imported, which would keep the fork server from forking."""
+"""For libraries that would begin threads when they are imported, which would keep the fork server
+from forking.
+"""
 MIDDLEWARE = "worker.middleware.ContractMiddleware"
 
 
 def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int) -> list[str]:
-    """The command that serves ``spec`` on ``host:port``. Arguments given at launch win over those made here."""
+    """The command that serves ``spec`` on ``host:port``.
+
+    Arguments given at launch win over those made here.
+    """
     limits = memory_limits(spec, settings)
     arguments: dict[str, Any] = {
         "model": spec.path,
@@ -52,7 +57,9 @@ def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int)
 
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:
-    """``{"max_num_seqs": 64}`` as vLLM's flags: None is left out, booleans are ``--x`` or ``--no-x``."""
+    """``{"max_num_seqs": 64}`` as vLLM's flags: None is left out, booleans are ``--x`` or
+    ``--no-x``.
+    """
     words: list[str] = []
     for name, value in arguments.items():
         flag = name.replace("_", "-")
@@ -71,7 +78,9 @@ def flags(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def quantization(spec: ModelSpec) -> str | None:
-    """vLLM reads the method from a quantized checkpoint's own config; only one applied at load has to be named."""
+    """vLLM reads the method from a quantized checkpoint's own config; only one applied at load
+    has to be named.
+    """
     if spec.format == "bnb":
         return "bitsandbytes"
     return None
@@ -83,7 +92,9 @@ def _compiler_cache() -> str:
 
 
 def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
-    """The environment of the engine's process: this one's, made quiet and bounded, then the operator's and the launch's own."""
+    """The environment of the engine's process: this one's, made quiet and bounded, then the
+    operator's and the launch's own.
+    """
     cpu_only = {
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # bound to cores, two engines on one machine would sit on the same ones
         "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // 2)),

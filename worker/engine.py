@@ -53,7 +53,7 @@ class Engine(Protocol):
         """
 
     async def check(self) -> None:
-        """Raise if it cannot serve."""
+        """Raise ``RuntimeError`` if the engine cannot serve requests."""
 
     async def wait(self) -> None:
         """Return when its process has ended."""

@@ -50,7 +50,8 @@ def fake_argv(spec: ModelSpec, _settings: EngineSettings, host: str, port: int) 
 class EngineReplica:
     """Starts its engine, is ready when the engine has answered, ends when the engine does.
 
-    Requests do not pass through here: supervisors talk to the engine's own server. Ray carries life cycle and health only.
+    Requests do not pass through here: supervisors talk to the engine's own server. Ray carries
+    life cycle and health only.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it

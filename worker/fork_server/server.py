@@ -55,7 +55,10 @@ class ForkServer:
         """By pidfd of an engine: its process id, and the connection of its worker."""
 
     def run(self) -> Child:
-        """Serve requests. Returns only in a forked child; raises ``Unfit`` when forking must end."""
+        """Serve requests.
+
+        Returns only in a forked child; raises ``Unfit`` when forking must end.
+        """
         gc.collect()
         # A collection in a child would write to every object, and so copy every page it shares.
         gc.freeze()

@@ -33,10 +33,12 @@ def check_memory(
     look: Callable[[Sequence[str]], Sequence[Memory] | None] = memories,
     patience_s: float = _PATIENCE_S,
 ) -> None:
-    """Return if ``spec`` fits on this node beside what runs there, or if nothing that is known speaks against it.
+    """Return if ``spec`` fits on this node beside what runs there, or if nothing that is known
+    speaks against it.
 
-    Raises ``LaunchRefused`` with all numbers otherwise; only after ``patience_s`` if what lacks may yet be given back.
-    ``gpus`` are those that Ray gave the replica. Blocks: call it in a thread, when the model's files are here.
+    Raises ``LaunchRefused`` with all numbers otherwise; only after ``patience_s`` if what lacks
+    may yet be given back. ``gpus`` are those that Ray gave the replica. Blocks: call it in a
+    thread, when the model's files are here.
     """
     requirement = memory_requirement(spec, settings) if spec.engine == "vllm" else None
     if requirement is None or not (gpus or runs_on_cpu(spec)):
@@ -44,20 +46,31 @@ def check_memory(
     seen = () if runs_on_cpu(spec) else gpus
     margin_bytes = int(settings.memory_margin_gib * GIB)
     deadline = time.monotonic() + patience_s
-    while (found := look(seen)) and (refusal := requirement.refusal(found, margin_bytes)):
+    while True:
+        found = look(seen)
+        if not found:
+            return
+        refusal = requirement.refusal(found, margin_bytes)
+        if refusal is None:
+            return
         if refusal.is_final or time.monotonic() >= deadline:
             raise LaunchRefused(refusal.message)
+        # An engine that has just ended may not have given back its memory yet.
         time.sleep(_POLL_PERIOD_S)
 
 
 def memory_requirement(spec: ModelSpec, settings: EngineSettings) -> MemoryRequirement | None:
-    """What ``spec`` needs, by the model's own files; None if they are not here or do not tell what will be loaded."""
+    """What ``spec`` needs, by the model's own files; None if they are not here or do not tell
+    what will be loaded.
+    """
     config_folder, weights_folder = _folders(spec, settings)
-    config, tokenizer_config = (_read_json(config_folder / name) for name in ("config.json", "tokenizer_config.json"))
+    config = _read_json(config_folder / "config.json")
+    tokenizer_config = _read_json(config_folder / "tokenizer_config.json")
     stored = weights_in(weights_folder)
     if not config or stored is None or any(name.startswith("hf_overrides") for name in spec.engine_args):
         return None
-    dtype, kv_dtype = (str(argument(spec, name, "auto")) for name in ("dtype", "kv_cache_dtype"))
+    dtype = str(argument(spec, "dtype", "auto"))
+    kv_dtype = str(argument(spec, "kv_cache_dtype", "auto"))
     tokens = _tokens(spec, config, tokenizer_config)
     parallel = _parallel(spec)
     limits = memory_limits(spec, settings)

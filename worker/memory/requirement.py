@@ -47,14 +47,18 @@ class MemoryRequirement:
 
     @property
     def kv_cache_bytes(self) -> int:
-        """In one process: as much as it is given to lay out, else the least that serves a request of full length."""
+        """In one process: as much as it is given to lay out, else the least that serves a
+        request of full length.
+        """
         given = self.limits.kv_cache_bytes
         if given is None:
             return self.estimate.kv_cache_bytes
         return given
 
     def refusal_by_cache(self) -> Refusal | None:
-        """Why its KV cache is too small for a request of full length, which vLLM would find only after loading."""
+        """Why its KV cache is too small for a request of full length, which vLLM would find
+        only after loading.
+        """
         given = self.limits.kv_cache_bytes
         if given is None or self.estimate.unknown or self.estimate.kv_cache_bytes <= given:
             return None
@@ -66,7 +70,9 @@ class MemoryRequirement:
         )
 
     def refusal(self, memories: Sequence[Memory], margin_bytes: int) -> Refusal | None:
-        """Why it does not fit into these GPUs, or into the machine, which keeps ``margin_bytes``; lasting reasons come first."""
+        """Why it does not fit into these GPUs, or into the machine, which keeps
+        ``margin_bytes``; lasting reasons come first.
+        """
         on_gpus = self.limits.gpu_share is not None
         if on_gpus:
             by_node = self.refusal_by_gpus(memories)
@@ -77,7 +83,9 @@ class MemoryRequirement:
         return self.refusal_by_cache() or by_node
 
     def refusal_by_machine(self, memory: Memory, margin_bytes: int) -> Refusal | None:
-        """Why it does not fit into the memory of a machine that shall have ``margin_bytes`` left."""
+        """Why it does not fit into the memory of a machine that shall have ``margin_bytes``
+        left.
+        """
         total = self.ranks * (self.weights_bytes + self.kv_cache_bytes) + self.estimate.overhead_bytes
         if total <= memory.free_bytes - margin_bytes:
             return None
@@ -88,7 +96,9 @@ class MemoryRequirement:
         )
 
     def refusal_by_gpus(self, memories: Sequence[Memory]) -> Refusal | None:
-        """Why it does not fit into its share of each of these GPUs, or why that share is not free."""
+        """Why it does not fit into its share of each of these GPUs, or why that share is
+        not free.
+        """
         share = self.limits.gpu_share or 1.0
         smallest = min(each.total_bytes for each in memories)
         fullest = min(memories, key=lambda each: each.free_bytes)
