@@ -86,8 +86,8 @@ def _kv_cache_bytes(spec: ModelSpec, settings: EngineSettings) -> int | None:
 def _variable(*environments: Mapping[str, str]) -> float:
     """vLLM's variable in bytes, from the first environment that sets it; 0 if none does."""
     values = [each.get(VLLM_CPU_KV_CACHE) for each in environments]
-    # An empty value is refused below, as any other that is not a number.
-    text = next((value for value in values if value is not None), None)
+    # An empty value counts as unset.
+    text = next(filter(None, values), None)
     if text is None:
         return 0.0
     size = _positive(text)
