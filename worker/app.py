@@ -16,9 +16,10 @@ _NO_REQUESTS = 1
 def build(spec: ModelSpec, settings: EngineSettings) -> Application:
     """The application whose replicas are the workers of ``spec``.
 
-    A replica takes ``spec.gpus`` GPUs from Ray. Its constructor is tried once per replica: whether a failed start is tried again
-    is the registry's decision. Deployed again with another number of replicas, it leaves those that run alone: Serve replaces
-    replicas of another version only, and the version is the launch.
+    A replica takes ``spec.gpus`` GPUs from Ray. Its constructor is tried once per replica:
+    whether a failed start is tried again is the registry's decision. Deployed again with
+    another number of replicas, it leaves those that run alone: Serve replaces replicas of
+    another version only, and the version is the launch.
     """
     configure = serve.deployment(
         name="worker",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.memory.limits import VLLM_CPU_KV_CACHE, bounds_of, runs_on_cpu
+from worker.memory.limits import VLLM_CPU_KV_CACHE, memory_limits, runs_on_cpu
 from worker.vllm_build import allocators
 from xinfer.messages import ModelSpec
 from xinfer.settings import RUST_FRONTEND, EngineSettings
@@ -22,13 +22,18 @@ _NO_THREADS_AT_IMPORT = {
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's and OpenCV's pools
     "JE_ARROW_MALLOC_CONF": "background_thread:false",  # PyArrow's allocator, where pandas is installed with it
 }
-"""For libraries that would begin threads when they are imported, which would keep the warm host from forking."""
+"""For libraries that would begin threads when they are imported, which would keep the fork server
+from forking.
+"""
 MIDDLEWARE = "worker.middleware.ContractMiddleware"
 
 
 def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int) -> list[str]:
-    """The command that serves ``spec`` on ``host:port``. Arguments given at launch win over those made here."""
-    bounds = bounds_of(spec, settings)
+    """The command that serves ``spec`` on ``host:port``.
+
+    Arguments given at launch win over those made here.
+    """
+    limits = memory_limits(spec, settings)
     arguments: dict[str, Any] = {
         "model": spec.path,
         "served_model_name": spec.uid,
@@ -44,15 +49,17 @@ def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int)
         "enable_auto_tool_choice": True if spec.tool_parser else None,
         "uvicorn_log_level": "warning",
         "tensor_parallel_size": int(spec.gpus) if spec.gpus >= 2 else None,
-        "gpu_memory_utilization": bounds.gpu_share,
-        "kv_cache_memory_bytes": bounds.kv_cache_bytes,
+        "gpu_memory_utilization": limits.gpu_share,
+        "kv_cache_memory_bytes": limits.kv_cache_bytes,
         **spec.engine_args,
     }
     return [sys.executable, "-m", "worker.engine_server", *flags(arguments)]
 
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:
-    """``{"max_num_seqs": 64}`` as vLLM's flags: None is left out, booleans are ``--x`` or ``--no-x``."""
+    """``{"max_num_seqs": 64}`` as vLLM's flags: None is left out, booleans are ``--x`` or
+    ``--no-x``.
+    """
     words: list[str] = []
     for name, value in arguments.items():
         flag = name.replace("_", "-")
@@ -71,7 +78,9 @@ def flags(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def quantization(spec: ModelSpec) -> str | None:
-    """vLLM reads the method from a quantized checkpoint's own config; only one applied at load has to be named."""
+    """vLLM reads the method from a quantized checkpoint's own config; only one applied at load
+    has to be named.
+    """
     if spec.format == "bnb":
         return "bitsandbytes"
     return None
@@ -83,7 +92,9 @@ def _compiler_cache() -> str:
 
 
 def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
-    """The environment of the engine's process: this one's, made quiet and bounded, then the operator's and the launch's own."""
+    """The environment of the engine's process: this one's, made quiet and bounded, then the
+    operator's and the launch's own.
+    """
     cpu_only = {
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # bound to cores, two engines on one machine would sit on the same ones
         "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // 2)),

@@ -1,8 +1,9 @@
 """Ties processes to one that is not their parent.
 
-The holder keeps the writing end of a pipe, the others its reading end. When the last writing end is closed, which the kernel does
-for a process that dies in whatever way, the kernel itself kills the whole process group of the others: no code of theirs has to
-run for that, so a process that hangs goes as well (``man 2 fcntl``: F_SETOWN, F_SETSIG, O_ASYNC).
+The holder keeps the write end of a pipe, the others its read end. The kernel closes the write end
+when the holder dies, however it dies, and then kills the whole process group of the others
+(``man 2 fcntl``: F_SETOWN, F_SETSIG, O_ASYNC). No code of theirs has to run for that, so a process
+that hangs is killed as well.
 """
 
 from __future__ import annotations
@@ -12,31 +13,40 @@ import os
 import select
 import signal
 
+# Linux only, and missing from the module ``fcntl``.
 _F_SETSIG = 10
 
 
-class Lifeline:
+class DeathPipe:
+    """The holder's side of the pipe."""
+
     def __init__(self) -> None:
-        self.reading_end, self._writing_end = os.pipe()
+        self.read_end, self._write_end = os.pipe()
 
-    def handed_over(self) -> None:
-        """Close the reading end here, once those who are tied have it."""
-        if self.reading_end >= 0:
-            os.close(self.reading_end)
-            self.reading_end = -1
+    def close_read_end(self) -> None:
+        """Close the read end in this process, once the tied processes have inherited it."""
+        if self.read_end >= 0:
+            os.close(self.read_end)
+            self.read_end = -1
 
-    def cut(self) -> None:
-        """End those who are tied. Safe to call twice."""
-        self.handed_over()
-        if self._writing_end >= 0:
-            os.close(self._writing_end)
-            self._writing_end = -1
+    def kill(self) -> None:
+        """Kill the tied processes. Safe to call twice."""
+        self.close_read_end()
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            self._write_end = -1
 
 
-def hang_on(reading_end: int) -> None:
-    """Tie this process's group to whoever holds the other end; ends it here and now if nobody does any more."""
-    fcntl.fcntl(reading_end, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(reading_end, _F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(reading_end, fcntl.F_SETFL, fcntl.fcntl(reading_end, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([reading_end], [], [], 0)[0]:  # nobody ever writes: what is there to read is the end
+def die_with_pipe(read_end: int) -> None:
+    """Tie this process's group to the holder of the write end. Kills the group if it has gone."""
+    fcntl.fcntl(read_end, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(read_end, _F_SETSIG, signal.SIGKILL)
+
+    flags = fcntl.fcntl(read_end, fcntl.F_GETFL)
+    fcntl.fcntl(read_end, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+    # The holder may have died before O_ASYNC was set, and no signal follows then. Nobody ever
+    # writes to the pipe, so it is readable only at its end.
+    readable, _, _ = select.select([read_end], [], [], 0)
+    if readable:
         os.killpg(os.getpgrp(), signal.SIGKILL)

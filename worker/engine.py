@@ -1,11 +1,13 @@
-"""An engine as its worker sees it: something that starts, says how far it is, answers health checks and stops."""
+"""The engine as its worker sees it: starts, reports stages, is health-checked and stops."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +16,7 @@ import aiohttp
 
 from worker.engine_start import Start, start_plain
 from worker.process import EngineProcess, ReservedPort
-from worker.scratch import make_scratch
+from xinfer.cluster.environment import MARK, socket_folder
 from xinfer.engine_log import LogReader, cause_of, stage_of, tail
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec, ReplicaStage
@@ -24,15 +26,17 @@ Argv = Callable[[ModelSpec, EngineSettings, str, int], list[str]]
 Env = Callable[[ModelSpec, EngineSettings], dict[str, str]]
 
 _POLL_PERIOD_S = 0.05
-_EXIT_S = 2.0
+# How long an engine may take to end after its connection broke.
+_EXIT_TIMEOUT_S = 2.0
+_HEALTH_TIMEOUT_S = 5.0
 
 
 class Engine(Protocol):
-    """What a worker needs of an engine."""
+    """The interface between a worker and its engine."""
 
     @property
     def address(self) -> str:
-        """``http://host:port`` of its OpenAI server."""
+        """Base URL of its OpenAI server: ``http://host:port``."""
 
     @property
     def pid(self) -> int | None:
@@ -43,20 +47,26 @@ class Engine(Protocol):
         """Tokens it can hold per request, known once it is ready."""
 
     def start(self) -> AsyncIterator[ReplicaStage]:
-        """Start it; yields each stage as it is reached, READY last. Raises ``LaunchFailed`` with the engine's own last error."""
+        """Start it and yield each stage as it is reached, READY last.
+
+        Raises ``LaunchFailed`` with the engine's own last error.
+        """
 
     async def check(self) -> None:
-        """Raise if it cannot serve."""
+        """Raise ``RuntimeError`` if the engine cannot serve requests."""
 
     async def wait(self) -> None:
-        """Return when it has ended."""
+        """Return when its process has ended."""
 
     async def stop(self) -> None:
         """End it and everything it started."""
 
 
 class ServerEngine:
-    """An engine that is an HTTP server of its own in a process group. vLLM's, unless ``argv`` names another."""
+    """An engine that is an HTTP server in a process group of its own: vLLM's, or the fake one.
+
+    ``argv`` makes its command line and ``env`` its environment.
+    """
 
     def __init__(
         self,
@@ -98,12 +108,15 @@ class ServerEngine:
         """Start the process and follow it until a real generation has answered."""
         self._port = ReservedPort(self._host)
         self._http = aiohttp.ClientSession()
-        self._scratch = make_scratch()
+        self._scratch = _make_scratch()
         argv = self._argv(self._spec, self._settings, self._host, self._port.number)
         env = {**self._env(self._spec, self._settings), "TMPDIR": str(self._scratch)}
+
+        # Created before the start, so that it skips what an earlier engine has logged.
         reader = LogReader(self._log)
         self._process = await self._start(argv, env, self._log)
         yield ReplicaStage.STARTING
+
         try:
             async with asyncio.timeout(self._settings.start_timeout_s):
                 async for stage in self._listening(reader):
@@ -111,21 +124,25 @@ class ServerEngine:
                 yield ReplicaStage.WARMING_UP
                 await self._warm_up()
         except TimeoutError:
-            raise LaunchFailed(f"The engine did not come up within {self._settings.start_timeout_s:g} s.") from None
+            limit_s = self._settings.start_timeout_s
+            raise LaunchFailed(f"The engine did not come up within {limit_s:g} s.") from None
         except aiohttp.ClientError as error:
             with contextlib.suppress(TimeoutError):
-                # Its log is complete when it has ended.
-                await asyncio.wait_for(self.wait(), _EXIT_S)
+                # Its log, which has the cause, is complete only when it has ended.
+                await asyncio.wait_for(self.wait(), _EXIT_TIMEOUT_S)
             self._raise_if_dead()
-            raise LaunchFailed(f"The engine broke off its first answer ({type(error).__name__}).") from error
+            reason = f"The engine broke off its first answer ({type(error).__name__})."
+            raise LaunchFailed(reason) from error
+
         self._is_up = True
         yield ReplicaStage.READY
 
     async def _listening(self, reader: LogReader) -> AsyncIterator[ReplicaStage]:
         reached = ReplicaStage.STARTING
-        while not await self._answers():
+        while not await self._is_healthy():
             self._raise_if_dead()
             stage = stage_of(reader.new_lines())
+            # Stages never go back: an engine's processes log the same lines one after another.
             if stage and reached.progress < stage.progress < ReplicaStage.WARMING_UP.progress:
                 reached = stage
                 yield stage
@@ -135,44 +152,49 @@ class ServerEngine:
         if self._process is None or self._process.exit_code is None:
             return
         cause = cause_of(tail(self._log))
-        raise LaunchFailed(
-            cause or f"The engine ended with exit code {self._process.exit_code} and no error in its log."
-        )
+        code = self._process.exit_code
+        raise LaunchFailed(cause or f"The engine ended with exit code {code} and no error in its log.")
 
-    async def _answers(self) -> bool:
+    async def _is_healthy(self) -> bool:
         assert self._http is not None
         try:
-            async with self._http.get(f"{self.address}/health", timeout=aiohttp.ClientTimeout(5)) as response:
+            timeout = aiohttp.ClientTimeout(_HEALTH_TIMEOUT_S)
+            async with self._http.get(f"{self.address}/health", timeout=timeout) as response:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError):
             return False
 
     async def _warm_up(self) -> None:
-        """One short generation; a model without one answer is not ready."""
+        """Generate two tokens. An engine can be healthy and yet fail at its first generation."""
         assert self._http is not None
         body = {"model": self._spec.uid, "prompt": "Hello", "max_tokens": 2, "temperature": 0}
         async with self._http.post(f"{self.address}/v1/completions", json=body) as response:
             if response.status != 200:
-                raise LaunchFailed(f"The engine listens but does not generate: {_message(await response.text())}")
+                message = _message(await response.text())
+                raise LaunchFailed(f"The engine listens but does not generate: {message}")
+
         async with self._http.get(f"{self.address}/v1/models") as response:
-            self.context_length = (await response.json())["data"][0].get("max_model_len")
+            models = await response.json()
+            self.context_length = models["data"][0].get("max_model_len")
 
     async def check(self) -> None:
-        """Raise if the process is gone or does not answer in time."""
+        """Raise ``RuntimeError`` if the process has ended or does not respond in time."""
         if self._process is None or self._process.exit_code is not None:
-            raise RuntimeError(f"the engine's process ended: {cause_of(tail(self._log)) or 'no error in its log'}")
-        if not await self._answers():
+            cause = cause_of(tail(self._log)) or "no error in its log"
+            raise RuntimeError(f"the engine's process ended: {cause}")
+        if not await self._is_healthy():
             raise RuntimeError("the engine does not answer its health check")
 
     async def wait(self) -> None:
-        """Return when the engine's process has ended."""
         if self._process:
             await self._process.wait()
 
     async def stop(self) -> None:
-        """End the process group, at once if it has not come up, and remove what belongs to it. Safe to call twice."""
+        """End the process group and remove what belongs to it. Safe to call twice."""
         if self._process:
-            await self._process.stop(self._settings.stop_grace_s if self._is_up else 0)
+            # Without a request to finish there is nothing to be graceful about.
+            grace_s = self._settings.stop_grace_s if self._is_up else 0
+            await self._process.stop(grace_s)
         if self._http:
             await self._http.close()
         if self._port:
@@ -181,10 +203,25 @@ class ServerEngine:
             await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
 
+def _make_scratch() -> Path:
+    """Make an empty folder for an engine's temporary files, such as the sockets of its processes.
+
+    A killed engine leaves them behind, so they are kept together and removed by ``stop``.
+    """
+    cluster_id = os.environ.get(MARK)
+    if cluster_id:
+        # `xinfer stop` removes this folder if the worker does not live to do it. Its path is short,
+        # as a socket's path has room for about 100 bytes.
+        parent = socket_folder(cluster_id)
+    else:
+        parent = None
+    return Path(tempfile.mkdtemp(prefix="xinfer-engine-", dir=parent))
+
+
 def _message(body: str) -> str:
-    """The sentence in an engine's error, or the beginning of whatever else it is, in one line."""
+    """The message of an error body, or the beginning of any other body, on one line."""
     try:
-        said = json.loads(body)["error"]["message"]
+        message = json.loads(body)["error"]["message"]
     except (ValueError, KeyError, TypeError):
-        said = body
-    return " ".join(str(said).split())[:500]
+        message = body
+    return " ".join(str(message).split())[:500]

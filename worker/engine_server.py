@@ -1,9 +1,9 @@
 """The engine's process: vLLM's own OpenAI server, tied to the worker that started it.
 
-Run as ``python -m worker.engine_server`` with the arguments of vLLM's API server, or forked from the warm host. Everything is
-imported once: vLLM's engine core and workers are forked from here. Where vLLM has to spawn them instead, each imports this module
-again. Either way they ask the kernel to end them with their parent: nothing of an engine survives a ``kill -9`` of any process
-above it.
+Run as ``python -m worker.engine_server`` with the arguments of vLLM's API server, or forked from
+the fork server. Everything is imported once: vLLM's engine core and workers are forked from here.
+Where vLLM has to spawn them instead, each imports this module again. Either way they ask the kernel
+to end them with their parent: nothing of an engine survives a ``kill -9`` of any process above it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ _LATER = (
     "vllm.v1.core.sched.async_scheduler",
     "vllm.v1.core.sched.scheduler",
 )
-"""What vLLM imports only when it gets there, each a few hundredths of a second; not every version has all of it."""
+"""What vLLM imports only when it gets there, each a few hundredths of a second; not every version
+has all of it.
+"""
 _LATER_ON_GPUS = (
     "cudnn",
     "cutlass.base_dsl",
@@ -62,13 +64,16 @@ _LATER_ON_GPUS = (
     "vllm.v1.attention.backends.flash_attn",
     "vllm.v1.worker.gpu_model_runner",
 )
-"""Not flashinfer, nor ``vllm.compilation.backends``, which imports it: it makes a CUDA context at once. Most of its import is
-cutlass."""
+"""Not flashinfer, nor ``vllm.compilation.backends``, which imports it: it makes a CUDA context at
+once. Most of its import is cutlass."""
 _NO_BUILDS = "HUMMING_DISABLE_PARALLEL_BUILD"
 
 
 def import_engine() -> None:
-    """Import what the server, the engine core and its workers are going to need. Leaves no thread and no CUDA context."""
+    """Import what the server, the engine core and its workers are going to need.
+
+    Leaves no thread and no CUDA context.
+    """
     with no_builds():
         _entry()
         for name in _OF_EVERY_ENGINE:
@@ -85,9 +90,11 @@ def import_engine() -> None:
 
 @contextlib.contextmanager
 def no_builds() -> Iterator[None]:
-    """Keep humming, a library of kernels, from starting compilers and threads when it is imported.
+    """Keep humming, a library of kernels, from starting compilers and threads when it is
+    imported.
 
-    It builds what it needs when that is needed; until then its variable is gone again, since it would also make that slower.
+    It builds what it needs when that is needed; until then its variable is gone again, since it
+    would also make that slower.
     """
     if _NO_BUILDS in os.environ:
         yield
@@ -130,7 +137,9 @@ def _entry() -> Callable[[], Any]:
 
 
 def show_as(argv: Sequence[str]) -> None:
-    """Show ``python -m ARGV`` in lists of processes: one that was forked would have its host's there."""
+    """Show ``python -m ARGV`` in lists of processes: one that was forked would have the fork
+    server's there.
+    """
     from setproctitle import setproctitle
 
     setproctitle(" ".join(["python", "-m", *argv]))

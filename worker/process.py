@@ -21,10 +21,11 @@ _KILL_S = 10.0
 
 
 class ReservedPort:
-    """A TCP port that stays ours until ``close``: bound but not listening, so that a child can listen on it.
+    """A TCP port that stays ours until ``close``: bound but not listening, so that a child can
+    listen on it.
 
-    Linux lets two sockets with ``SO_REUSEADDR`` bind one port while at most one listens, and never hands out such a port as
-    a free one; every server of note sets that option.
+    Linux lets two sockets with ``SO_REUSEADDR`` bind one port while at most one listens, and
+    never hands out such a port as a free one; every server of note sets that option.
     """
 
     def __init__(self, host: str) -> None:
@@ -38,7 +39,9 @@ class ReservedPort:
 
 
 class EngineProcess(ABC):
-    """A process and its descendants, in a process group of their own; ``pid`` is the group's id, too."""
+    """A process and its descendants, in a process group of their own; ``pid`` is the group's
+    id, too.
+    """
 
     @property
     @abstractmethod
@@ -48,7 +51,7 @@ class EngineProcess(ABC):
     @property
     @abstractmethod
     def exit_code(self) -> int | None:
-        """None while it lives."""
+        """Exit code of the first of them; None while it runs."""
 
     @abstractmethod
     async def wait(self) -> int:
@@ -56,12 +59,14 @@ class EngineProcess(ABC):
 
     @abstractmethod
     def _terminate(self) -> None:
-        """Send it SIGTERM."""
+        """Send SIGTERM to the first of them only."""
 
     async def stop(self, grace_s: float) -> None:
-        """End the whole group. The process gets SIGTERM and ``grace_s`` seconds to end what it started, then all get SIGKILL.
+        """End the whole group. The process gets SIGTERM and ``grace_s`` seconds to end what
+        it started, then all get SIGKILL.
 
-        Descendants get no SIGTERM of their own: those that die before it leave shared memory behind. Safe to call twice.
+        Descendants get no SIGTERM of their own: those that die before it leave shared
+        memory behind. Safe to call twice.
         """
         if self.exit_code is None:
             self._terminate()
@@ -88,7 +93,10 @@ class ProcessGroup(EngineProcess):
 
     @classmethod
     async def start(cls, argv: Sequence[str], env: Mapping[str, str], log: Path) -> ProcessGroup:
-        """Start ``argv`` with exactly ``env``. The child is told its parent, see ``die_with_parent``."""
+        """Start ``argv`` with exactly ``env``.
+
+        The child is told its parent, see ``die_with_parent``.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
+import psutil
 import ray
 from ray import serve
 
 from worker.command import engine_argv, engine_env
 from worker.download import Source, fetch, needs_download
 from worker.engine import Engine, ServerEngine
-from worker.engine_start import start_warm
-from worker.fake.command import fake_argv
+from worker.engine_start import start_forked
 from worker.memory.check import check_memory
 from worker.reporter import Reporter
 from xinfer.cluster import spare
 from xinfer.errors import XinferError
 from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage
+from xinfer.names import NAMESPACE, REGISTRY
 from xinfer.settings import EngineSettings, home
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger("xinfer.worker")
 MakeEngine = Callable[[ModelSpec, EngineSettings, str, Path], Engine]
 
 
@@ -33,13 +36,22 @@ def make_engine(spec: ModelSpec, settings: EngineSettings, host: str, log: Path)
     """The engine that ``spec`` asks for, not yet started."""
     if spec.engine == "fake":
         return ServerEngine(spec, settings, host, log, fake_argv, engine_env)
-    return ServerEngine(spec, settings, host, log, engine_argv, engine_env, start_warm)
+    return ServerEngine(spec, settings, host, log, engine_argv, engine_env, start_forked)
+
+
+def fake_argv(spec: ModelSpec, _settings: EngineSettings, host: str, port: int) -> list[str]:
+    """The command of the fake engine; ``spec.engine_args`` are the fields of its ``Behaviour``."""
+    behaviour = json.dumps(spec.engine_args)
+    context_length = str(spec.context_length or 4096)
+    command = [sys.executable, "-m", "worker.fake.server"]
+    return [*command, host, str(port), spec.uid, context_length, behaviour]
 
 
 class EngineReplica:
     """Starts its engine, is ready when the engine has answered, ends when the engine does.
 
-    Requests do not pass through here: supervisors talk to the engine's own server. Ray carries life cycle and health only.
+    Requests do not pass through here: supervisors talk to the engine's own server. Ray carries
+    life cycle and health only.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -89,18 +101,21 @@ class EngineReplica:
         else:
             self._watch = asyncio.create_task(self._end_with_engine())
         finally:
-            await self._leave_a_spare()
+            await self._prestart_next()
 
-    async def _leave_a_spare(self) -> None:
-        """This replica has taken the node's spare process; the next one is to find another."""
-        if not spare.wanted() or await asyncio.to_thread(spare.has_spare):
+    async def _prestart_next(self) -> None:
+        """Have a Ray process prestarted for the next replica: this one has taken the idle one."""
+        wanted = os.environ.get(spare.SETTING) == spare.PRELOADED
+        if not wanted or await asyncio.to_thread(has_idle_worker):
             return
-        own = ray.get_runtime_context().get_node_id()
-        nodes = await asyncio.to_thread(ray.nodes)
+
+        node_id = ray.get_runtime_context().get_node_id()
         try:
-            await spare.start_spare(next(node for node in nodes if node["NodeID"] == own))
-        except OSError as error:
-            _log.warning("%s", error)
+            registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)
+            await registry.prestart_worker.remote(node_id)
+        except (ValueError, ray.exceptions.RayError) as error:
+            # The next replica waits about a second longer; no reason to fail this one.
+            _log.warning("no Ray process was prestarted: %s", type(error).__name__)
 
     async def _download(self) -> None:
         """A hub model's files come first, so that the launch shows how far they are."""
@@ -133,3 +148,19 @@ class EngineReplica:
             self._watch.cancel()
         await self._engine.stop()
         await self._reporter.report(ReplicaStage.STOPPED)
+
+
+def has_idle_worker() -> bool:
+    """True if this node's raylet has an idle process; to be called in a process of Ray's."""
+    raylet = psutil.Process(os.getppid())
+    others = [process for process in raylet.children() if process.pid != os.getpid()]
+    return any(map(_is_idle, others))
+
+
+def _is_idle(process: psutil.Process) -> bool:
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    # A Ray process shows the first name once it is up, and the second one before.
+    return any(word.strip().endswith(("ray::IDLE", "default_worker.py")) for word in words)

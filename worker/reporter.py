@@ -11,11 +11,14 @@ import ray
 from xinfer.messages import ReplicaReport, ReplicaStage, StageTime
 from xinfer.names import NAMESPACE, REGISTRY
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger("xinfer.worker")
 
 
 class Reporter:
-    """Sends this replica's report to the registry. A registry that is away misses nothing: every health check reports again."""
+    """Sends this replica's report to the registry.
+
+    A registry that is away misses nothing: every health check reports again.
+    """
 
     def __init__(self, first: ReplicaReport) -> None:
         self.latest = first

@@ -25,10 +25,11 @@ def is_cpu_build() -> bool:
 
 @cache
 def allocators() -> tuple[str, ...]:
-    """Libraries that vLLM on CPU wants loaded before everything else: its allocator, and PyTorch's own OpenMP.
+    """Libraries that vLLM on CPU wants loaded before everything else: its allocator, and
+    PyTorch's own OpenMP.
 
-    vLLM puts them into LD_PRELOAD of the processes that it spawns (``vllm/platforms/cpu.py``). Ours are forked, so whoever they
-    are forked from must have them.
+    vLLM puts them into LD_PRELOAD of the processes that it spawns (``vllm/platforms/cpu.py``).
+    Ours are forked, so whoever they are forked from must have them.
     """
     patterns = [
         ("vllm", "libs/libtcmalloc*.so*"),

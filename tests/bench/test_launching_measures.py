@@ -15,7 +15,7 @@ import pytest
 from tests.client.scripted_server import Answer, ScriptedServer
 from tests.conftest import ROOT, free_port, wait_for
 from worker.command import engine_argv
-from worker.fake.command import fake_argv
+from worker.replica import fake_argv
 from xinfer.bench.launching import bare, host, memory, serve
 from xinfer.bench.launching.cluster import Cluster, own_cluster
 from xinfer.bench.launching.first_token import awaited_first_token, first_token

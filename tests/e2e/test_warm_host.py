@@ -22,7 +22,7 @@ from xinfer.errors import ModelNotFound
 pytestmark = pytest.mark.engine
 
 HELLO = [{"role": "user", "content": "Hello"}]
-ALONE = "Starting without the warm host"
+ALONE = "Starting without the fork server"
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from xinfer.bench.launching.bench_cluster import Lab
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 
 UID = "tiny"
-ALONE = "Starting without the warm host"
+ALONE = "Starting without the fork server"
 RUNS = "1" if REHEARSAL else "3"
 _ROWS = {"bare": "launch-bare", "warm": "launch-warm", "cold": "launch-cold", "plain": "launch-plain"}
 

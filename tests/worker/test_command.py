@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from worker.command import engine_argv, engine_env, flags
-from worker.fake.command import fake_argv
 from worker.memory import limits as bounds
+from worker.replica import fake_argv
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
 from xinfer.settings import RUST_FRONTEND, EngineSettings
@@ -155,7 +155,7 @@ def test_environment_on_a_gpu(gpu_build: None, plain_env: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_importing_libraries_begins_no_threads(gpu_build: None, plain_env: pytest.MonkeyPatch, gpus: int) -> None:
-    """Else a warm host on a machine with many cores could not fork: it would be one for each core, or for each of OpenMP's."""
+    """Else a fork server on a machine with many cores could not fork: it would be one for each core, or for each of OpenMP's."""
     env = engine_env(spec(gpus=gpus), DEFAULTS) | ({} if gpus else {"OMP_NUM_THREADS": "8"})
     script = "import os, numpy; print(len(os.listdir('/proc/self/task')))"
     said = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True).stdout

@@ -22,7 +22,7 @@ from tests.hub import Hub, Refusal, commit_of, serving
 from worker.download import Source, fetch, needs_download
 from worker.download.cache import cache_folder
 from worker.download.files import INDEX, NEVER_SMALL, small_files, weight_files
-from worker.download.rate import Rate
+from worker.download.process import Rate
 from worker.download.sentences import sentence
 from xinfer.errors import LaunchFailed
 from xinfer.messages import DownloadState, ModelSpec

@@ -1,8 +1,9 @@
-"""What the hub's cache on this machine holds: read straight from the disk, without huggingface_hub and without a network.
+"""What the hub's cache on this machine holds: read straight from the disk, without huggingface_hub
+and without a network.
 
-``models--<owner>--<name>/`` holds ``refs/<revision>`` (a commit), ``trees/<commit>.json`` (all files of a commit, here or not),
-``snapshots/<commit>/`` (links to the files that are here) and ``blobs/<etag>``, as ``blobs/<etag>.<random>.incomplete`` while it
-is being written.
+``models--<owner>--<name>/`` holds ``refs/<revision>`` (a commit), ``trees/<commit>.json`` (all
+files of a commit, here or not), ``snapshots/<commit>/`` (links to the files that are here) and
+``blobs/<etag>``, as ``blobs/<etag>.<random>.incomplete`` while it is being written.
 """
 
 from __future__ import annotations
@@ -61,16 +62,23 @@ class Snapshot:
         yield from (self._folder / "blobs").glob(f"*{_PARTIAL}")
 
     def orphans(self) -> dict[Path, int]:
-        """Partial files that nobody writes to, as their writer was killed, with the time of the last write in nanoseconds."""
+        """Partial files that nobody writes to, as their writer was killed, with the time of
+        the last write in nanoseconds.
+        """
         found = {}
         for partial in self.partials():
             etag = partial.name.partition(".")[0]
-            if _is_free(self._locks / f"{etag}.lock") and (at := _modified(partial)):
+            if not _is_free(self._locks / f"{etag}.lock"):
+                continue
+            at = _modified(partial)
+            if at:
                 found[partial] = at
         return found
 
     def bytes_here(self, files: Mapping[str, RemoteFile], orphans: Container[Path]) -> list[int]:
-        """How much of each of ``files`` is here, no matter who brought it; ``orphans`` do not count."""
+        """How much of each of ``files`` is here, no matter who brought it; ``orphans`` do
+        not count.
+        """
         growing = _newest_sizes(partial for partial in self.partials() if partial not in orphans)
         return [
             file.size if self._is_whole(name, file) else min(growing.get(file.etag, 0), file.size)
@@ -93,7 +101,9 @@ def cache_folder(env: Mapping[str, str]) -> Path:
 
 
 def cached_commit(cache: Path, repo: str, revision: str | None) -> str | None:
-    """The commit that ``revision`` (None: the main branch) was when it was last asked for; None if it never was."""
+    """The commit that ``revision`` (None: the main branch) was when it was last asked for; None
+    if it never was.
+    """
     if revision and _COMMIT.fullmatch(revision):
         return revision
     try:
@@ -106,14 +116,18 @@ def cached_commit(cache: Path, repo: str, revision: str | None) -> str | None:
 
 
 def remove_unchanged(orphans: Mapping[Path, int]) -> None:
-    """Delete those that have not grown since they were found: one that has was no orphan (not every file system can lock)."""
+    """Delete those that have not grown since they were found: one that has was no orphan (not
+    every file system can lock).
+    """
     for partial, at in orphans.items():
         if _modified(partial) == at:
             partial.unlink(missing_ok=True)
 
 
 def remove_own_partials() -> None:
-    """Delete the partial files that this process has open: huggingface_hub resumes none that it did not begin itself."""
+    """Delete the partial files that this process has open: huggingface_hub resumes none that it
+    did not begin itself.
+    """
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
             path = descriptor.readlink()

@@ -23,7 +23,8 @@ _GRACE_S = 1.0
 
 
 def needs_download(source: Source, env: Mapping[str, str]) -> bool:
-    """Whether an engine with the environment ``env`` would have to download. Looks at the disk only; in doubt it is true.
+    """Whether an engine with the environment ``env`` would have to download. Looks at the disk
+    only; in doubt it is true.
 
     False says that the revision is here as it was when the hub was last asked.
     """
@@ -36,10 +37,12 @@ def needs_download(source: Source, env: Mapping[str, str]) -> bool:
 
 
 async def fetch(source: Source, env: Mapping[str, str], log: Path) -> AsyncGenerator[DownloadState, None]:
-    """Bring all files of ``source`` into the cache, telling how far it is, and end when they are there.
+    """Bring all files of ``source`` into the cache, telling how far it is, and end when they
+    are there.
 
-    Raises ``LaunchFailed`` with the hub's own error. When it is closed or its task is cancelled, its process is gone before it
-    returns; leave a loop over it early only within ``contextlib.aclosing``. What the hub's library warns of goes to ``log``.
+    Raises ``LaunchFailed`` with the hub's own error. When it is closed or its task is
+    cancelled, its process is gone before it returns; leave a loop over it early only within
+    ``contextlib.aclosing``. What the hub's library warns of goes to ``log``.
     """
     process = await _start(source, env, log)
     try:

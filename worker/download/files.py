@@ -1,6 +1,8 @@
-"""Which files of a repository vLLM reads. It is its own choice written down once more, so that it finds all of them there.
+"""Which files of a repository vLLM reads. It is its own choice written down once more, so that it
+finds all of them there.
 
-vLLM's is in ``transformers_utils/repo_utils.py`` (all but weights) and ``model_executor/model_loader`` (weights).
+vLLM's is in ``transformers_utils/repo_utils.py`` (all but weights) and
+``model_executor/model_loader`` (weights).
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ _WEIGHTS_BY_LOAD_FORMAT = {
     "pt": ("*.pt",),
     "npcache": ("*.bin", "*.pt"),
 }
-"""Patterns in order of preference. Other formats have no weights (``dummy``) or loaders that fetch them in their own way."""
+"""Patterns in order of preference.
+
+Other formats have no weights (``dummy``) or loaders that fetch them in their own way.
+"""
 
 
 def small_files(names: Iterable[str]) -> list[str]:
@@ -36,7 +41,10 @@ def small_files(names: Iterable[str]) -> list[str]:
 def weight_files(
     names: Collection[str], indexed: Collection[str], load_format: str, ignore_patterns: Collection[str]
 ) -> list[str]:
-    """The files with weights. ``indexed`` are those that ``INDEX`` names, none if there is no such file."""
+    """The files with weights.
+
+    ``indexed`` are those that ``INDEX`` names, none if there is no such file.
+    """
     if load_format == "auto":  # Mistral's own format wins over the same weights in Hugging Face's
         is_mistral = any(fnmatch(name.rpartition("/")[2], _CONSOLIDATED) for name in names)
         load_format = "mistral" if is_mistral else "hf"

@@ -1,4 +1,6 @@
-"""Which files of a source go where: the one answer that the worker's look at the disk and the download share."""
+"""Which files of a source go where: the one answer that the worker's look at the disk and the
+download share.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ class Part:
 def layout(source: Source, cache: Path, commit: str) -> list[Part] | None:
     """The files of ``source`` at ``commit``; None if ``cache`` does not know what the hub has.
 
-    ``INDEX`` is read if it is there, so it has to be downloaded before the answer is more than a guess at the weights.
+    ``INDEX`` is read if it is there, so it has to be downloaded before the answer is more than
+    a guess at the weights.
     """
     snapshot = Snapshot(cache, source.repo, commit)
     listing = snapshot.listing()
@@ -39,7 +42,7 @@ def layout(source: Source, cache: Path, commit: str) -> list[Part] | None:
     if source.download_dir is None:
         return [Part(cache, snapshot, {name: listing[name] for name in (*small, *weights)})]
     other = Path(source.download_dir).expanduser().resolve()
-    # VLLM looks for the index where the weights are.
+    # vLLM looks for the index where the weights are.
     beside = [*weights, *(name for name in small if name == INDEX)]
     return [
         Part(cache, snapshot, {name: listing[name] for name in small}),

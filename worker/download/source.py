@@ -19,14 +19,18 @@ _TRUE = ("1", "ON", "YES", "TRUE")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model as an engine is told to load it; the fields beside the first two are vLLM's arguments of those names."""
+    """A model as an engine is told to load it; the fields beside the first two are vLLM's
+    arguments of those names.
+    """
 
     repo: str
     """A hub id, unless it is a folder or something else that only the engine understands."""
     revision: str | None = None
     load_format: str = "auto"
     download_dir: str | None = None
-    """The cache that weights go to; None is the one that the environment names, where all other files go."""
+    """The cache that weights go to; None is the one that the environment names, where all other
+    files go.
+    """
     ignore_patterns: tuple[str, ...] = _IGNORED
 
     @classmethod

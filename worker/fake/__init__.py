@@ -1,1 +1,3 @@
-"""A fake engine with vLLM's manners on HTTP, for what a real one can't do on demand: die, stall, pace, fail to start."""
+"""A fake engine with vLLM's manners on HTTP, for what a real one can't do on demand: die, stall,
+pace, fail to start.
+"""

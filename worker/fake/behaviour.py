@@ -11,10 +11,12 @@ Exit = Literal["never", "starting", "loading", "warming_up"]
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """All times in seconds. A prompt of ``!exit``, ``!hang`` or ``!error`` asks for that fault in one request.
+    """All times in seconds. A prompt of ``!exit``, ``!hang`` or ``!error`` asks for that fault
+    in one request.
 
-    It comes up as vLLM does and writes its log in vLLM's words: it starts, loads (from the line ``Starting to load model`` on),
-    listens, and is warmed up by its first generation, which its worker asks for.
+    It comes up as vLLM does and writes its log in vLLM's words: it starts, loads (from the line
+    ``Starting to load model`` on), listens, and is warmed up by its first generation, which its
+    worker asks for.
     """
 
     start_s: float = 0.0
@@ -44,5 +46,7 @@ class Behaviour:
 
     @property
     def shows_loading(self) -> bool:
-        """Whether its log tells of loading; if nothing is to happen there, it goes from starting to listening."""
+        """Whether its log tells of loading; if nothing is to happen there, it goes from
+        starting to listening.
+        """
         return bool(self.load_s or self.load_error or self.exit_while == "loading")

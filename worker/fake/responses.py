@@ -31,7 +31,9 @@ def piece(text: str, *, chat: bool, thought: bool = False) -> dict[str, Any]:
 
 
 def answer(words: list[str], *, chat: bool, thoughts: int = 0) -> dict[str, Any]:
-    """The choices of an answer in one piece, of which the first ``thoughts`` words are reasoning."""
+    """The choices of an answer in one piece, of which the first ``thoughts`` words are
+    reasoning.
+    """
     thought, said = ("".join(part) or None for part in (words[:thoughts], words[thoughts:]))
     message = {"role": "assistant", "content": said, "reasoning": thought}
     piece = {"message": message} if chat else {"text": "".join(words)}

@@ -1,4 +1,6 @@
-"""The fake engine's process: ``python -m worker.fake.server HOST PORT UID CONTEXT_LENGTH BEHAVIOUR``."""
+"""The fake engine's process: ``python -m worker.fake.server HOST PORT UID CONTEXT_LENGTH
+BEHAVIOUR``.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +71,10 @@ class FakeEngine:
     async def generate(self, request: Request) -> Response:
         """A chat or text completion, streamed or not."""
         body = self.last_body = await request.json()
-        if not self.warm and (failure := await self._warm_up()):
-            return failure
+        if not self.warm:
+            failure = await self._warm_up()
+            if failure:
+                return failure
         chat = "messages" in body
         words = self._words(body, wire.prompt(body))
         if body.get("stream"):
@@ -90,7 +94,9 @@ class FakeEngine:
         )
 
     async def _warm_up(self) -> Response | None:
-        """What sets the first generation apart: its time and, if it is to fail, the answer in vLLM's shape."""
+        """What sets the first generation apart: its time and, if it is to fail, the answer
+        in vLLM's shape.
+        """
         await asyncio.sleep(self.behaviour.warm_s)
         _maybe_exit(self.behaviour, "warming_up")
         self.warm = not self.behaviour.warm_error

@@ -1,4 +1,4 @@
-"""What a forked process does before it is an engine server of its own."""
+"""What a forked process does before it becomes an engine server."""
 
 from __future__ import annotations
 
@@ -8,37 +8,45 @@ import random
 import signal
 import tempfile
 
-from worker.death_pipe import hang_on
-from worker.fork_server.fork_safety import Warmth
+from worker.death_pipe import die_with_pipe
+from worker.fork_server.fork_safety import ImportSnapshot
 from worker.fork_server.server import Child
 
 
-def settle(child: Child, warmth: Warmth) -> None:
-    """Leave the host: own session and process group, own log, environment, signals and random numbers, tied to the worker."""
+def detach(child: Child, snapshot: ImportSnapshot) -> None:
+    """Undo what was inherited from the fork server, and tie this process to its worker.
+
+    Afterwards it has a session and process group, log, environment, signal handlers and random
+    numbers of its own.
+    """
     os.setsid()
-    hang_on(child.lifeline)
+    die_with_pipe(child.death_pipe)
     _reset_signals()
     _redirect(child.log)
+
     os.environ.clear()
-    os.environ.update(warmth.environment(child.request.env))
+    os.environ.update(snapshot.environment(child.request.env))
     os.chdir(child.request.folder)
-    # Looked for again, in the new environment.
+
+    # tempfile caches the folder that it found in the fork server's environment.
     tempfile.tempdir = None
+    # Engines that were forked with one state would draw the same numbers.
     random.seed()
-    logging.getLogger("xinfer.host").handlers.clear()
+    logging.getLogger("xinfer.fork_server").handlers.clear()
 
 
 def _reset_signals() -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    # As in any Python process.
+
+    # Python's own default for SIGINT is not the kernel's.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _redirect(log: int) -> None:
-    """The log takes what the process prints; it reads nothing."""
+    """Send standard output and error to the log; standard input is empty."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

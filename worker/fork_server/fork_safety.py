@@ -1,4 +1,8 @@
-"""What a process has become by importing the engine: which variables it has read, and whether it may still be forked."""
+"""Whether a process that has imported vLLM can be forked for an engine.
+
+That depends on the environment variables that the imports have read, and on the process itself:
+threads and CUDA contexts do not survive a fork.
+"""
 
 from __future__ import annotations
 
@@ -15,31 +19,42 @@ _NATIVE = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "PYTORCH_", "JE_"),
     *("LD_", "MALLOC_", "TCMALLOC_", "GLIBC_", "PYTHON", "LC_", "LANG", "TZ"),
 )
-"""Beginnings of names that libraries read below Python, when they are loaded."""
+"""Prefixes of variables that native libraries read when they are loaded, unseen by Python."""
 _READ_AGAIN = ("RAY_", "XINFER_")
-"""Read at import as well, but by nothing that an engine of ours depends on."""
+"""Prefixes of variables that are read at import, but by nothing that an engine depends on."""
 _OF_A_SHELL = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "LNAME"})
 _LATE = frozenset(
-    {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TMPDIR"}
+    {
+        "CUDA_VISIBLE_DEVICES",
+        "CUDA_DEVICE_ORDER",
+        "HIP_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
+        "TMPDIR",
+    }
 )
-"""Looked at during import, but binding only later: when a device is first used, which the host never does, and when a temporary
-file is made, which a child begins anew with."""
+"""Variables that are read during import but bind later.
+
+Those of devices bind when a device is first used, which the fork server never does; ``TMPDIR``
+when a temporary file is made, and a child forgets the folder that was found.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Warmth:
-    """A process's environment when it imported the engine, and what the imports did with it."""
+class ImportSnapshot:
+    """The environment in which a process has imported vLLM, and what the imports did with it."""
 
     env: Mapping[str, str]
+    """The environment before the imports."""
     read: frozenset[str]
-    """Variables that were asked for during the imports."""
+    """Names of the variables that were read during the imports, set or not."""
     added: Mapping[str, str]
-    """Variables that the imports set themselves."""
+    """Variables that the imports have set."""
 
     def objection(self, env: Mapping[str, str]) -> str | None:
-        """Why an engine with this environment cannot come from here: it would have to have been set before the imports."""
-        differing = (name for name in self.env.keys() | env.keys() if self.env.get(name) != env.get(name))
-        fixed = sorted(name for name in differing if self._is_fixed(name))
+        """Why an engine with the environment ``env`` cannot be forked from here; None if it can."""
+        names = sorted(self.env.keys() | env.keys())
+        differing = [name for name in names if self.env.get(name) != env.get(name)]
+        fixed = list(filter(self._is_fixed, differing))
         if fixed:
             return f"{', '.join(fixed)} must be set before the engine is imported"
         return None
@@ -49,33 +64,37 @@ class Warmth:
         return {**self.added, **env}
 
     def _is_fixed(self, name: str) -> bool:
+        """True if the imports have taken over the variable's value for good."""
         if name in _LATE or name in _OF_A_SHELL or name.startswith(_READ_AGAIN):
             return False
         return name in self.read or name.startswith(_NATIVE)
 
 
-def warm_up(import_all: Callable[[], None]) -> Warmth:
-    """Have everything imported and note what that does with the environment. Raises what an import raises."""
+def snapshot_imports(import_all: Callable[[], None]) -> ImportSnapshot:
+    """Call ``import_all`` and record its use of the environment. Raises what it raises."""
     before = dict(os.environ)
-    with _noting_reads() as read:
+    with _recording_reads() as read:
         import_all()
+
     added = {name: value for name, value in os.environ.items() if name not in before}
-    return Warmth(before, frozenset(read), added)
+    return ImportSnapshot(before, frozenset(read), added)
 
 
 @contextmanager
-def _noting_reads() -> Iterator[set[str]]:
-    """The names of variables that are asked for meanwhile; ``os.getenv``, ``.get`` and ``in`` all come down to one method."""
+def _recording_reads() -> Iterator[set[str]]:
+    """Names of the environment variables that are read within the block."""
     read: set[str] = set()
+    # ``os.getenv``, ``.get`` and ``in`` all come down to this method. A special method is looked up
+    # on the class, so it has to be replaced there.
     environ = type(os.environ)
     plain = environ.__getitem__
 
-    def noting(self: os._Environ[str], name: str) -> str:
+    def recording(self: os._Environ[str], name: str) -> str:
         if isinstance(name, str):
             read.add(name)
         return plain(self, name)
 
-    environ.__getitem__ = noting  # type: ignore[method-assign]
+    environ.__getitem__ = recording  # type: ignore[method-assign]
     try:
         yield read
     finally:
@@ -83,35 +102,47 @@ def _noting_reads() -> Iterator[set[str]]:
 
 
 def unfit_to_fork() -> str | None:
-    """Why this process must not be forked now: other threads, or a CUDA context, would be broken in the child."""
+    """Why this process must not be forked now; None if it may.
+
+    Other threads do not exist in the child, so their locks stay held for ever; a CUDA context is
+    unusable there.
+    """
+    # The kernel also counts the threads that native libraries have started.
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1 or threading.active_count() != 1:
-        return f"the warm host has {threads} threads"
+        return f"the fork server has {threads} threads"
+
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        return "the warm host has a CUDA context"
+        return "the fork server has a CUDA context"
+
     if _uses_cuda_driver() or _holds_gpu_memory():
-        return "the warm host holds a GPU open"
+        return "the fork server holds a GPU open"
     return None
 
 
 def _uses_cuda_driver() -> bool:
-    """Whether something below torch has initialized CUDA's driver: it does not count GPUs before that (``CUresult``)."""
+    """True if a library below torch has initialized CUDA's driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1", mode=os.RTLD_NOLOAD)
     except OSError:
-        # Nobody has even loaded it.
+        # The driver is not even loaded.
         return False
-    return bool(driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int())) == 0)
+
+    # The driver does not count GPUs before it is initialized: CUDA_ERROR_NOT_INITIALIZED is 3.
+    status = driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int()))
+    return bool(status == 0)
 
 
 def _holds_gpu_memory() -> bool:
-    """The same by the device that it opens, which counting GPUs with NVML does not."""
-    return any(_target(link).startswith("/dev/nvidia-uvm") for link in Path("/proc/self/fd").iterdir())
+    """True if this process has opened the device of CUDA's memory; NVML does not open it."""
+    descriptors = Path("/proc/self/fd").iterdir()
+    return any(_target(link).startswith("/dev/nvidia-uvm") for link in descriptors)
 
 
 def _target(link: Path) -> str:
     try:
         return str(link.readlink())
     except OSError:
+        # The descriptor was closed meanwhile, as that of the listing itself is.
         return ""

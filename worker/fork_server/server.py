@@ -1,4 +1,7 @@
-"""The host's loop: takes requests, forks, tells each worker how its engine ended. One thread, and nothing that needs more."""
+"""The fork server's loop: forks engine servers, and reports to each worker how its engine ended.
+
+It has one thread, since a process with more cannot be forked safely.
+"""
 
 from __future__ import annotations
 
@@ -10,56 +13,68 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.fork_server.fork_safety import Warmth, unfit_to_fork
+from worker.fork_server.fork_safety import ImportSnapshot, unfit_to_fork
 from worker.fork_server.request import Closed, ForkRequest, receive, send
 
-_log = logging.getLogger("xinfer.host")
-_READ_S = 5.0
+_log = logging.getLogger("xinfer.fork_server")
+# How long a worker may take to send its request; the loop serves nobody else meanwhile.
+_READ_TIMEOUT_S = 5.0
 _DESCRIPTORS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """In the forked process: what it is to become."""
+    """In the forked process: what it was forked for."""
 
     request: ForkRequest
     log: int
-    lifeline: int
+    """File descriptor of the engine's log."""
+    death_pipe: int
+    """File descriptor of the read end of the worker's death pipe."""
 
 
 class Unfit(Exception):
     """This process must not be forked any more."""
 
 
-class Loop:
-    """Serves one listening socket until it is ended or unfit."""
+class ForkServer:
+    """Serves fork requests on one listening socket until it is ended or unfit."""
 
     def __init__(
-        self, listener: socket.socket, warmth: Warmth, unfit: Callable[[], str | None] = unfit_to_fork
+        self,
+        listener: socket.socket,
+        snapshot: ImportSnapshot,
+        unfit: Callable[[], str | None] = unfit_to_fork,
     ) -> None:
         self._listener = listener
-        self._warmth = warmth
+        self._snapshot = snapshot
         self._unfit = unfit
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
-        self._workers: dict[int, tuple[int, socket.socket]] = {}
-        """By descriptor of the engine's process: its id, and the connection of the worker that asked for it."""
+        self._engines: dict[int, tuple[int, socket.socket]] = {}
+        """By pidfd of an engine: its process id, and the connection of its worker."""
 
     def run(self) -> Child:
-        """Serve. Returns in a forked child only; ``Unfit`` when there can be no more of those."""
+        """Serve requests.
+
+        Returns only in a forked child; raises ``Unfit`` when forking must end.
+        """
         gc.collect()
-        # So that a collection in a child does not write to, and thereby copy, every page it shares.
+        # A collection in a child would write to every object, and so copy every page it shares.
         gc.freeze()
+
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is not self._listener:
-                    self._ended(key.fd)
-                elif child := self._accept():
+                    self._reap(key.fd)
+                    continue
+                child = self._accept()
+                if child:
                     return child
 
     def _accept(self) -> Child | None:
         connection, _ = self._listener.accept()
-        connection.settimeout(_READ_S)
+        connection.settimeout(_READ_TIMEOUT_S)
         try:
             message, files = receive(connection, _DESCRIPTORS)
             request = ForkRequest(**message)
@@ -67,53 +82,59 @@ class Loop:
             _log.warning("a request could not be read: %s", type(error).__name__)
             connection.close()
             return None
+
         child = self._fork(connection, Child(request, *files))
         if child is None:
+            # The descriptors are the engine's. An open read end would not hurt, but they add up.
             for file in files:
                 os.close(file)
         return child
 
     def _fork(self, connection: socket.socket, child: Child) -> Child | None:
+        """Fork an engine. Returns ``child`` in the forked process and None in this one."""
         reason = self._unfit()
         if reason:
-            _answer(connection, {"refused": reason})
+            _respond(connection, {"refused": reason})
             raise Unfit(reason)
-        reason = self._warmth.objection(child.request.env)
+
+        reason = self._snapshot.objection(child.request.env)
         if reason:
-            _answer(connection, {"refused": reason})
+            _respond(connection, {"refused": reason})
             connection.close()
             return None
+
         pid = os.fork()
         if pid == 0:
-            self._let_go(connection)
+            self._close_inherited(connection)
             return child
-        process = os.pidfd_open(pid)
-        self._workers[process] = pid, connection
-        self._selector.register(process, selectors.EVENT_READ)
-        _answer(connection, {"pid": pid}, (process,))
+
+        pidfd = os.pidfd_open(pid)
+        self._engines[pidfd] = pid, connection
+        self._selector.register(pidfd, selectors.EVENT_READ)
+        _respond(connection, {"pid": pid}, (pidfd,))
         return None
 
-    def _ended(self, process: int) -> None:
-        """One engine server has ended: collect it and say how."""
-        self._selector.unregister(process)
-        os.close(process)
-        pid, connection = self._workers.pop(process)
+    def _reap(self, pidfd: int) -> None:
+        """Wait for an engine server that has ended, and report its exit code to its worker."""
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        pid, connection = self._engines.pop(pidfd)
         _, status = os.waitpid(pid, 0)
-        _answer(connection, {"exit": os.waitstatus_to_exitcode(status)})
+        _respond(connection, {"exit": os.waitstatus_to_exitcode(status)})
         connection.close()
 
-    def _let_go(self, connection: socket.socket) -> None:
-        """In the child: close what is the host's own."""
+    def _close_inherited(self, connection: socket.socket) -> None:
+        """In the child: close the descriptors that belong to the fork server."""
         connection.close()
-        for process, (_, other) in self._workers.items():
-            os.close(process)
+        for pidfd, (_, other) in self._engines.items():
+            os.close(pidfd)
             other.close()
         self._listener.close()
         self._selector.close()
 
 
-def _answer(connection: socket.socket, message: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
+def _respond(connection: socket.socket, message: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
     try:
         send(connection, message, descriptors)
     except OSError:
-        _log.info("nobody waits for the answer %s any more", message)
+        _log.info("the worker has gone before it was sent %s", message)

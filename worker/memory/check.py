@@ -1,4 +1,4 @@
-"""The look before the leap: whether a model fits into this node's memory, asked before its engine starts."""
+"""Pre-flight memory check: refuses an engine that does not fit into this node's memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from worker.command import engine_env, quantization
 from worker.download.cache import Snapshot, cache_folder, cached_commit
-from worker.memory.limits import argument, bounds_of, runs_on_cpu, whole_number
+from worker.memory.limits import argument, memory_limits, runs_on_cpu, whole_number
 from worker.memory.node_memory import Memory, memories
-from worker.memory.requirement import Need
+from worker.memory.requirement import MemoryRequirement
 from xinfer.catalog.kv_cache import Parallel, kv_cache_of
 from xinfer.catalog.memory import CPU_OVERHEAD_BYTES, GIB, GPU_OVERHEAD_BYTES, context_length_of, estimate
 from xinfer.catalog.weights import loaded_bytes, weights_in
@@ -33,34 +33,47 @@ def check_memory(
     look: Callable[[Sequence[str]], Sequence[Memory] | None] = memories,
     patience_s: float = _PATIENCE_S,
 ) -> None:
-    """Return if ``spec`` fits on this node beside what runs there, or if nothing that is known speaks against it.
+    """Return if ``spec`` fits on this node beside what runs there, or if nothing that is known
+    speaks against it.
 
-    Raises ``LaunchRefused`` with all figures otherwise; only after ``patience_s`` if what lacks may yet be given back.
-    ``gpus`` are those that Ray gave the replica. Blocks: call it in a thread, when the model's files are here.
+    Raises ``LaunchRefused`` with all numbers otherwise; only after ``patience_s`` if what lacks
+    may yet be given back. ``gpus`` are those that Ray gave the replica. Blocks: call it in a
+    thread, when the model's files are here.
     """
-    need = need_of(spec, settings) if spec.engine == "vllm" else None
-    if need is None or not (gpus or runs_on_cpu(spec)):
+    requirement = memory_requirement(spec, settings) if spec.engine == "vllm" else None
+    if requirement is None or not (gpus or runs_on_cpu(spec)):
         return
     seen = () if runs_on_cpu(spec) else gpus
     margin_bytes = int(settings.memory_margin_gib * GIB)
     deadline = time.monotonic() + patience_s
-    while (found := look(seen)) and (refusal := need.refusal(found, margin_bytes)):
+    while True:
+        found = look(seen)
+        if not found:
+            return
+        refusal = requirement.refusal(found, margin_bytes)
+        if refusal is None:
+            return
         if refusal.is_final or time.monotonic() >= deadline:
             raise LaunchRefused(refusal.message)
+        # An engine that has just ended may not have given back its memory yet.
         time.sleep(_POLL_PERIOD_S)
 
 
-def need_of(spec: ModelSpec, settings: EngineSettings) -> Need | None:
-    """What ``spec`` needs, by the model's own files; None if they are not here or do not tell what will be loaded."""
+def memory_requirement(spec: ModelSpec, settings: EngineSettings) -> MemoryRequirement | None:
+    """What ``spec`` needs, by the model's own files; None if they are not here or do not tell
+    what will be loaded.
+    """
     config_folder, weights_folder = _folders(spec, settings)
-    config, tokenizer_config = (_read_json(config_folder / name) for name in ("config.json", "tokenizer_config.json"))
+    config = _read_json(config_folder / "config.json")
+    tokenizer_config = _read_json(config_folder / "tokenizer_config.json")
     stored = weights_in(weights_folder)
     if not config or stored is None or any(name.startswith("hf_overrides") for name in spec.engine_args):
         return None
-    dtype, kv_dtype = (str(argument(spec, name, "auto")) for name in ("dtype", "kv_cache_dtype"))
+    dtype = str(argument(spec, "dtype", "auto"))
+    kv_dtype = str(argument(spec, "kv_cache_dtype", "auto"))
     tokens = _tokens(spec, config, tokenizer_config)
     parallel = _parallel(spec)
-    bounds = bounds_of(spec, settings)
+    limits = memory_limits(spec, settings)
     by_the_way = argument(spec, "quantization", quantization(spec))
     weights = loaded_bytes(stored, config, dtype=dtype, quantization=str(by_the_way) if by_the_way else None)
     on_cpu = runs_on_cpu(spec)
@@ -74,8 +87,8 @@ def need_of(spec: ModelSpec, settings: EngineSettings) -> Need | None:
         overhead_bytes=CPU_OVERHEAD_BYTES if on_cpu else GPU_OVERHEAD_BYTES,
     )
     cache = kv_cache_of(config, kv_dtype=kv_dtype, dtype=dtype)
-    longest = cache.longest(bounds.kv_cache_bytes or 0, at_most=tokens, parallel=parallel)
-    return Need(needed, bounds, parallel.gpus, longest)
+    longest = cache.longest(limits.kv_cache_bytes or 0, at_most=tokens, parallel=parallel)
+    return MemoryRequirement(needed, limits, parallel.gpus, longest)
 
 
 def _folders(spec: ModelSpec, settings: EngineSettings) -> tuple[Path, Path]:

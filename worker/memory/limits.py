@@ -1,4 +1,6 @@
-"""What bounds an engine's memory: read from a launch and the settings once, for the command line and for the check before it."""
+"""What bounds an engine's memory: read from a launch and the settings once, for the command line
+and for the check before it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings
 
 VLLM_CPU_KV_CACHE = "VLLM_CPU_KVCACHE_SPACE"
-"""vLLM's own variable. It takes whole GiB only and would win over the argument in bytes, so engines are not shown it."""
+"""vLLM's own variable.
+
+It takes whole GiB only and would win over the argument in bytes, so engines are not shown it.
+"""
 _GIB = 1024**3
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT]?)")
 _FACTORS = {
@@ -26,8 +31,8 @@ _FACTORS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """The memory that an engine may take."""
+class MemoryLimits:
+    """Limits of an engine's memory, from the launch and the settings."""
 
     kv_cache_bytes: int | None
     """KV cache on each GPU, or of an engine without one. None: what the share leaves."""
@@ -35,24 +40,32 @@ class Bounds:
     """Of each GPU's memory, all the engine's memory in it; None without a GPU."""
 
 
-def bounds_of(spec: ModelSpec, settings: EngineSettings) -> Bounds:
-    """What the launch asks for, else what the operator has set; ``LaunchRefused`` for a number that is none."""
-    return Bounds(_kv_cache_bytes(spec, settings), _gpu_share(spec, settings))
+def memory_limits(spec: ModelSpec, settings: EngineSettings) -> MemoryLimits:
+    """What the launch asks for, else what the operator has set; ``LaunchRefused`` for a number
+    that is none.
+    """
+    return MemoryLimits(_kv_cache_bytes(spec, settings), _gpu_share(spec, settings))
 
 
 def runs_on_cpu(spec: ModelSpec) -> bool:
-    """Whether its engine takes its memory from the machine: no GPU was asked for, or the vLLM here knows none."""
+    """Whether its engine takes its memory from the machine: no GPU was asked for, or the vLLM
+    here knows none.
+    """
     return spec.gpus <= 0 or is_cpu_build()
 
 
 def argument(spec: ModelSpec, name: str, default: Any = None) -> Any:
-    """An engine argument of the launch, also where only the beginning of its name is given, as vLLM allows."""
+    """An engine argument of the launch, also where only the beginning of its name is given, as
+    vLLM allows.
+    """
     beginnings = (value for key, value in spec.engine_args.items() if name.startswith(key))
     return spec.engine_args.get(name, next(beginnings, default))
 
 
 def whole_number(value: object) -> int | None:
-    """A number as vLLM's arguments take it, such as 8192, ``"8K"`` or ``"1.5g"``; None for what is none."""
+    """A number as vLLM's arguments take it, such as 8192, ``"8K"`` or ``"1.5g"``; None for what
+    is none.
+    """
     match = _NUMBER.fullmatch(str(value).strip())
     if match:
         return int(float(match[1]) * _FACTORS[match[2]])
@@ -72,8 +85,12 @@ def _kv_cache_bytes(spec: ModelSpec, settings: EngineSettings) -> int | None:
 
 def _variable(*environments: Mapping[str, str]) -> float:
     """vLLM's variable in bytes, from the first environment that sets it; 0 if none does."""
-    text = next((found for each in environments if (found := each.get(VLLM_CPU_KV_CACHE))), None)
-    size = 0.0 if text is None else _positive(text)
+    values = [each.get(VLLM_CPU_KV_CACHE) for each in environments]
+    # An empty value counts as unset.
+    text = next(filter(None, values), None)
+    if text is None:
+        return 0.0
+    size = _positive(text)
     if size is None:
         raise LaunchRefused(f"{VLLM_CPU_KV_CACHE}={text!r}: expected a number of GiB above 0.")
     return size * _GIB

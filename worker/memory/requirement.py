@@ -1,11 +1,11 @@
-"""The memory that a launch needs at least, and why a node has not enough of it. ``worker.memory.check`` looks and acts."""
+"""Minimum memory for a launch, and the error when a node lacks it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.memory.limits import Bounds
+from worker.memory.limits import MemoryLimits
 from worker.memory.node_memory import Memory
 from xinfer.catalog.memory import GIB, MemoryEstimate
 
@@ -30,16 +30,16 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """What one engine needs at least."""
+class MemoryRequirement:
+    """Minimum memory of one engine."""
 
     estimate: MemoryEstimate
     """Of each of its processes, with the KV cache for one request of full length."""
-    bounds: Bounds
+    limits: MemoryLimits
     ranks: int = 1
     """Processes that share the model, each with a GPU of its own or all in the machine's memory."""
     longest_request: int = 0
-    """Tokens of the longest request that ``bounds.kv_cache_bytes`` could hold."""
+    """Tokens of the longest request that ``limits.kv_cache_bytes`` could hold."""
 
     @property
     def weights_bytes(self) -> int:
@@ -47,27 +47,33 @@ class Need:
 
     @property
     def kv_cache_bytes(self) -> int:
-        """In one process: as much as it is told to lay out, else the least that serves a request of full length."""
-        told = self.bounds.kv_cache_bytes
-        if told is None:
+        """In one process: as much as it is given to lay out, else the least that serves a
+        request of full length.
+        """
+        given = self.limits.kv_cache_bytes
+        if given is None:
             return self.estimate.kv_cache_bytes
-        return told
+        return given
 
     def refusal_by_cache(self) -> Refusal | None:
-        """Why its KV cache is too small for a request of full length, which vLLM would find only after loading."""
-        told = self.bounds.kv_cache_bytes
-        if told is None or self.estimate.unknown or self.estimate.kv_cache_bytes <= told:
+        """Why its KV cache is too small for a request of full length, which vLLM would find
+        only after loading.
+        """
+        given = self.limits.kv_cache_bytes
+        if given is None or self.estimate.unknown or self.estimate.kv_cache_bytes <= given:
             return None
         return Refusal(
             f"A request of {self.estimate.tokens} tokens, the context length, needs {_gib(self.estimate.kv_cache_bytes)} of KV "
-            f"cache, and {_gib(told)} are set, enough for {self.longest_request}: give a --context-length of at most "
-            f"{self.longest_request}, or a larger --kv-cache-gib{_or_setting(self.bounds)}.",
+            f"cache, and {_gib(given)} are set, enough for {self.longest_request}: give a --context-length of at most "
+            f"{self.longest_request}, or a larger --kv-cache-gib{_or_setting(self.limits)}.",
             is_final=True,
         )
 
     def refusal(self, memories: Sequence[Memory], margin_bytes: int) -> Refusal | None:
-        """Why it does not fit into these GPUs, or into the machine, which keeps ``margin_bytes``; lasting reasons come first."""
-        on_gpus = self.bounds.gpu_share is not None
+        """Why it does not fit into these GPUs, or into the machine, which keeps
+        ``margin_bytes``; lasting reasons come first.
+        """
+        on_gpus = self.limits.gpu_share is not None
         if on_gpus:
             by_node = self.refusal_by_gpus(memories)
         else:
@@ -77,7 +83,9 @@ class Need:
         return self.refusal_by_cache() or by_node
 
     def refusal_by_machine(self, memory: Memory, margin_bytes: int) -> Refusal | None:
-        """Why it does not fit into the memory of a machine that shall have ``margin_bytes`` left."""
+        """Why it does not fit into the memory of a machine that shall have ``margin_bytes``
+        left.
+        """
         total = self.ranks * (self.weights_bytes + self.kv_cache_bytes) + self.estimate.overhead_bytes
         if total <= memory.free_bytes - margin_bytes:
             return None
@@ -88,8 +96,10 @@ class Need:
         )
 
     def refusal_by_gpus(self, memories: Sequence[Memory]) -> Refusal | None:
-        """Why it does not fit into its share of each of these GPUs, or why that share is not free."""
-        share = self.bounds.gpu_share or 1.0
+        """Why it does not fit into its share of each of these GPUs, or why that share is
+        not free.
+        """
+        share = self.limits.gpu_share or 1.0
         smallest = min(each.total_bytes for each in memories)
         fullest = min(memories, key=lambda each: each.free_bytes)
         total = self.weights_bytes + self.kv_cache_bytes + self.estimate.overhead_bytes
@@ -109,10 +119,8 @@ class Need:
         return None
 
     def _parts(self, times: int = 1) -> str:
-        told = self.bounds.kv_cache_bytes is not None
-        cache = (
-            f"KV cache {_gib(times * self.kv_cache_bytes)} {'as set' if told else f'for {self.estimate.tokens} tokens'}"
-        )
+        given = self.limits.kv_cache_bytes is not None
+        cache = f"KV cache {_gib(times * self.kv_cache_bytes)} {'as set' if given else f'for {self.estimate.tokens} tokens'}"
         overhead = f"overhead {_gib(self.estimate.overhead_bytes)}"
         return ", ".join((f"weights {_gib(times * self.weights_bytes)}", cache, overhead))
 
@@ -127,7 +135,7 @@ def _each(ranks: int) -> str:
     return f"each of its {ranks} GPUs"
 
 
-def _or_setting(bounds: Bounds) -> str:
-    if bounds.gpu_share is None:
+def _or_setting(limits: MemoryLimits) -> str:
+    if limits.gpu_share is None:
         return " or XINFER_CPU_KV_CACHE_GIB"
     return ""

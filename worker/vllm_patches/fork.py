@@ -1,4 +1,6 @@
-"""Has vLLM fork what it would start as new Python processes, each of which would import everything again."""
+"""Has vLLM fork what it would start as new Python processes, each of which would import everything
+again.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,10 @@ _METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 def fork_processes() -> None:
     """The engine core and its workers, unless the environment wants them spawned.
 
-    vLLM's command line has them spawned. On NVIDIA's GPUs vLLM forks them when it is told to, and still spawns them where that
-    must be, such as with a CUDA context. On CPU it insists on spawning, so that each reads which cores to bind to when it loads
-    OpenMP. Ours are not bound unless a launch asks for that, and then spawning stays.
+    vLLM's command line has them spawned. On NVIDIA's GPUs vLLM forks them when it is told to,
+    and still spawns them where that must be, such as with a CUDA context. On CPU it insists on
+    spawning, so that each reads which cores to bind to when it loads OpenMP. Ours are not bound
+    unless a launch asks for that, and then spawning stays.
     """
     from vllm.platforms import current_platform
 
@@ -42,7 +45,9 @@ def _fork_on_cpu() -> None:
 
 
 def override_kernels_once() -> None:
-    """Have vLLM put its CPU kernels in the places of Triton's now, by a search through all modules, and not in every worker."""
+    """Have vLLM put its CPU kernels in the places of Triton's now, by a search through all
+    modules, and not in every worker.
+    """
     from vllm.platforms import current_platform
 
     platform = type(current_platform)
@@ -53,10 +58,12 @@ def override_kernels_once() -> None:
 
 
 def track_resources_apart() -> None:
-    """Start Python's resource tracker in a session of its own, for this process and all it forks.
+    """Start Python's resource tracker in a session of its own, for this process and all it
+    forks.
 
-    It removes the shared memory of those who could not do it themselves, so it must not be killed with them: neither by a signal
-    to their group, nor by vLLM, which kills what its engine core has started.
+    It removes the shared memory of those who could not do it themselves, so it must not be
+    killed with them: neither by a signal to their group, nor by vLLM, which kills what its
+    engine core has started.
     """
     plain = util.spawnv_passfds
 
@@ -73,7 +80,9 @@ def track_resources_apart() -> None:
 
 
 def fork_inspection() -> None:
-    """The process that imports a model's class to see what it can do, the first time an architecture is met on a machine."""
+    """The process that imports a model's class to see what it can do, the first time an
+    architecture is met on a machine.
+    """
     from vllm.model_executor.models import registry
 
     if hasattr(registry, "_run_in_subprocess"):
@@ -81,9 +90,11 @@ def fork_inspection() -> None:
 
 
 def fork_flashinfer() -> None:
-    """The question that vLLM has for flashinfer while it reads the command line of an engine on two GPUs or more.
+    """The question that vLLM has for flashinfer while it reads the command line of an engine on
+    two GPUs or more.
 
-    To import flashinfer is to make a CUDA context: one too many here, and no process could be forked after it.
+    To import flashinfer is to make a CUDA context: one too many here, and no process could be
+    forked after it.
     """
     from vllm.config.compilation import PassConfig
     from vllm.platforms import current_platform
@@ -94,7 +105,9 @@ def fork_flashinfer() -> None:
 
 
 def run_in_fork(function: Callable[[], Any]) -> Any:
-    """What ``function`` returns in a forked process, or ``RuntimeError`` with what it raised there."""
+    """What ``function`` returns in a forked process, or ``RuntimeError`` with what it raised
+    there.
+    """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(function, sender))
@@ -103,7 +116,8 @@ def run_in_fork(function: Callable[[], Any]) -> Any:
     try:
         answer, error = receiver.recv()
     except EOFError:
-        answer, error = None, "it ended without an answer"
+        answer = None
+        error = "it ended without an answer"
     process.join()
     if error:
         raise RuntimeError(f"Error raised in subprocess: {error}")

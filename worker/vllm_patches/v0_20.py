@@ -1,4 +1,5 @@
-"""What the servers of an older vLLM (0.20) lack, given to them where that is a few lines. Newer ones are left as they are.
+"""What the servers of an older vLLM (0.20) lack, given to them where that is a few lines. Newer
+ones are left as they are.
 
 Every function looks for the thing itself, and none asks which version this is.
 """
@@ -16,13 +17,17 @@ _VARIABLES = "chat_template_kwargs"
 
 @cache
 def complete_servers() -> None:
-    """Complete them, before one is made; what is done once counts for every server that is forked from here."""
+    """Complete them, before one is made; what is done once counts for every server that is
+    forked from here.
+    """
     _read_variables_of_responses()
     _answer_faults_of_messages()
 
 
 def _read_variables_of_responses() -> None:
-    """The Responses API is the only one that does not read the template's variables; ``enable_thinking`` is among them."""
+    """The Responses API is the only one that does not read the template's variables;
+    ``enable_thinking`` is among them.
+    """
     from vllm.entrypoints.openai.responses import protocol, serving
 
     request = protocol.ResponsesRequest
@@ -35,7 +40,9 @@ def _read_variables_of_responses() -> None:
 
 
 def _answer_faults_of_messages() -> None:
-    """The Messages API is the only one that takes every fault of a request for its own, and answers it with 500."""
+    """The Messages API is the only one that takes every fault of a request for its own, and
+    answers it with 500.
+    """
     from vllm.entrypoints.anthropic import api_router, serving
 
     if not hasattr(api_router, "create_error_response"):
@@ -59,7 +66,9 @@ def with_variables(build: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_parser_of_request(read: Callable[..., Any]) -> Callable[..., Any]:
-    """``read``, a method of a server, whose parsers hear of the request's variables: is there a reasoning to look for?"""
+    """``read``, a method of a server, whose parsers hear of the request's variables: is there a
+    reasoning to look for?
+    """
 
     def read_with_parser(server: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         # Requests share the server.
@@ -72,7 +81,10 @@ def with_parser_of_request(read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_refusals(handle: Callable[..., Awaitable[Any]], reply: Callable[[Exception], Any]) -> Callable[..., Any]:
-    """``handle``, returning vLLM's ``reply`` to a fault of the caller's instead of raising it. Its own faults it raises still."""
+    """``handle``, returning vLLM's ``reply`` to a fault of the caller's instead of raising it.
+
+    Its own faults it raises still.
+    """
 
     async def handle_and_refuse(*args: Any, **kwargs: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""An engine that the host has forked: what it is given, how its end is told, and that it never outlives its worker."""
+"""An engine that the fork server has forked: what it is given, how its end is told, and that it never outlives its worker."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, wait_for
-from tests.worker.fork_server.hosts import RunningHost, host, host_environment
+from tests.worker.fork_server.fork_servers import RunningForkServer, fork_server, fork_server_environment
 from tests.worker.groups import group_of, is_alive
-from worker.engine_start import start_warm
-from worker.fork_server.client import UNKNOWN_EXIT, ForkedProcess, HostRefused
+from worker.engine_start import start_forked
+from worker.fork_server.client import UNKNOWN_EXIT, ForkedProcess, ForkRefused
 
 FOREVER = "print('up', flush=True)\nwhile True: time.sleep(1)"
 WITH_CHILD = """
@@ -51,7 +51,7 @@ asyncio.run(main())
 """
 
 
-async def fork(running: RunningHost, code: str, log: Path, **env: str) -> ForkedProcess:
+async def fork(running: RunningForkServer, code: str, log: Path, **env: str) -> ForkedProcess:
     return await ForkedProcess.start(running.socket, [code], {**running.env, **env}, log, 10)
 
 
@@ -60,10 +60,10 @@ async def up(log: Path) -> None:
 
 
 async def test_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own environment, folder, session, signals and log; nothing that is open in the host but its lifeline."""
+    """Its own environment, folder, session, signals and log; nothing that is open in the fork server but its death pipe."""
     monkeypatch.chdir(tmp_path)
     log = tmp_path / "logs" / "engine.log"
-    with host(tmp_path) as running:
+    with fork_server(tmp_path) as running:
         other = await fork(running, FOREVER, tmp_path / "other.log")
         engine = await fork(running, STATE, log, OF_THE_LAUNCH="yes")
         assert await engine.wait() == 0
@@ -89,7 +89,7 @@ async def test_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ("code", "exit_code"), [("pass", 0), ("sys.exit(5)", 5), ("1 / 0", 1), ("import os; os.kill(os.getpid(), 9)", -9)]
 )
 async def test_exit_code(tmp_path: Path, code: str, exit_code: int) -> None:
-    with host(tmp_path) as running:
+    with fork_server(tmp_path) as running:
         engine = await fork(running, code, tmp_path / "log")
         assert await asyncio.wait_for(engine.wait(), 5) == exit_code
         assert engine.exit_code == exit_code
@@ -97,7 +97,7 @@ async def test_exit_code(tmp_path: Path, code: str, exit_code: int) -> None:
 
 
 async def test_end_is_noticed_at_once(tmp_path: Path) -> None:
-    with host(tmp_path) as running:
+    with fork_server(tmp_path) as running:
         engine = await fork(running, FOREVER, tmp_path / "log")
         assert engine.exit_code is None
         waiter = asyncio.create_task(engine.wait())
@@ -109,7 +109,7 @@ async def test_end_is_noticed_at_once(tmp_path: Path) -> None:
 
 
 async def test_stop_ends_the_group(tmp_path: Path) -> None:
-    with host(tmp_path) as running:
+    with fork_server(tmp_path) as running:
         engine = await fork(running, WITH_CHILD, tmp_path / "log")
         await up(tmp_path / "log")
         assert len(group_of(engine.pid)) == 2
@@ -123,10 +123,10 @@ async def test_stop_ends_the_group(tmp_path: Path) -> None:
 def test_worker_dies(tmp_path: Path, number: signal.Signals, stopped: bool) -> None:
     """The kernel ends the whole group, whatever its processes are doing, even if they are stopped."""
     log = tmp_path / "log"
-    with host(tmp_path) as running:
+    with fork_server(tmp_path) as running:
         script = WORKER.format(root=str(ROOT), socket=str(running.socket), code=WITH_CHILD, log=str(log))
         argv = [sys.executable, "-c", script]
-        with subprocess.Popen(argv, env=host_environment(), stdout=subprocess.PIPE) as worker:
+        with subprocess.Popen(argv, env=fork_server_environment(), stdout=subprocess.PIPE) as worker:
             assert worker.stdout
             engine = int(worker.stdout.readline())
             wait_for(lambda: "up" in log.read_text(), 5, "the engine")
@@ -138,9 +138,9 @@ def test_worker_dies(tmp_path: Path, number: signal.Signals, stopped: bool) -> N
         wait_for(lambda: not any(map(is_alive, group)), 2, "the engine's end")
 
 
-async def test_host_dies(tmp_path: Path) -> None:
+async def test_fork_server_dies(tmp_path: Path) -> None:
     """The engine lives on, under its worker's eye; only how it ended is not known any more."""
-    with host(tmp_path) as running:
+    with fork_server(tmp_path) as running:
         engine = await fork(running, WITH_CHILD, tmp_path / "log")
         await up(tmp_path / "log")
         running.process.kill()
@@ -154,16 +154,16 @@ async def test_host_dies(tmp_path: Path) -> None:
         assert group_of(engine.pid) == []
 
 
-async def test_waits_for_a_host_that_is_warming_up(tmp_path: Path) -> None:
-    with host(tmp_path, warm_s=1.0) as running:
+async def test_waits_for_a_fork_server_that_is_importing(tmp_path: Path) -> None:
+    with fork_server(tmp_path, import_s=1.0) as running:
         engine = await fork(running, "pass", tmp_path / "log")
         assert await engine.wait() == 0
 
 
 async def test_impatient(tmp_path: Path) -> None:
     """A worker that gave up waiting gets no engine later."""
-    with host(tmp_path, warm_s=1.5) as running:
-        with pytest.raises(HostRefused, match="does not answer"):
+    with fork_server(tmp_path, import_s=1.5) as running:
+        with pytest.raises(ForkRefused, match="does not answer"):
             await ForkedProcess.start(running.socket, [FOREVER], running.env, tmp_path / "log", 0.2)
         after = await fork(running, "pass", tmp_path / "after")
         assert await after.wait() == 0
@@ -172,7 +172,7 @@ async def test_impatient(tmp_path: Path) -> None:
 
 
 async def test_cancelled_while_waiting(tmp_path: Path) -> None:
-    with host(tmp_path, warm_s=1.5) as running:
+    with fork_server(tmp_path, import_s=1.5) as running:
         waiting = asyncio.create_task(fork(running, FOREVER, tmp_path / "log"))
         await asyncio.sleep(0.3)
         waiting.cancel()
@@ -183,40 +183,40 @@ async def test_cancelled_while_waiting(tmp_path: Path) -> None:
         wait_for(lambda: not psutil.Process(running.process.pid).children(), 2, "no engine")
 
 
-async def test_host_dies_while_it_is_waited_for(tmp_path: Path) -> None:
-    with host(tmp_path, warm_s=30) as running:
+async def test_fork_server_dies_while_it_is_waited_for(tmp_path: Path) -> None:
+    with fork_server(tmp_path, import_s=30) as running:
         waiting = asyncio.create_task(fork(running, FOREVER, tmp_path / "log"))
         await asyncio.sleep(0.3)
         running.process.kill()
-        with pytest.raises(HostRefused, match="does not answer"):
+        with pytest.raises(ForkRefused, match="does not answer"):
             await waiting
 
 
 @pytest.mark.parametrize("name", ["READ_AT_IMPORT", "OMP_NUM_THREADS", "LD_PRELOAD"])
 async def test_variable_that_comes_too_late(tmp_path: Path, name: str) -> None:
-    """Refused, and the host goes on."""
-    with host(tmp_path) as running:
-        with pytest.raises(HostRefused, match=name):
+    """Refused, and the fork server goes on."""
+    with fork_server(tmp_path) as running:
+        with pytest.raises(ForkRefused, match=name):
             await fork(running, "pass", tmp_path / "log", **{name: "other"})
         engine = await fork(running, "pass", tmp_path / "log", UNREAD="1", CUDA_VISIBLE_DEVICES="7")
         assert await engine.wait() == 0
 
 
 async def test_unfit(tmp_path: Path) -> None:
-    """A host with a second thread says so and ends, so that a fresh one takes its place."""
-    with host(tmp_path, dirty=True) as running:
-        with pytest.raises(HostRefused, match="2 threads"):
+    """A fork server with a second thread says so and ends, so that a fresh one takes its place."""
+    with fork_server(tmp_path, dirty=True) as running:
+        with pytest.raises(ForkRefused, match="2 threads"):
             await fork(running, "pass", tmp_path / "log")
         assert running.process.wait(5) == 7
 
 
 async def test_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a host the engine is started in the plain way, and its log says why."""
+    """Without a fork server the engine is started in the plain way, and its log says why."""
     monkeypatch.setattr("worker.engine_start.socket_path", lambda: tmp_path / "none.sock")
     log = tmp_path / "log"
     argv = [sys.executable, "-c", "print('started')"]
-    engine = await start_warm(argv, dict(os.environ), log)
+    engine = await start_forked(argv, dict(os.environ), log)
     assert await engine.wait() == 0
     note, said = log.read_text().splitlines()
-    assert note == "xinfer: Starting without the warm host: there is none on this node."
+    assert note == "xinfer: Starting without the fork server: there is none on this node."
     assert said == "started"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from worker.memory import limits as bounds
-from worker.memory.check import check_memory, need_of
-from worker.memory.node_memory import Memory, cgroup_limits, machine_memory, memories, smi_table
+from worker.memory import limits, node_memory
+from worker.memory.check import check_memory, memory_requirement
+from worker.memory.node_memory import Memory, cgroup_limits, machine_memory, memories
 from xinfer.catalog.memory import CPU_OVERHEAD_BYTES, GIB
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
@@ -36,7 +35,7 @@ Make = Callable[..., ModelSpec]
 @pytest.fixture(autouse=True)
 def gpu_build(monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM as it is installed on machines with a GPU, whatever is installed here; and no variable from outside."""
-    monkeypatch.setattr(bounds, "is_cpu_build", lambda: False)
+    monkeypatch.setattr(limits, "is_cpu_build", lambda: False)
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
 
 
@@ -205,7 +204,7 @@ def test_what_will_never_fit_is_refused_at_once(model: Make) -> None:
 
 
 def test_need_says_what_is_counted(model: Make) -> None:
-    need = need_of(model(engine_args={"tensor_parallel_size": 2}), EngineSettings())
+    need = memory_requirement(model(engine_args={"tensor_parallel_size": 2}), EngineSettings())
     assert need is not None
     assert (need.ranks, need.weights_bytes, need.kv_cache_bytes) == (2, 8 * GIB, GIB)
     assert (need.longest_request, need.estimate.overhead_bytes) == (8192, CPU_OVERHEAD_BYTES)
@@ -246,33 +245,6 @@ def test_no_control_groups(tmp_path: Path) -> None:
     assert list(cgroup_limits(tmp_path / "none", tmp_path)) == []
 
 
-def test_lines_of_nvidia_smi() -> None:
-    """Under index and UUID; a GPU that does not tell is as good as none."""
-    table = smi_table("0, GPU-aa, 81559, 80994\n1, GPU-bb, [N/A], [N/A]\n")
-    assert table == dict.fromkeys(("0", "GPU-aa"), Memory(81559 * MIB, 80994 * MIB))
-
-
-@pytest.fixture
-def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An ``nvidia-smi`` that tells of two GPUs, and no NVML."""
-    program = tmp_path / "bin" / "nvidia-smi"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho '0, GPU-aa, 1000, 900'\necho '1, GPU-bb, 2000, 1900'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    return program
-
-
-def test_gpus_by_nvidia_smi(smi: Path) -> None:
-    assert memories(["1", "GPU-aa"]) == [Memory(2000 * MIB, 1900 * MIB), Memory(1000 * MIB, 900 * MIB)]
-    assert memories(["1", "2"]) is None
-    smi.write_text("#!/bin/sh\nexit 9\n")
-    assert memories(["0"]) is None
-    smi.unlink()
-    assert memories(["0"]) is None
-
-
 class FakeNvml:
     """NVIDIA's library with one GPU, as far as it is used."""
 
@@ -301,13 +273,24 @@ class FakeNvml:
         return SimpleNamespace(total=3 * GIB, free=GIB, used=2 * GIB)
 
 
-def test_gpus_by_nvml(smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """First; nvidia-smi is asked where it does not know."""
+def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By index and by UUID; nothing is known if one of them is not."""
     nvml = FakeNvml()
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(node_memory, "pynvml", nvml)
     assert memories(["0", "GPU-aa"]) == [Memory(3 * GIB, GIB)] * 2
-    assert memories(["1"]) == [Memory(2000 * MIB, 1900 * MIB)]
+    assert memories(["0", "1"]) is None
     assert not nvml.is_open
+
+
+def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml()
+
+    def fail() -> None:
+        raise nvml.NVMLError
+
+    monkeypatch.setattr(nvml, "nvmlInit", fail)
+    monkeypatch.setattr(node_memory, "pynvml", nvml)
+    assert memories(["0"]) is None
 
 
 def test_sentences_name_no_path(model: Make, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which GPUs one warm host can serve."""
+"""Which GPUs one fork server can serve."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker.fork_server.gpus import unlike_gpus
+from worker.fork_server.process import unlike_gpus
 
 
 class Capability(str):

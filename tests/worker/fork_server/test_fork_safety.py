@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from worker.fork_server.fork_safety import Warmth, warm_up
+from worker.fork_server.fork_safety import ImportSnapshot, snapshot_imports
 
 BASE = {"HOME": "/h", "READ": "1", "OTHER": "1", "PWD": "/a", "RAY_X": "1", "OMP_NUM_THREADS": "1"}
-WARMTH = Warmth(
+SNAPSHOT = ImportSnapshot(
     BASE, frozenset({"READ", "UNSET", "PWD", "RAY_X", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"}), {"ADDED": "x"}
 )
 FAKE_TORCH = """
@@ -33,12 +33,12 @@ def test_notes_every_way_of_reading(monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.environ["GIVEN"] == "1"
         monkeypatch.setenv("NEW", "2")
 
-    warmth = warm_up(import_all)
-    assert {"BY_GET", "BY_GETENV", "BY_IN", "GIVEN"} <= warmth.read
-    assert warmth.added == {"NEW": "2"}
-    assert "NEW" not in warmth.env
+    snapshot = snapshot_imports(import_all)
+    assert {"BY_GET", "BY_GETENV", "BY_IN", "GIVEN"} <= snapshot.read
+    assert snapshot.added == {"NEW": "2"}
+    assert "NEW" not in snapshot.env
     os.environ.get("AFTERWARDS")
-    assert "AFTERWARDS" not in warmth.read
+    assert "AFTERWARDS" not in snapshot.read
 
 
 def test_stops_noting_when_an_import_fails() -> None:
@@ -48,7 +48,7 @@ def test_stops_noting_when_an_import_fails() -> None:
         raise ImportError("no engine here")
 
     with pytest.raises(ImportError):
-        warm_up(fail)
+        snapshot_imports(fail)
     assert type(os.environ).__getitem__ is plain
 
 
@@ -70,18 +70,18 @@ def test_stops_noting_when_an_import_fails() -> None:
     ],
 )
 def test_objection(changes: dict[str, str], named: str | None) -> None:
-    objection = WARMTH.objection({**BASE, **changes})
+    objection = SNAPSHOT.objection({**BASE, **changes})
     assert objection == (named and f"{named} must be set before the engine is imported")
 
 
 def test_objects_to_what_is_missing() -> None:
-    assert "READ" in str(WARMTH.objection({"HOME": "/h"}))
+    assert "READ" in str(SNAPSHOT.objection({"HOME": "/h"}))
 
 
 def test_environment_of_a_child() -> None:
     """What the imports add is added, unless the launch says otherwise."""
-    assert WARMTH.environment({"A": "1"}) == {"A": "1", "ADDED": "x"}
-    assert WARMTH.environment({"ADDED": "y"}) == {"ADDED": "y"}
+    assert SNAPSHOT.environment({"A": "1"}) == {"A": "1", "ADDED": "x"}
+    assert SNAPSHOT.environment({"ADDED": "y"}) == {"ADDED": "y"}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_unfit_to_fork(code: str, reason: str | None) -> None:
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
-@pytest.mark.parametrize(("answer", "reason"), [(0, "the warm host holds a GPU open"), (3, "None")])
+@pytest.mark.parametrize(("answer", "reason"), [(0, "the fork server holds a GPU open"), (3, "None")])
 def test_driver_that_is_loaded_and_driver_that_is_used(tmp_path: Path, answer: int, reason: str) -> None:
     """vLLM's own libraries load CUDA's driver, which alone does no harm; it answers 3 until somebody has initialized it."""
     library = tmp_path / "stand-in.so"
