@@ -6,9 +6,6 @@ import re
 from pathlib import Path
 
 from xinfer.messages import ReplicaStage
-from xinfer.tail import tail
-
-__all__ = ["LogReader", "cause_of", "stage_of", "tail"]
 
 _SIGNS = (  # none of downloading: the worker has the weights before it starts an engine, which may still fetch a LoRA
     (re.compile(r"Starting to load model|Loading (safetensors|weights)|KV cache size"), ReplicaStage.LOADING),
@@ -89,3 +86,14 @@ class LogReader:
         end = data.rfind(b"\n") + 1
         self._offset += end
         return data[:end].decode("utf-8", "replace").splitlines()
+
+
+def tail(path: Path, size: int = 64 * 1024) -> list[str]:
+    """The last lines of a log, at most ``size`` bytes of it; none if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - size))
+            return file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
