@@ -73,12 +73,17 @@ def best_placement(
     known = [node for node in with_gpus if node.gpu_bytes]
     if not known:
         return Placement(selections[0], request.gpus or 1, why=first_of_file(selections))
+
     found = list(places(known, request.gpus, request.replicas, request.share))
     sized = [(each, footprint(each)) for each in sorted(selections, key=_preference)]
     for selection, size in sized:
         for place in found:
-            if _suits(selection, size, place) and (length := _length(size, place, request)):
+            if not _suits(selection, size, place):
+                continue
+            length = _length(size, place, request)
+            if length:
                 return _chosen(selections, (selection, size), place, length, request)
+
     return _nearest(sized, known, found, request, is_sure=request.can_refuse and len(known) == len(with_gpus))
 
 
@@ -98,21 +103,28 @@ def _chosen(
 
 
 def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], request: PlacementRequest) -> Placement:
-    """Each token costs all of its weights there: the smallest plain one, or a quantized one if that is all that fits."""
+    """The smallest plain model, or a quantized one if only that fits."""
+    # On the CPU every token costs a pass over all weights, so small comes before good.
     largest = max((node.memory_bytes or 0 for node in nodes), default=0)
     by_size = sorted(sized, key=lambda each: (_bits(each[0]) != PLAIN_BITS, each[1].weights_bytes))
-    fitting = (each for each in by_size if each[1].estimate(request.tokens or 1, 0).total_bytes <= largest)
-    selection, size = next(fitting, by_size[0])
+
+    selection, size = by_size[0]
+    for candidate, footprint in by_size:
+        if footprint.estimate(request.tokens or 1, 0).total_bytes <= largest:
+            selection = candidate
+            size = footprint
+            break
+
     return Placement(selection, 0, why=on_cpu([each for each, _ in sized], selection, size))
 
 
 def _suits(selection: Selection, size: Footprint, place: Place) -> bool:
-    """Whether these GPUs have the kernels for it and can share it."""
+    """Whether these GPUs have the kernels for the model's format and can share its attention heads."""
     return size.can_be_shared_by(place.ranks) and place.has_kernels_for(selection.spec.format)
 
 
 def _length(size: Footprint, place: Place, request: PlacementRequest) -> int:
-    """The context that it can have there; 0 if it does not fit with a useful one."""
+    """The context length in tokens that fits at ``place``; 0 if the model does not fit with a useful one."""
     needed = size.estimate(
         request.tokens or min(size.context_length, USEFUL_TOKENS), place.ranks, kv_dtype=request.kv_dtype
     )
@@ -120,7 +132,11 @@ def _length(size: Footprint, place: Place, request: PlacementRequest) -> int:
         rounded = 0.0
     else:
         rounded = size.weights_bytes * _ROUNDED_SIZE / place.ranks
-    room = int(place.gpu_bytes * (1 - _UNKNOWN_CACHE if needed.unknown else 1) - rounded)
+
+    usable = float(place.gpu_bytes)
+    if needed.unknown:
+        usable *= 1 - _UNKNOWN_CACHE
+    room = int(usable - rounded)
     if needed.total_bytes > room:
         return 0
     return request.tokens or size.longest(room, place.ranks, request.kv_dtype)
@@ -134,13 +150,19 @@ def _nearest(
     *,
     is_sure: bool,
 ) -> Placement:
-    """Nothing fits with room to spare: the smallest, if it might all the same, and else LaunchRefused."""
+    """The smallest model, if it may fit without room to spare; LaunchRefused if it is sure that it does not."""
     selection, size = min(sized, key=lambda each: each[1].weights_bytes)
     usable = [place for place in found if _suits(selection, size, place)]
-    least = min(
+
+    # The estimate may be too high: by a rounded size, or because the only weights published are quantized.
+    slack = _MOST_QUANTIZED
+    if size.is_known:
+        slack = 1 - _ROUNDED_SIZE
+    fullest = min(
         (size.estimate(request.tokens or 1, place.ranks).total_bytes / place.gpu_bytes for place in usable), default=0
     )
-    if usable and (not is_sure or least * (1 - _ROUNDED_SIZE if size.is_known else _MOST_QUANTIZED) <= 1):
+
+    if usable and (not is_sure or fullest * slack <= 1):
         return Placement(selection, usable[-1].gpus, why=uncertain(selection, usable[-1]))
     if not is_sure:
         return Placement(selection, request.gpus or 1, why=first_of_file([each for each, _ in sized]))
