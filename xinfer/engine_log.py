@@ -1,4 +1,4 @@
-"""What an engine's log tells: how far its start has come, and why it failed."""
+"""Reads an engine's log: the stage of its start, and the cause of a failure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ _CONSEQUENCES = ("Engine core initialization failed", "WorkerProc initialization
 
 def stage_of(lines: list[str]) -> ReplicaStage | None:
     """The furthest stage that ``lines`` show, None when they show none."""
-    seen = [stage for line in lines for sign, stage in _SIGNS if sign.search(line)]
+    seen = []
+    for line in lines:
+        for sign, stage in _SIGNS:
+            if sign.search(line):
+                seen.append(stage)
     return max(seen, key=lambda stage: stage.progress, default=None)
 
 
@@ -70,7 +74,7 @@ def _cause(text: str) -> str | None:
 
 
 class LogReader:
-    """Reads what has been added to a log since the last time."""
+    """Follows a log file from its end at construction."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
