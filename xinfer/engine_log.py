@@ -1,4 +1,4 @@
-"""What an engine's log tells: how far its start has come, and why it failed."""
+"""Reads an engine's log: the stage of its start, and the cause of a failure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import re
 from pathlib import Path
 
 from xinfer.messages import ReplicaStage
-from xinfer.tail import tail
-
-__all__ = ["LogReader", "cause_of", "stage_of", "tail"]
 
 _SIGNS = (  # none of downloading: the worker has the weights before it starts an engine, which may still fetch a LoRA
     (re.compile(r"Starting to load model|Loading (safetensors|weights)|KV cache size"), ReplicaStage.LOADING),
@@ -30,7 +27,11 @@ _CONSEQUENCES = ("Engine core initialization failed", "WorkerProc initialization
 
 def stage_of(lines: list[str]) -> ReplicaStage | None:
     """The furthest stage that ``lines`` show, None when they show none."""
-    seen = [stage for line in lines for sign, stage in _SIGNS if sign.search(line)]
+    seen = []
+    for line in lines:
+        for sign, stage in _SIGNS:
+            if sign.search(line):
+                seen.append(stage)
     return max(seen, key=lambda stage: stage.progress, default=None)
 
 
@@ -73,7 +74,7 @@ def _cause(text: str) -> str | None:
 
 
 class LogReader:
-    """Reads what has been added to a log since the last time."""
+    """Follows a log file from its end at construction."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -89,3 +90,14 @@ class LogReader:
         end = data.rfind(b"\n") + 1
         self._offset += end
         return data[:end].decode("utf-8", "replace").splitlines()
+
+
+def tail(path: Path, size: int = 64 * 1024) -> list[str]:
+    """The last lines of a log, at most ``size`` bytes of it; none if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - size))
+            return file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []

@@ -1,4 +1,4 @@
-"""Who comes first when an engine and what carries its tokens want the same core."""
+"""Lets an engine's threads go before the threads that carry its tokens."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 
 
 def use_batch_scheduling() -> None:
-    """From now on this thread, and those it starts, interrupt no other when they wake up; on an idle core they run at once.
+    """Schedule this thread, and those it starts, as ``SCHED_BATCH`` (sched(7)): waking up, they preempt no other thread.
 
-    Linux calls it ``SCHED_BATCH`` (sched(7)). An engine's step is what everybody waits for: one that is interrupted for each
-    of its tokens to be carried off makes all of them later. Elsewhere, or where it is not allowed, nothing changes.
+    On an idle core they still run at once. Nothing changes where the system does not have it or does not allow it.
     """
+    # Every request waits for the engine's step. A step that is interrupted to carry off each token delays all of them.
     if hasattr(os, "SCHED_BATCH"):
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

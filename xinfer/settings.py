@@ -39,13 +39,13 @@ class GatewaySettings:
     connect_timeout_s: float = 5.0
     """An engine that takes longer to accept a connection counts as gone."""
     first_byte_timeout_s: float = 600.0
-    """How long an engine may take to begin its answer."""
+    """How long an engine may take to begin its response."""
     idle_timeout_s: float = 120.0
-    """How long an engine may stand still in the middle of an answer before it is ended with an error."""
+    """How long an engine may send nothing in the middle of a response before the stream ends with an error."""
     write_timeout_s: float = 60.0
     """How long a client may leave a stream unread before it is dropped and the engine's request aborted."""
     max_requests_per_replica: int = 1024
-    """Requests in flight or queued at one engine unless its launch says otherwise; beyond it requests are answered 429."""
+    """Requests in flight or queued at one engine unless its launch says otherwise; further ones get status 429."""
     wake_timeout_s: float = 60.0
     """How long a request waits for a sleeping model to wake."""
     supervisors: int = 1
@@ -88,7 +88,7 @@ class EngineSettings:
     """How a worker treats its engine, and how much memory that may take."""
 
     start_timeout_s: float = 1800.0
-    """From the process's start to its first answer, the download of weights included."""
+    """From the start of the process to its first response, the download of weights included."""
     stop_grace_s: float = 5.0
     """Between SIGTERM and SIGKILL."""
     health_period_s: float = 5.0
@@ -96,7 +96,7 @@ class EngineSettings:
     cpu_kv_cache_gib: float = 1.0
     """KV cache of an engine without a GPU; vLLM's own default would be nearly all of the machine's memory."""
     gpu_memory_share: float = 0.92
-    """How much of a GPU's memory a model may fill that has it alone; one with half a GPU gets half of that. As in vLLM."""
+    """Fraction of a GPU's memory that a model with the whole GPU may use (vLLM's default); scaled by ``n_gpu`` below 1."""
     memory_margin_gib: float = 1.0
     """What an engine without a GPU must leave free of its machine's memory."""
     extra_env: dict[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from starlette.routing import Route as Path
 from supervisor.launching.gpu_inventory import gpu_bytes
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
-from supervisor.nodes.node_stats import Figures, measure
+from supervisor.nodes.node_stats import NodeStats, measure
 from xinfer import __version__
 from xinfer.cluster.stopping import stop_soon
 from xinfer.messages import ReplicaReport
@@ -67,7 +67,7 @@ class ClusterApi:
         """Every node as a worker; before them the head as the supervisors' host, its GPUs not counted twice."""
         alive = await nodes.alive()
         head = nodes.head_address()
-        measured: list[Figures] = [{}] * len(alive)
+        measured: list[NodeStats] = [{}] * len(alive)
         if request.query_params.get("detailed", "false").lower() == "true":
             measured = await nodes.on_each(alive, measure)
         rows = [_row(node, figures) for node, figures in zip(alive, measured, strict=True)]
@@ -106,7 +106,7 @@ def stop_there() -> None:
     stop_soon(_ANSWER_FIRST_S)
 
 
-def _row(node: dict[str, Any], figures: Figures) -> dict[str, Any]:
+def _row(node: dict[str, Any], figures: NodeStats) -> dict[str, Any]:
     facts = _node(node)
     vram = (gpu_bytes(node) or 0) * facts["gpu_count"]
     row = {"node_type": "Worker", "ip_address": node["NodeManagerAddress"], **facts, "gpu_vram_total": vram, **figures}

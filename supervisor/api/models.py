@@ -16,8 +16,8 @@ from supervisor.api.catalog import load
 from supervisor.api.launch_progress import progress
 from supervisor.gateway.request_body import parse_object, read_body
 from supervisor.launching import gpu_inventory as hardware
-from supervisor.launching.launch import LaunchRequest, resolve
-from supervisor.launching.launch_by_version import VersionRequest
+from supervisor.launching.launch_request import LaunchRequest, VersionRequest
+from supervisor.launching.resolve import resolve
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound, NotFound
@@ -122,7 +122,7 @@ class ModelsApi:
         asked = LaunchRequest.read(body)
         if asked.engine == "fake" and not self._allow_fake:
             raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
-        nodes = await asyncio.to_thread(hardware.look, list(self._models.all.values()))
+        nodes = await asyncio.to_thread(hardware.gpu_inventory, list(self._models.all.values()))
         catalog = await load(self._models)
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), nodes=nodes, catalog=catalog)
         await self._registry.launch(spec)

@@ -13,13 +13,14 @@ from starlette.routing import Route as Path
 from supervisor.api import render_families as family_views
 from supervisor.api.catalog import check_type, load, named
 from supervisor.gateway.request_body import parse_object, read_body
-from supervisor.launching.launch import check_engine_args
+from supervisor.launching.launch_request import check_engine_args
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
 from supervisor.registry.families import Registration
 from xinfer.catalog import Catalog, Family
 from xinfer.catalog.registration import read_family
 from xinfer.catalog.suggestion import suggest
+from xinfer.engine_args import gives_any
 from xinfer.errors import FamilyRefused, InvalidBody, LaunchRefused
 from xinfer.settings import GatewaySettings
 
@@ -128,6 +129,6 @@ def _checked(model: str | dict[str, Any], catalog: Catalog) -> Family:
         names = check_engine_args(family.engine_args)
     except LaunchRefused as error:
         raise FamilyRefused(f"engine_args: {error.message}", param="engine_args") from None
-    if any(_MEMORY_SHARE.startswith(name) for name in names):  # vLLM takes beginnings of names
+    if gives_any(names, [_MEMORY_SHARE]):
         raise FamilyRefused(f"engine_args: {_MEMORY_SHARE} is for a launch to say; leave it out.", param="engine_args")
     return family

@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from supervisor.api import render as views
-from supervisor.nodes.local_files import local_files
+from supervisor.nodes.hub_cache import local_files
 from xinfer.catalog import Catalog, Family, Spec
 from xinfer.messages import ThinkingMode
 

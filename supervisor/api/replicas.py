@@ -13,10 +13,10 @@ from starlette.routing import Route as Path
 from supervisor.api import render as views
 from supervisor.api.models import is_launch, known, waits
 from supervisor.gateway.request_body import parse_object, read_body
-from supervisor.launching.launch_fields import read_fields
+from supervisor.launching.launch_request import read_fields
 from supervisor.launching.scale_up import ScaleUp
 from supervisor.model_table import LiveTable
-from supervisor.nodes.engine_logs import MAX_LINES, read_log
+from supervisor.nodes.on_node import MAX_LINES, read_log
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Conflict, InvalidBody, LaunchFailed, LaunchRefused, NotFound
 from xinfer.messages import ModelSpec, ModelState, ModelStatus, ReplicaReport

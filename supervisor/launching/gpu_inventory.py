@@ -1,4 +1,4 @@
-"""What the cluster's nodes have, and what of it no model has taken: the facts by which a launch is fitted."""
+"""The cluster's GPUs and which of them no model has, by Ray's records of nodes and the table of models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from supervisor.nodes.on_node import living_nodes
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.cluster.gpu_labels import gpu_labels
 from xinfer.messages import ModelState, ModelStatus
@@ -16,56 +17,65 @@ _MIB = 1024**2
 _HOLDS_NOTHING = (ModelState.FAILED, ModelState.CANCELLED, ModelState.SLEEPING)
 
 
-def look(models: Iterable[ModelStatus]) -> list[NodeGpus]:
-    """Every node that is alive, with the GPUs that ``routes`` leave of it. Blocks on Ray."""
-    return nodes([node for node in ray.nodes() if node["Alive"]], models)
+def gpu_inventory(models: Iterable[ModelStatus]) -> list[NodeGpus]:
+    """Every living node, with the GPUs that ``models`` leave free on it. Blocks on Ray."""
+    return of_nodes(living_nodes(ray.nodes()), models)
 
 
-def nodes(alive: Iterable[Mapping[str, Any]], models: Iterable[ModelStatus]) -> list[NodeGpus]:
-    """The same by Ray's own records of nodes.
+def of_nodes(alive: Iterable[Mapping[str, Any]], models: Iterable[ModelStatus]) -> list[NodeGpus]:
+    """``gpu_inventory`` of the nodes that these records of ``ray.nodes()`` describe, in their order."""
+    records = list(alive)
+    free = [float(record["Resources"].get("GPU", 0)) for record in records]
 
-    GPUs of replicas without a place yet are taken off where most are free, so that two launches do not count on the same ones.
-    """
-    facts = list(alive)
-    free = [float(node["Resources"].get("GPU", 0)) for node in facts]
     for address, gpus in _held(models):
-        here = [number for number, node in enumerate(facts) if address in (None, node["NodeManagerAddress"])]
+        here = []
+        for number, record in enumerate(records):
+            if address is None or address == record["NodeManagerAddress"]:
+                here.append(number)
         if here:
+            # A pending replica counts where most GPUs are free, so that two launches do not plan with the same ones.
             fullest = max(here, key=free.__getitem__)
             free[fullest] = max(0.0, free[fullest] - gpus)
-    return [_node(node, left) for node, left in zip(facts, free, strict=True)]
+
+    return [_node(record, left) for record, left in zip(records, free, strict=True)]
 
 
 def this_machine(gpus: float) -> list[NodeGpus]:
-    """This machine as the only node of a cluster, with so many GPUs and no model."""
-    return nodes([{"NodeManagerAddress": "", "Resources": {"GPU": gpus}, "Labels": gpu_labels()}], ())
+    """A cluster of one node: this machine, with ``gpus`` GPUs and nothing running."""
+    record = {"NodeManagerAddress": "", "Resources": {"GPU": gpus}, "Labels": gpu_labels()}
+    return of_nodes([record], ())
 
 
 def gpu_bytes(node: Mapping[str, Any]) -> int | None:
-    """The memory of each GPU of a node, by Ray's record of it; None if the node has not said."""
+    """The memory of each GPU of a node, by its label in Ray; None if it has none."""
     text = (node.get("Labels") or {}).get(GPU_MEMORY_LABEL)
     if text:
         return int(float(text) * _MIB)
     return None
 
 
-def _node(node: Mapping[str, Any], free: float) -> NodeGpus:
-    resources = node["Resources"]
-    labels = node.get("Labels") or {}
+def _node(record: Mapping[str, Any], free: float) -> NodeGpus:
+    resources = record["Resources"]
+    labels = record.get("Labels") or {}
     capability = labels.get(GPU_CAPABILITY_LABEL)
     return NodeGpus(
         gpus=float(resources.get("GPU", 0)),
         free=free,
-        gpu_bytes=gpu_bytes(node),
+        gpu_bytes=gpu_bytes(record),
         capability=float(capability) if capability else None,
         memory_bytes=int(resources.get("memory", 0)) or None,
     )
 
 
 def _held(models: Iterable[ModelStatus]) -> Iterable[tuple[str | None, float]]:
-    """The GPUs of each replica, with the address of its node; those that look for a place come last, without one."""
+    """The address and the GPUs of each replica; the address of a pending one is None, and those come last."""
     holding = [model for model in models if model.spec.gpus and model.state not in _HOLDS_NOTHING]
+
     for model in holding:
-        yield from ((report.node, model.spec.gpus) for report in model.replicas)
+        for report in model.replicas:
+            yield report.node, model.spec.gpus
+
     for model in holding:
-        yield from [(None, model.spec.gpus)] * max(0, model.spec.replicas - len(model.replicas))
+        pending = model.spec.replicas - len(model.replicas)
+        for _ in range(pending):
+            yield None, model.spec.gpus

@@ -1,69 +1,77 @@
-"""From a launch by name to the model of the family that fits the cluster."""
+"""Chooses the model of a family, and the number of GPUs, for a launch by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from supervisor.launching.launch_request import LaunchRequest
 from xinfer.catalog import Catalog
-from xinfer.catalog.fit import Choice, PlacementRequest, choose
+from xinfer.catalog.fit import Placement, PlacementRequest, best_placement
 from xinfer.catalog.gpu_places import NodeGpus
+from xinfer.engine_args import argument, gives_any
 from xinfer.settings import EngineSettings
 
-if TYPE_CHECKING:
-    from supervisor.launching.launch import LaunchRequest
-
 _CHANGE_MEMORY = ("quantization", "cpu_offload_gb", "hf_overrides", "dtype", "load_format", "enable_expert_parallel")
-"""Arguments of the engine after which the catalog's figures do not hold."""
+"""Arguments of vLLM that change a model's memory, so that the catalog's estimates do not hold."""
 
 
-def fit(request: LaunchRequest, catalog: Catalog, nodes: Sequence[NodeGpus]) -> Choice:
-    """The model that ``request`` names, chosen by what ``nodes`` have where it leaves a choice. Blocks on the disk.
+def choose_placement(request: LaunchRequest, catalog: Catalog, nodes: Sequence[NodeGpus]) -> Placement:
+    """The model that ``request`` names; what it leaves open is chosen by what ``nodes`` have. Blocks on the disk.
 
-    Raises ``LaunchRefused`` if there is no such model, or if it is known for certain that none fits.
+    Raises ``LaunchRefused`` if there is no such model, or if it is certain that none fits.
     """
-    size = request.model_size_in_billions
-    name = str(request.model_name)
-    found = catalog.matching(name, size, request.model_format, request.quantization)
+    found = catalog.matching(
+        str(request.model_name),
+        request.model_size_in_billions,
+        request.model_format,
+        request.quantization,
+    )
     arguments = {**found[0].family.engine_args, **request.engine_args}
-    gpus: float | None
-    if request.gpus is not None:
-        gpus = request.gpus
-    else:
+    gpus = request.gpus
+    if gpus is None:
         gpus = _ranks(arguments)
+
+    # Nothing is left open, so the engine decides whether it fits: no estimate may refuse it.
     if gpus is not None and len(found) == 1:
-        return Choice(found[0], gpus)
-    return choose(found, nodes, _wish(request, arguments, gpus))
+        return Placement(found[0], gpus)
+
+    return best_placement(found, nodes, _placement_request(request, arguments, gpus))
 
 
-def _wish(request: LaunchRequest, arguments: Mapping[str, Any], gpus: float | None) -> PlacementRequest:
-    share = _number(_argument(arguments, "gpu_memory_utilization"))
+def _placement_request(request: LaunchRequest, arguments: Mapping[str, Any], gpus: float | None) -> PlacementRequest:
+    tokens = request.context_length
+    if tokens is None:
+        tokens = int(_positive(argument(arguments, "max_model_len")) or 0) or None
+
+    share = _positive(argument(arguments, "gpu_memory_utilization"))
+    if share is None:
+        share = EngineSettings.from_environment().gpu_memory_share
+    else:
+        # vLLM's share is of the whole GPU, and ours of the part that the model gets.
+        share /= min(1.0, gpus or 1.0)
+
     return PlacementRequest(
         gpus=gpus,
         replicas=request.replica or 1,
-        tokens=request.context_length or int(_number(_argument(arguments, "max_model_len")) or 0) or None,
-        kv_dtype=str(_argument(arguments, "kv_cache_dtype") or "auto"),
-        share=share / min(1.0, gpus or 1.0) if share else EngineSettings.from_environment().gpu_memory_share,
-        can_refuse=not any(name.startswith(given) for name in _CHANGE_MEMORY for given in arguments),
+        tokens=tokens,
+        kv_dtype=str(argument(arguments, "kv_cache_dtype") or "auto"),
+        share=share,
+        can_refuse=not gives_any(arguments, _CHANGE_MEMORY),
     )
 
 
 def _ranks(arguments: Mapping[str, Any]) -> float | None:
-    """GPUs that the engine is told to share the model among; None if it is told nothing."""
-    told = [_argument(arguments, f"{kind}_parallel_size") for kind in ("tensor", "pipeline")]
-    if told == [None, None]:
+    """GPUs that the arguments share the model among; None if they do not say."""
+    tensor = argument(arguments, "tensor_parallel_size")
+    pipeline = argument(arguments, "pipeline_parallel_size")
+    if tensor is None and pipeline is None:
         return None
-    tensor, pipeline = (_number(each) or 1 for each in told)
-    return tensor * pipeline
+    return (_positive(tensor) or 1) * (_positive(pipeline) or 1)
 
 
-def _argument(arguments: Mapping[str, Any], name: str) -> Any:
-    """An argument of the engine, also where only the beginning of its name is given, as vLLM allows."""
-    return arguments.get(name, next((value for key, value in arguments.items() if name.startswith(key)), None))
-
-
-def _number(value: Any) -> float | None:
-    """None for what is not given, and for what is no number above 0, which is the engine's to refuse."""
+def _positive(value: Any) -> float | None:
+    """A finite number above 0, else None. Refusing anything else is left to the engine, which says why."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Replicas that are being added to a model: whether they are up, by what the table of routes says."""
+"""Replicas that are being added to a model, and whether they are up by the table of models."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class ScaleUp:
 
     def is_noted(self, table: Table) -> bool:
         """Whether the table is one from after the registry was asked: by the total, or by what has failed since."""
-        model = self._route(table)
+        model = self._model(table)
         return model is None or model.spec.replicas >= self.total or model.ended != self.before.ended
 
     def is_settled(self, table: Table) -> bool:
         """Whether there is nothing to wait for any more: they are up, or will not be."""
-        model = self._route(table)
+        model = self._model(table)
         return model is None or self._has_failed(model) or len(model.targets) >= self.total
 
     def failure(self, table: Table) -> str | None:
         """Why they will not be up, in a sentence; None if they are, or may yet be."""
-        model = self._route(table)
+        model = self._model(table)
         if model is None:
             return f"The model {self.before.spec.uid!r} was terminated meanwhile."
         if self._has_failed(model):
@@ -43,23 +43,21 @@ class ScaleUp:
         return None
 
     def reply(self, table: Table) -> dict[str, Any]:
-        """The contract's two shapes, for one and for several. Of a replica that has not begun there is only the number."""
+        """The response body: one replica, or their count and list. A replica that has not started has a number only."""
         model = table[self.before.spec.uid]
-        new = self._new(model)[: self.count]
-        numbers = [*new, *((len(model.replicas) + missing, None) for missing in range(self.count - len(new)))]
-        replicas = [
-            {
-                "replica_id": number,
-                "replica_model_uid": f"{model.spec.uid}-rep{number}",
-                "worker_address": report.node if report else None,
-            }
-            for number, report in numbers
-        ]
+        replicas = []
+        for number, report in self._new(model)[: self.count]:
+            replicas.append(_view(model, number, report.node))
+
+        first = len(model.replicas)
+        not_started = self.count - len(replicas)
+        replicas.extend(_view(model, number, None) for number in range(first, first + not_started))
+
         if self.count == 1:
             return replicas[0]
         return {"replica": self.count, "replicas": replicas}
 
-    def _route(self, table: Table) -> ModelStatus | None:
+    def _model(self, table: Table) -> ModelStatus | None:
         """The model, unless it is gone or another launch has its UID."""
         model = table.get(self.before.spec.uid)
         if model and model.spec.created_at == self.before.spec.created_at:
@@ -73,3 +71,11 @@ class ScaleUp:
         """The replicas that were not there before, each with its number."""
         old = {report.replica for report in self.before.replicas}
         return [(number, report) for number, report in enumerate(model.replicas) if report.replica not in old]
+
+
+def _view(model: ModelStatus, number: int, address: str | None) -> dict[str, Any]:
+    return {
+        "replica_id": number,
+        "replica_model_uid": f"{model.spec.uid}-rep{number}",
+        "worker_address": address,
+    }

@@ -1,24 +1,23 @@
-"""What a node has and how busy it is: measured there, by a Ray task."""
+"""What a node has and how busy it is, measured there by a Ray task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import psutil
 import ray
 
-from xinfer.nvidia_smi import number, query_gpus, rows
+from xinfer.gpus import Gpu, gpus
 
-_SMI_TIMEOUT_S = 10.0
 _CPU_PERIOD_S = 0.2
-_MIB = 1024**2
 
-Figures = dict[str, int | float | None]
+NodeStats = dict[str, int | float | None]
+"""The detailed fields of ``/v1/cluster/info``: sizes in bytes, utilization in percent."""
 
 
 @ray.remote
-def measure() -> Figures:
-    """The detailed fields of ``/v1/cluster/info``, sizes in bytes."""
+def measure() -> NodeStats:
+    """The stats of the node that this task runs on."""
     cpus = psutil.cpu_count() or 1
     memory = psutil.virtual_memory()
     return {
@@ -27,22 +26,28 @@ def measure() -> Figures:
         "mem_total": memory.total,
         "mem_used": memory.used,
         "mem_available": memory.available,
-        **gpu_figures(query_gpus("memory.total", "memory.free", "utilization.gpu", timeout_s=_SMI_TIMEOUT_S)),
+        **gpu_stats(gpus()),
     }
 
 
-def gpu_figures(lines: str | None) -> Figures:
-    """The sums over the GPUs in ``lines``, as ``nvidia-smi`` prints them; the utilization is their mean, from 0 to 100."""
-    gpus = list(_numbers(lines))
+def gpu_stats(found: Iterable[Gpu]) -> NodeStats:
+    """The sums of memory over the GPUs, and their mean utilization from 0 to 100, None without a GPU."""
+    total = 0
+    free = 0
+    utilizations = []
+    for gpu in found:
+        # A GPU that is split with MIG does not report how busy it is, and is left out of all three.
+        if gpu.utilization is None:
+            continue
+        total += gpu.memory_total_bytes
+        free += gpu.memory_free_bytes
+        utilizations.append(gpu.utilization)
+
+    utilization = None
+    if utilizations:
+        utilization = sum(utilizations) / len(utilizations)
     return {
-        "gpu_vram_total": sum(total for total, _, _ in gpus) * _MIB,
-        "gpu_vram_available": sum(free for _, free, _ in gpus) * _MIB,
-        "gpu_utilization": sum(busy for _, _, busy in gpus) / len(gpus) if gpus else None,
+        "gpu_vram_total": total,
+        "gpu_vram_available": free,
+        "gpu_utilization": utilization,
     }
-
-
-def _numbers(lines: str | None) -> Iterator[tuple[int, int, int]]:
-    for cells in rows(lines, 3):
-        total, free, busy = map(number, cells)
-        if total is not None and free is not None and busy is not None:  # a shared GPU may not tell
-            yield total, free, busy

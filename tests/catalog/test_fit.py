@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xinfer.catalog import Catalog, Family, Selection
-from xinfer.catalog.fit import Choice, PlacementRequest, choose
+from xinfer.catalog.fit import Placement, PlacementRequest, best_placement
 from xinfer.catalog.footprint import Footprint
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.catalog.memory import GIB
@@ -59,7 +59,7 @@ def node(count: float, gib: float, capability: float | None = 9.0, free: float |
     return NodeGpus(count, count if free is None else free, int(gib * GIB), capability)
 
 
-def told(choice: Choice) -> tuple[str, str, float]:
+def told(choice: Placement) -> tuple[str, str, float]:
     return choice.selection.spec.size_in_billions, choice.selection.spec.format, choice.gpus
 
 
@@ -89,7 +89,7 @@ def told(choice: Choice) -> tuple[str, str, float]:
 def test_the_largest_that_fits_and_of_one_size_the_least_quantized(
     nodes: list[NodeGpus], expected: tuple[str, str, float]
 ) -> None:
-    choice = choose(ALL, nodes, PlacementRequest())
+    choice = best_placement(ALL, nodes, PlacementRequest())
     assert told(choice) == expected
     size, _, gpus = expected
     assert choice.why.startswith(f"q {size}B")
@@ -98,22 +98,22 @@ def test_the_largest_that_fits_and_of_one_size_the_least_quantized(
 
 @pytest.mark.parametrize(("capability", "says"), [(8.0, True), (8.9, False), (None, False)])
 def test_gpus_without_units_for_fp8_compute_with_16_bits(capability: float | None, says: bool) -> None:
-    choice = choose(ALL, [node(2, 24, capability)], PlacementRequest())
+    choice = best_placement(ALL, [node(2, 24, capability)], PlacementRequest())
     assert told(choice) == ("32", "fp8", 2)
     assert ("compute with 16" in choice.why) is says
 
 
 def test_what_is_asked_for_narrows_it() -> None:
     eight = [each for each in ALL if each.spec.size_in_billions == "8"]
-    choice = choose(eight, [node(1, 16)], PlacementRequest())
+    choice = best_placement(eight, [node(1, 16)], PlacementRequest())
     assert told(choice) == ("8", "fp8", 1)
     assert choice.why.startswith("q 8B (fp8) is the least quantized that fits 1 GPU of 16 GiB. It needs about ")
     plain = [each for each in ALL if each.spec.format == "pytorch"]
-    assert told(choose(plain, [node(1, 16)], PlacementRequest())) == ("0.6", "pytorch", 1)
+    assert told(best_placement(plain, [node(1, 16)], PlacementRequest())) == ("0.6", "pytorch", 1)
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("wanted", "expected"),
     [
         (PlacementRequest(gpus=1), ("32", "pytorch", 1)),
         (PlacementRequest(gpus=2), ("235", "awq", 2)),
@@ -126,46 +126,48 @@ def test_what_is_asked_for_narrows_it() -> None:
     ],
 )
 def test_gpus_replicas_and_share_of_memory_that_are_asked_for(
-    wish: PlacementRequest, expected: tuple[str, str, float]
+    wanted: PlacementRequest, expected: tuple[str, str, float]
 ) -> None:
-    assert told(choose(ALL, [node(8, 80)], wish)) == expected
+    assert told(best_placement(ALL, [node(8, 80)], wanted)) == expected
 
 
 def test_context_that_does_not_fit_is_cut_and_one_that_is_asked_for_is_not() -> None:
     eight = family(spec("8"))
-    assert choose(eight, [node(1, 80)], PlacementRequest()).context_length is None
-    cut = choose(eight, [node(1, 22)], PlacementRequest())
+    assert best_placement(eight, [node(1, 80)], PlacementRequest()).context_length is None
+    cut = best_placement(eight, [node(1, 22)], PlacementRequest())
     assert cut.context_length is not None
     assert 16384 <= cut.context_length < 40960
     assert cut.context_length % 1024 == 0
     assert f"with a context of {cut.context_length} tokens. Its own context of 40960 does not fit" in cut.why
-    asked = choose(eight, [node(2, 22)], PlacementRequest(tokens=40960))
+    asked = best_placement(eight, [node(2, 22)], PlacementRequest(tokens=40960))
     assert (asked.gpus, asked.context_length) == (2, None)
-    fp8 = choose(eight, [node(1, 22)], PlacementRequest(kv_dtype="fp8"))
+    fp8 = best_placement(eight, [node(1, 22)], PlacementRequest(kv_dtype="fp8"))
     assert (fp8.context_length or 40960) > cut.context_length
 
 
 def test_heads_decide_how_many_gpus_can_share_it() -> None:
     odd = {"num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4, "head_dim": 128}
     seven = family(spec("7"), configs={"7": odd})
-    assert choose(seven, [node(8, 6)], PlacementRequest()).gpus == 4
+    assert best_placement(seven, [node(8, 6)], PlacementRequest()).gpus == 4
     with pytest.raises(LaunchRefused):
-        choose(seven, [node(8, 2.5)], PlacementRequest())
+        best_placement(seven, [node(8, 2.5)], PlacementRequest())
 
 
 def test_nothing_is_said_where_there_is_no_choice() -> None:
     one = family(spec("8"))
-    assert choose(one, [node(1, 80)], PlacementRequest()).why == ""
-    assert choose(one, [], PlacementRequest()).why == ""
-    assert choose(one, [NodeGpus(1, 1)], PlacementRequest()).why == ""
-    assert choose(one, [node(4, 12)], PlacementRequest()).why.startswith("q 8B takes 2 GPUs of 12 GiB. It needs about ")
+    assert best_placement(one, [node(1, 80)], PlacementRequest()).why == ""
+    assert best_placement(one, [], PlacementRequest()).why == ""
+    assert best_placement(one, [NodeGpus(1, 1)], PlacementRequest()).why == ""
+    assert best_placement(one, [node(4, 12)], PlacementRequest()).why.startswith(
+        "q 8B takes 2 GPUs of 12 GiB. It needs about "
+    )
 
 
 def test_memory_that_is_not_known_means_the_first_of_the_file() -> None:
-    choice = choose(ALL, [NodeGpus(2, 2)], PlacementRequest())
+    choice = best_placement(ALL, [NodeGpus(2, 2)], PlacementRequest())
     assert (choice.selection, choice.gpus) == (ALL[0], 1)
     assert "q 0.6B is the first of 16 in the catalog" in choice.why
-    assert choose(ALL, [NodeGpus(2, 2)], PlacementRequest(gpus=2)).gpus == 2
+    assert best_placement(ALL, [NodeGpus(2, 2)], PlacementRequest(gpus=2)).gpus == 2
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ def test_cpus_get_the_smallest_and_a_quantized_one_only_if_no_other_fits(
     memory: int | None, expected: tuple[str, str, float]
 ) -> None:
     nodes = [NodeGpus(memory_bytes=memory and memory * GIB)]
-    choice = choose(family(spec("32"), spec("8"), spec("8", "awq", "Int4")), nodes, PlacementRequest())
+    choice = best_placement(family(spec("32"), spec("8"), spec("8", "awq", "Int4")), nodes, PlacementRequest())
     assert told(choice) == expected
     assert "is the smallest" in choice.why
     assert "runs on the CPU" in choice.why
@@ -185,44 +187,46 @@ def test_cpus_get_the_smallest_and_a_quantized_one_only_if_no_other_fits(
 def test_what_cannot_fit_is_refused_with_what_it_would_need() -> None:
     big = family(spec("235"), spec("235", "fp8", "fp8"))
     with pytest.raises(LaunchRefused) as caught:
-        choose(big, [node(8, 80, free=2)], PlacementRequest())
+        best_placement(big, [node(8, 80, free=2)], PlacementRequest())
     assert caught.value.param == "n_gpu"
     assert caught.value.message.startswith(
         "q 235B (fp8), the smallest of 2, needs 4 GPUs of 80 GiB (219.8 GiB of weights); "
         "2 of the cluster's GPUs are free, at most 2 on one node."
     )
     with pytest.raises(LaunchRefused, match="0 of the cluster's GPUs are free"):
-        choose(ALL, [node(8, 80, free=0)], PlacementRequest())
+        best_placement(ALL, [node(8, 80, free=0)], PlacementRequest())
     with pytest.raises(LaunchRefused, match=r"0\.5 is asked for"):
-        choose(big, [node(8, 80)], PlacementRequest(gpus=0.5))
+        best_placement(big, [node(8, 80)], PlacementRequest(gpus=0.5))
     with pytest.raises(LaunchRefused, match="fits no number of GPUs of 1 GiB"):
-        choose(big, [node(8, 1)], PlacementRequest())
+        best_placement(big, [node(8, 1)], PlacementRequest())
 
 
 def test_what_might_fit_is_not_refused() -> None:
     """Sizes are rounded, some models are published in 4 bits alone, and arguments of the engine may change everything."""
-    tight = choose(family(spec("8")), [node(1, 17.5)], PlacementRequest())
+    tight = best_placement(family(spec("8")), [node(1, 17.5)], PlacementRequest())
     assert (tight.gpus, "not certain" in tight.why) == (1, True)
     unknown = family(spec("20"), configs={})
-    assert choose(unknown, [node(1, 24)], PlacementRequest()).gpus == 1
+    assert best_placement(unknown, [node(1, 24)], PlacementRequest()).gpus == 1
     with pytest.raises(LaunchRefused):
-        choose(family(spec("70"), configs={}), [node(1, 16)], PlacementRequest())
+        best_placement(family(spec("70"), configs={}), [node(1, 16)], PlacementRequest())
     big = family(spec("235"))
-    assert choose(big, [node(1, 80)], PlacementRequest(can_refuse=False)).gpus == 1
-    assert choose(big, [node(1, 80), NodeGpus(8, 8)], PlacementRequest()).gpus == 1, (
+    assert best_placement(big, [node(1, 80)], PlacementRequest(can_refuse=False)).gpus == 1
+    assert best_placement(big, [node(1, 80), NodeGpus(8, 8)], PlacementRequest()).gpus == 1, (
         "the other node's GPUs may be larger"
     )
 
 
 def test_cache_of_unknown_size_leaves_room_and_is_said() -> None:
-    choice = choose(family(spec("8"), spec("32"), configs={}), [node(1, 80)], PlacementRequest())
+    choice = best_placement(family(spec("8"), spec("32"), configs={}), [node(1, 80)], PlacementRequest())
     assert choice.why.endswith("GiB and the KV cache, as the number of layers is not known.")
     assert choice.context_length is None
 
 
 def test_files_that_are_here_count_as_they_are() -> None:
     measured = Footprint(config("8"), 60 * GIB, 40960, is_measured=True)
-    choice = choose(family(spec("8"), spec("8", "fp8", "fp8")), [node(1, 80)], PlacementRequest(), lambda _: measured)
+    choice = best_placement(
+        family(spec("8"), spec("8", "fp8", "fp8")), [node(1, 80)], PlacementRequest(), lambda _: measured
+    )
     assert "It needs 66.1 GiB with a context of 40960 tokens." in choice.why
 
 
@@ -236,7 +240,7 @@ NODES = st.lists(
 @given(NODES, st.sampled_from([1, 2, 3]))
 def test_what_is_chosen_fits_wherever_ray_may_put_it(nodes: list[NodeGpus], replicas: int) -> None:
     try:
-        choice = choose(ALL, nodes, PlacementRequest(replicas=replicas))
+        choice = best_placement(ALL, nodes, PlacementRequest(replicas=replicas))
     except LaunchRefused:
         assert sum(int(each.free) for each in nodes) < replicas
         return
@@ -251,6 +255,6 @@ def test_what_is_chosen_fits_wherever_ray_may_put_it(nodes: list[NodeGpus], repl
 def test_every_family_that_is_shipped_finds_a_place_on_large_machines() -> None:
     catalog = Catalog.load()
     for name, gib in itertools.product(catalog.families, (80, 288)):
-        choice = choose(catalog.matching(name), [node(64, gib, 10.0)], PlacementRequest())
+        choice = best_placement(catalog.matching(name), [node(64, gib, 10.0)], PlacementRequest())
         assert choice.selection.family.name == name
         assert choice.gpus >= 1

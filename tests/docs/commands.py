@@ -18,7 +18,8 @@ import click
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from supervisor.launching.launch import LaunchRequest, resolve
+from supervisor.launching.launch_request import LaunchRequest
+from supervisor.launching.resolve import resolve
 from tests.clients.environments import REQUIREMENTS
 from tests.docs.blocks import ROOT
 from xinfer.catalog import Catalog

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.vllm_build import is_cpu_build
+from xinfer import engine_args
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings
@@ -55,11 +56,8 @@ def runs_on_cpu(spec: ModelSpec) -> bool:
 
 
 def argument(spec: ModelSpec, name: str, default: Any = None) -> Any:
-    """An engine argument of the launch, also where only the beginning of its name is given, as
-    vLLM allows.
-    """
-    beginnings = (value for key, value in spec.engine_args.items() if name.startswith(key))
-    return spec.engine_args.get(name, next(beginnings, default))
+    """An engine argument of the launch, also where only the beginning of its name is given, as vLLM allows."""
+    return engine_args.argument(spec.engine_args, name, default)
 
 
 def whole_number(value: object) -> int | None:

@@ -44,7 +44,7 @@ class PlacementRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Placement:
     selection: Selection
     gpus: float
     context_length: int | None = None
@@ -56,90 +56,121 @@ class Choice:
 Sized = tuple[Selection, Footprint]
 
 
-def choose(
+def best_placement(
     selections: Sequence[Selection],
     nodes: Sequence[NodeGpus],
-    wish: PlacementRequest,
+    request: PlacementRequest,
     footprint: Callable[[Selection], Footprint] = footprint_of,
-) -> Choice:
+) -> Placement:
     """The best of ``selections`` that fits: the largest, and of one size the least quantized, on the fewest GPUs that hold it.
 
     Without a GPU it is the smallest. Where the memory of the GPUs is not known it is the first. LaunchRefused says what the
     nearest miss would need.
     """
     with_gpus = [node for node in nodes if node.gpus]
-    if wish.gpus == 0 or (wish.gpus is None and not with_gpus):
-        return _on_cpu([(each, footprint(each)) for each in selections], nodes, wish)
+    if request.gpus == 0 or (request.gpus is None and not with_gpus):
+        return _on_cpu([(each, footprint(each)) for each in selections], nodes, request)
     known = [node for node in with_gpus if node.gpu_bytes]
     if not known:
-        return Choice(selections[0], wish.gpus or 1, why=first_of_file(selections))
-    found = list(places(known, wish.gpus, wish.replicas, wish.share))
+        return Placement(selections[0], request.gpus or 1, why=first_of_file(selections))
+
+    found = list(places(known, request.gpus, request.replicas, request.share))
     sized = [(each, footprint(each)) for each in sorted(selections, key=_preference)]
     for selection, size in sized:
         for place in found:
-            if _suits(selection, size, place) and (length := _length(size, place, wish)):
-                return _chosen(selections, (selection, size), place, length, wish)
-    return _nearest(sized, known, found, wish, is_sure=wish.can_refuse and len(known) == len(with_gpus))
+            if not _suits(selection, size, place):
+                continue
+            length = _length(size, place, request)
+            if length:
+                return _chosen(selections, (selection, size), place, length, request)
+
+    return _nearest(sized, known, found, request, is_sure=request.can_refuse and len(known) == len(with_gpus))
 
 
-def _chosen(selections: Sequence[Selection], one: Sized, place: Place, length: int, wish: PlacementRequest) -> Choice:
+def _chosen(
+    selections: Sequence[Selection], one: Sized, place: Place, length: int, request: PlacementRequest
+) -> Placement:
     selection, size = one
-    is_cut = wish.tokens is None and length < size.context_length
+    is_cut = request.tokens is None and length < size.context_length
     if is_cut:
         context = max(_CONTEXT_STEP, length // _CONTEXT_STEP * _CONTEXT_STEP)
     else:
         context = None
-    tokens = context or wish.tokens or size.context_length
-    needed = size.estimate(tokens, place.ranks, kv_dtype=wish.kv_dtype)
+    tokens = context or request.tokens or size.context_length
+    needed = size.estimate(tokens, place.ranks, kv_dtype=request.kv_dtype)
     why = because(selections, selection, size, place, needed, is_cut=is_cut)
-    return Choice(selection, place.gpus, context, why)
+    return Placement(selection, place.gpus, context, why)
 
 
-def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], wish: PlacementRequest) -> Choice:
-    """Each token costs all of its weights there: the smallest plain one, or a quantized one if that is all that fits."""
+def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], request: PlacementRequest) -> Placement:
+    """The smallest plain model, or a quantized one if only that fits."""
+    # On the CPU every token costs a pass over all weights, so small comes before good.
     largest = max((node.memory_bytes or 0 for node in nodes), default=0)
     by_size = sorted(sized, key=lambda each: (_bits(each[0]) != PLAIN_BITS, each[1].weights_bytes))
-    fitting = (each for each in by_size if each[1].estimate(wish.tokens or 1, 0).total_bytes <= largest)
-    selection, size = next(fitting, by_size[0])
-    return Choice(selection, 0, why=on_cpu([each for each, _ in sized], selection, size))
+
+    selection, size = by_size[0]
+    for candidate, footprint in by_size:
+        if footprint.estimate(request.tokens or 1, 0).total_bytes <= largest:
+            selection = candidate
+            size = footprint
+            break
+
+    return Placement(selection, 0, why=on_cpu([each for each, _ in sized], selection, size))
 
 
 def _suits(selection: Selection, size: Footprint, place: Place) -> bool:
-    """Whether these GPUs have the kernels for it and can share it."""
+    """Whether these GPUs have the kernels for the model's format and can share its attention heads."""
     return size.can_be_shared_by(place.ranks) and place.has_kernels_for(selection.spec.format)
 
 
-def _length(size: Footprint, place: Place, wish: PlacementRequest) -> int:
-    """The context that it can have there; 0 if it does not fit with a useful one."""
-    needed = size.estimate(wish.tokens or min(size.context_length, USEFUL_TOKENS), place.ranks, kv_dtype=wish.kv_dtype)
+def _length(size: Footprint, place: Place, request: PlacementRequest) -> int:
+    """The context length in tokens that fits at ``place``; 0 if the model does not fit with a useful one."""
+    needed = size.estimate(
+        request.tokens or min(size.context_length, USEFUL_TOKENS), place.ranks, kv_dtype=request.kv_dtype
+    )
     if size.is_measured:
         rounded = 0.0
     else:
         rounded = size.weights_bytes * _ROUNDED_SIZE / place.ranks
-    room = int(place.gpu_bytes * (1 - _UNKNOWN_CACHE if needed.unknown else 1) - rounded)
+
+    usable = float(place.gpu_bytes)
+    if needed.unknown:
+        usable *= 1 - _UNKNOWN_CACHE
+    room = int(usable - rounded)
     if needed.total_bytes > room:
         return 0
-    return wish.tokens or size.longest(room, place.ranks, wish.kv_dtype)
+    return request.tokens or size.longest(room, place.ranks, request.kv_dtype)
 
 
 def _nearest(
-    sized: Sequence[Sized], nodes: Sequence[NodeGpus], found: Sequence[Place], wish: PlacementRequest, *, is_sure: bool
-) -> Choice:
-    """Nothing fits with room to spare: the smallest, if it might all the same, and else LaunchRefused."""
+    sized: Sequence[Sized],
+    nodes: Sequence[NodeGpus],
+    found: Sequence[Place],
+    request: PlacementRequest,
+    *,
+    is_sure: bool,
+) -> Placement:
+    """The smallest model, if it may fit without room to spare; LaunchRefused if it is sure that it does not."""
     selection, size = min(sized, key=lambda each: each[1].weights_bytes)
     usable = [place for place in found if _suits(selection, size, place)]
-    least = min(
-        (size.estimate(wish.tokens or 1, place.ranks).total_bytes / place.gpu_bytes for place in usable), default=0
+
+    # The estimate may be too high: by a rounded size, or because the only weights published are quantized.
+    slack = _MOST_QUANTIZED
+    if size.is_known:
+        slack = 1 - _ROUNDED_SIZE
+    fullest = min(
+        (size.estimate(request.tokens or 1, place.ranks).total_bytes / place.gpu_bytes for place in usable), default=0
     )
-    if usable and (not is_sure or least * (1 - _ROUNDED_SIZE if size.is_known else _MOST_QUANTIZED) <= 1):
-        return Choice(selection, usable[-1].gpus, why=uncertain(selection, usable[-1]))
+
+    if usable and (not is_sure or fullest * slack <= 1):
+        return Placement(selection, usable[-1].gpus, why=uncertain(selection, usable[-1]))
     if not is_sure:
-        return Choice(selection, wish.gpus or 1, why=first_of_file([each for each, _ in sized]))
+        return Placement(selection, request.gpus or 1, why=first_of_file([each for each, _ in sized]))
     largest = max(node.gpu_bytes or 0 for node in nodes)
-    needs = size.gpus_needed(int(largest * wish.share), wish.tokens or 1, kv_dtype=wish.kv_dtype)
+    needs = size.gpus_needed(int(largest * request.share), request.tokens or 1, kv_dtype=request.kv_dtype)
     count = len(sized)
     free = [node.free for node in nodes]
-    raise LaunchRefused(nothing_fits(count, selection, size, needs, largest / GIB, free, wish.gpus), param="n_gpu")
+    raise LaunchRefused(nothing_fits(count, selection, size, needs, largest / GIB, free, request.gpus), param="n_gpu")
 
 
 def _preference(selection: Selection) -> tuple[float, float, bool]:

@@ -9,13 +9,39 @@ from urllib.parse import unquote
 from xinfer.catalog.catalog import Catalog
 from xinfer.catalog.family import Family, Spec, Thinking
 from xinfer.catalog.inspect import inspect_folder
-from xinfer.catalog.parsers import TOOL_PARSERS, reasoning_parser
 from xinfer.catalog.template import ChatTemplate
 from xinfer.catalog.xinference import HUB, GivenModel, GivenSpec
 from xinfer.errors import FamilyRefused, LaunchRefused
 from xinfer.messages.model import Ability, ThinkingMode, ThinkingSwitch
 
 _LOOK_ALIKE = "name a family that is alike in model_family"
+_TOOL_PARSERS: dict[str, str | None] = {
+    "qwen": "hermes",
+    "llama3": "llama3_json",
+    "glm4": None,
+    "glm5": "glm47",
+    "gemma": "gemma4",
+    "minimax": "minimax_m2",
+    "minimax_m3": "minimax_m3",
+    "minicpm5": "minicpm5",
+    "kimi-k3": "kimi_k3",
+    "deepseek-r1": "deepseek_v3",
+    "deepseek-v3": "deepseek_v3",
+    "deepseek-v3.1": "deepseek_v31",
+    "deepseek-v3.2": "deepseek_v32",
+    "deepseek-v4": "deepseek_v4",
+    "deepseek-v4.1": "deepseek_v41",
+}
+"""By Xinference's name; None for the one whose calls vLLM cannot read. A name that is not here is vLLM's own."""
+
+_REASONING_PARSERS = {
+    "<mm:think>": "minimax_m3",
+    "<seed:think>": "seed_oss",
+    "<|channel>thought": "gemma4",
+    "<|open|>think<|sep|>": "kimi_k3",
+    "[THINK]": "mistral",
+}
+_USUAL_TAG = "<think>"
 
 
 class _Clues(Protocol):
@@ -112,7 +138,7 @@ def _reasoning_parser(given: GivenModel, base: Family | None, clues: _Clues | No
         return given.reasoning_parser
     if base and base.thinking == thinking:
         return base.reasoning_parser
-    found = (clues.reasoning_parser if clues else None) or reasoning_parser(thinking.start_tag, thinking)
+    found = (clues.reasoning_parser if clues else None) or _parser_of_tag(thinking.start_tag, thinking)
     if found is None:
         raise refused(
             "reasoning_start_tag",
@@ -122,13 +148,29 @@ def _reasoning_parser(given: GivenModel, base: Family | None, clues: _Clues | No
     return found
 
 
+def _parser_of_tag(start_tag: str, thinking: Thinking) -> str | None:
+    """vLLM's parser for thoughts after ``start_tag``; None where more than one might be right.
+
+    Those for ``<think>`` differ in what they make of an answer without any tag.
+    """
+    if start_tag != _USUAL_TAG:
+        return _REASONING_PARSERS.get(start_tag)
+    if thinking.mode is ThinkingMode.ALWAYS:
+        return "deepseek_r1"
+    if thinking.default is False:
+        return "deepseek_v3"
+    if thinking.default and "enable_thinking" in thinking.keywords:
+        return "qwen3"
+    return None
+
+
 def _tool_parser(given: GivenModel, base: Family | None, clues: _Clues | None) -> str:
     name = given.tool_parser
-    if name and name not in TOOL_PARSERS:
+    if name and name not in _TOOL_PARSERS:
         # vLLM's own.
         return name
     known = base.tool_parser if base else None
-    found = known or (TOOL_PARSERS[name] if name else clues.tool_parser if clues else None)
+    found = known or (_TOOL_PARSERS[name] if name else clues.tool_parser if clues else None)
     if found is None:
         if name:
             what = f"vLLM cannot read the tool calls of {name!r}"

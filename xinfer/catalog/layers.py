@@ -1,4 +1,4 @@
-"""Which kind of attention each layer of a model has."""
+"""The kind of attention of each layer of a model, by its config.json."""
 
 from __future__ import annotations
 

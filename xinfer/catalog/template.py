@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -11,16 +12,7 @@ import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from xinfer.catalog.thinking_controls import (
-    BUDGET_KEYWORD,
-    EFFORT_KEYWORDS,
-    VARIABLES,
-    budget_words,
-    effort_words,
-    tags,
-)
-from xinfer.catalog.tool_parser_detection import tool_parser
-from xinfer.messages.model import ThinkingMode, ThinkingSwitch
+from xinfer.messages.model import BudgetParameter, EffortParameter, ThinkingMode, ThinkingSwitch
 
 SWITCHES: tuple[tuple[str, bool | int | str, bool | int | str], ...] = (
     ("enable_thinking", True, False),
@@ -30,6 +22,28 @@ SWITCHES: tuple[tuple[str, bool | int | str, bool | int | str], ...] = (
     ("thinking_budget", -1, 0),
 )
 """Variables by which templates are told to think, each with its words for on and off."""
+
+Render = Callable[..., str | None]
+"""The prompt that some variables make; None if the template does not take them."""
+
+EFFORT_KEYWORDS = ("reasoning_effort", "thinking_effort")
+EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
+BUDGET_KEYWORD = "thinking_budget"
+VARIABLES = ("preserve_thinking", "clear_thinking", "drop_thinking", "thinking_option")
+_USUAL = "medium"
+_START_TAG = re.compile(r"<(?:\w+:)?think>")
+_MARKS: tuple[tuple[str, str], ...] = (
+    ("[TOOL_CALLS]", "mistral"),
+    ("<|tool_calls_section_begin|>", "kimi_k2"),
+    ("<minimax:tool_call>", "minimax_m2"),
+    ("<seed:tool_call>", "seed_oss"),
+    ("<|channel|>commentary", "openai"),
+    ('"parameters": dictionary of argument name', "llama3_json"),
+)
+"""What is found in one family's manner of calls and in no other's, with the parser that reads it."""
+_DEEPSEEK = "<｜tool▁calls▁begin｜>"
+_GLM_NAME = re.compile(r"<tool_call>\{function-name\}(\n?)<arg_key>")
+_JSON_FIELDS = ('{"name":', '"arguments":')
 
 QUESTION = [{"role": "user", "content": "Why?"}]
 # transformers' own marker for training masks.
@@ -73,12 +87,12 @@ class ChatTemplate:
         switch = self._switch
         if switch.mode is ThinkingMode.NEVER:
             return switch
-        efforts = (effort_words(name, self.prompt) for name in EFFORT_KEYWORDS if self.reads(name))
-        start, end = tags(self.source)
+        efforts = (_effort_parameter(name, self.prompt) for name in EFFORT_KEYWORDS if self.reads(name))
+        start, end = _tags(self.source)
         return replace(
             switch,
             effort=next((words for words in efforts if words), None),
-            budget=budget_words(self.prompt) if self.reads(BUDGET_KEYWORD) else None,
+            budget=_budget_parameter(self.prompt) if self.reads(BUDGET_KEYWORD) else None,
             variables=tuple(name for name in VARIABLES if self.reads(name)),
             start_tag=start,
             end_tag=end,
@@ -123,7 +137,7 @@ class ChatTemplate:
     def tool_parser(self) -> str | None:
         """vLLM's parser for its tool calls, if there is no doubt which."""
         if self.reads("tools"):
-            return tool_parser(self.source)
+            return _tool_parser(self.source)
         return None
 
     @cached_property
@@ -136,3 +150,62 @@ class ChatTemplate:
 
 def _raise(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
+
+
+def _effort_parameter(keyword: str, render: Render) -> EffortParameter | None:
+    """The efforts that change the prompt, and ``medium`` if it is what the template takes when it is told nothing.
+
+    None if there are fewer than two. A value that does the same as nonsense is none of the template's.
+    """
+    unsaid = render()
+    nonsense = render(**{keyword: "-"})
+    prompts = {value: render(**{keyword: value}) for value in EFFORTS}
+    known = [v for v, prompt in prompts.items() if prompt is not None and prompt != nonsense]
+    if prompts[_USUAL] is not None and prompts[_USUAL] == unsaid and known and _USUAL not in known:
+        known = [value for value in EFFORTS if value in (*known, _USUAL)]
+    if len(known) < 2:
+        return None
+    return EffortParameter(keyword, tuple(known), next((value for value in known if prompts[value] == unsaid), None))
+
+
+def _budget_parameter(render: Render) -> BudgetParameter | None:
+    """The budget, if a number of tokens makes another prompt than none; its words for no thinking and no limit as usual."""
+    some, more = (render(**{BUDGET_KEYWORD: tokens}) for tokens in (512, 1024))
+    if some is not None and some != more:
+        return BudgetParameter(BUDGET_KEYWORD)
+    return None
+
+
+def _tags(source: str) -> tuple[str, str]:
+    """What stands around the thoughts; the usual ones if the template does not say."""
+    found = _START_TAG.search(source)
+    start = found[0] if found else "<think>"
+    return start, f"</{start[1:]}"
+
+
+def _tool_parser(source: str) -> str | None:
+    """The parser for the calls of a template with this text; None if there is a doubt."""
+    text = source.replace("\\n", "\n").replace("\\", "")
+    found = {parser for mark, parser in _MARKS if mark in text}
+    if found:
+        if len(found) == 1:
+            return found.pop()
+        return None
+    if _DEEPSEEK in text:
+        if "```json" in text:
+            return "deepseek_v3"
+        return "deepseek_v31"
+    glm = _GLM_NAME.search(text)
+    if glm:
+        if glm[1]:
+            return "glm45"
+        return "glm47"
+    if "<tool_call>" not in text or "<arg_key>" in text:
+        return None
+    if "<function=" in text:
+        if "<parameter=" in text:
+            return "qwen3_coder"
+        return None
+    if all(field in text for field in _JSON_FIELDS):
+        return "hermes"
+    return None

@@ -10,8 +10,7 @@ from supervisor.api.openapi.operation import TEXT, Operation, Schema
 from supervisor.api.registrations import RegistrationRequest, SuggestionRequest
 from supervisor.api.render_families import BriefRegistration, EngineSpec, Prompt, RegistrationReply, VersionReply
 from supervisor.api.replicas import ReplicaRequest
-from supervisor.launching.launch import LaunchRequest
-from supervisor.launching.launch_by_version import VersionRequest
+from supervisor.launching.launch_request import LaunchRequest, VersionRequest
 
 _FLAG: Schema = {"type": "boolean"}
 _WAIT: dict[str, Schema] = {"wait_ready": {**_FLAG, "default": True}}

@@ -11,8 +11,9 @@ import ray
 
 from supervisor.api import cluster as cluster_api
 from supervisor.nodes import on_node as nodes
-from supervisor.nodes.node_stats import gpu_figures, measure
+from supervisor.nodes.node_stats import gpu_stats, measure
 from tests.supervisor.fuzzed import NODE
+from xinfer.gpus import Gpu
 
 HEAD = "127.0.0.1"
 OTHER = {**NODE, "NodeID": "1" * 56, "NodeManagerAddress": "10.0.0.2", "Resources": {"CPU": 4.0}}
@@ -53,17 +54,22 @@ async def test_nodes_in_detail(http: httpx.AsyncClient, asked: list[tuple[str, A
     assert [address for address, _ in asked] == [HEAD, "10.0.0.2"]
 
 
+def gpu(total: int, free: int, utilization: int | None) -> Gpu:
+    mib = 1024**2
+    return Gpu(0, "GPU-0", "made up", total * mib, free * mib, utilization, "9.0")
+
+
 @pytest.mark.parametrize(
-    ("rows", "total", "free", "busy"),
+    ("gpus", "total", "free", "busy"),
     [
-        ("", 0, 0, None),
-        ("81559, 80000, 10\n81559, 1000, 90\n", 163118, 81000, 50.0),
-        ("[N/A], [N/A], 5\n100, 50, 0\n", 100, 50, 0.0),
+        ([], 0, 0, None),
+        ([gpu(81559, 80000, 10), gpu(81559, 1000, 90)], 163118, 81000, 50.0),
+        ([gpu(100, 100, None), gpu(100, 50, 0)], 100, 50, 0.0),
     ],
 )
-def test_what_nvidia_smi_prints(rows: str, total: int, free: int, busy: float | None) -> None:
+def test_stats_of_gpus(gpus: list[Gpu], total: int, free: int, busy: float | None) -> None:
     mib = 1024**2
-    assert gpu_figures(rows) == {
+    assert gpu_stats(gpus) == {
         "gpu_vram_total": total * mib,
         "gpu_vram_available": free * mib,
         "gpu_utilization": busy,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.launching.gpu_inventory import gpu_bytes, nodes
+from supervisor.launching.gpu_inventory import gpu_bytes, of_nodes
 from tests.supervisor.samples import model_status, report
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.messages import ModelState, ReplicaStage
@@ -23,7 +23,7 @@ def ray_node(address: str, gpus: float, **labels: str) -> dict[str, Any]:
 
 def test_a_node_as_its_labels_tell() -> None:
     known, unknown, bare = ray_node("a", 8, **LABELS), ray_node("b", 2), ray_node("c", 0)
-    assert nodes([known, unknown, bare], ()) == [
+    assert of_nodes([known, unknown, bare], ()) == [
         NodeGpus(8, 8, 80 * GIB, 9.0, 16 * GIB),
         NodeGpus(2, 2, None, None, 16 * GIB),
         NodeGpus(0, 0, None, None, 16 * GIB),
@@ -35,7 +35,7 @@ def test_a_node_as_its_labels_tell() -> None:
 def test_gpus_of_replicas_are_taken_where_they_are() -> None:
     placed = model_status(report("r1", node="a"), report("r2", node="b"), gpus=2, replicas=2)
     half = model_status(report("r1", node="b"), gpus=0.5)
-    found = nodes([ray_node("a", 8), ray_node("b", 8)], [placed, half])
+    found = of_nodes([ray_node("a", 8), ray_node("b", 8)], [placed, half])
     assert [each.free for each in found] == [6, 5.5]
 
 
@@ -43,16 +43,16 @@ def test_those_without_a_place_are_taken_off_where_most_are_free() -> None:
     loading = report("r1", ReplicaStage.LOADING, node="a")
     launching = model_status(loading, gpus=4, replicas=2, state=ModelState.LAUNCHING)
     pending = model_status(gpus=1, state=ModelState.PENDING)
-    found = nodes([ray_node("a", 8), ray_node("b", 8)], [pending, launching])
+    found = of_nodes([ray_node("a", 8), ray_node("b", 8)], [pending, launching])
     assert sorted(each.free for each in found) == [3, 4]
 
 
 @pytest.mark.parametrize("state", [ModelState.FAILED, ModelState.CANCELLED, ModelState.SLEEPING])
 def test_what_does_not_run_takes_nothing(state: ModelState) -> None:
-    assert nodes([ray_node("a", 8)], [model_status(gpus=4, state=state)])[0].free == 8
+    assert of_nodes([ray_node("a", 8)], [model_status(gpus=4, state=state)])[0].free == 8
 
 
 def test_two_nodes_at_one_address_and_a_node_that_has_gone() -> None:
     two = [model_status(report("r1", node="a"), gpus=1), model_status(report("r2", node="a"), gpus=1)]
-    assert [each.free for each in nodes([ray_node("a", 1), ray_node("a", 1)], two)] == [0, 0]
-    assert nodes([ray_node("b", 2)], two)[0].free == 2
+    assert [each.free for each in of_nodes([ray_node("a", 1), ray_node("a", 1)], two)] == [0, 0]
+    assert of_nodes([ray_node("b", 2)], two)[0].free == 2

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from supervisor.launching.launch import LaunchRequest, resolve
+from supervisor.launching.launch_request import LaunchRequest
+from supervisor.launching.resolve import resolve
 from worker.command import flags
 from xinfer.catalog import Catalog, Family
 from xinfer.catalog.gpu_places import NodeGpus

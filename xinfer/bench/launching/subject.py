@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from supervisor.launching import gpu_inventory as hardware
-from supervisor.launching.launch import LaunchRequest, resolve
+from supervisor.launching.launch_request import LaunchRequest
+from supervisor.launching.resolve import resolve
 from xinfer.bench import machine
 from xinfer.messages import ModelSpec
 
