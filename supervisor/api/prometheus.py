@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from supervisor.api import render as views
+from supervisor.api import render
 from supervisor.gateway.request_metrics import Histogram, ModelMetrics
 from xinfer.messages import ModelStatus, ReplicaStage
 
@@ -78,7 +78,7 @@ class Figures:
         for model in self._table_.values():
             labels = _labels(model)
             info.add_metric(labels, 1)
-            status.add_metric([*labels, views.status(model)], 1)
+            status.add_metric([*labels, render.status(model)], 1)
             limit.add_metric(labels, (model.spec.request_limits or self._limit) * len(model.targets))
             seconds = _load_s(model)
             if seconds is not None:
@@ -91,7 +91,7 @@ class Figures:
 
 def _labels(model: ModelStatus) -> list[str]:
     spec = model.spec
-    return [spec.uid, spec.name, "LLM", views.engine_name(spec), spec.format, spec.quantization or "none"]
+    return [spec.uid, spec.name, "LLM", render.engine_name(spec), spec.format, spec.quantization or "none"]
 
 
 def _buckets(spread: Histogram) -> list[tuple[str, float]]:

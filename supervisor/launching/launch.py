@@ -7,11 +7,10 @@ import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from supervisor.launching.launch_fields import read_fields
 from supervisor.launching.placement import fit
 from supervisor.translate.thinking import check_thinking
 from xinfer.catalog import Catalog, Family, Selection, Traits, inspect_path
@@ -38,6 +37,8 @@ _NOT_THE_ENGINES = frozenset(
         *("virtual_env_packages", "virtual_env_find_links"),
     }
 )
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class LaunchRequest(BaseModel):
@@ -150,6 +151,16 @@ class LaunchRequest(BaseModel):
             if given[name] is not None:
                 raise LaunchRefused(f"{name} is not supported by xinfer; leave it out.", param=name)
             del given[name]
+
+
+def read_fields(kind: type[M], body: dict[str, Any]) -> M:
+    """``body`` as ``kind``; ``LaunchRefused`` names the first field that is wrong."""
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise LaunchRefused(f"{field}: {first['msg']}", param=field) from None
 
 
 def check_engine_args(given: Mapping[str, Any]) -> dict[str, Any]:

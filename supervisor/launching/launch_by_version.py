@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from supervisor.launching.launch_fields import read_fields
+from supervisor.launching.launch import read_fields
 from xinfer.errors import LaunchRefused
 
 _PARTS = 4
