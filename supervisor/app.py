@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
+from fastapi.exceptions import RequestValidationError
 from ray import serve
 from ray.serve import Application
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Router
-from starlette.routing import Route as Path
 
-from supervisor.api import anthropic_models
-from supervisor.api import openapi_route as openapi_api
+from supervisor.api import not_kept, pages
 from supervisor.api.aborts import AbortApi
+from supervisor.api.anthropic_models import AnthropicModelsApi
 from supervisor.api.cache import CacheApi
 from supervisor.api.catalog import CatalogApi
 from supervisor.api.cluster import ClusterApi
+from supervisor.api.control_plane import ControlPlane, invalid_request
 from supervisor.api.metrics import MetricsApi
 from supervisor.api.models import ModelsApi
 from supervisor.api.registrations import RegistrationsApi
@@ -33,7 +33,6 @@ from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RayRegistryClient, RegistryClient
-from supervisor.translate import openai_responses as responses
 from supervisor.translate.engine_request import find
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
 from xinfer.sched_batch import use_batch_scheduling
@@ -55,7 +54,7 @@ class Supervisor:
         self._models = LiveTable(registry)
         self._tallies = RequestMetrics()
         self._metrics = MetricsApi(self._models, registry, self._tallies, settings.max_requests_per_replica)
-        self._control = self._build_control()
+        self.control = self._build_control()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -90,7 +89,7 @@ class Supervisor:
             target = find(scope["path"])
             if target is None:
                 _refuse_web_pages(scope)
-                await self._control({**scope, "app": self}, receive, send)
+                await self.control({**scope}, receive, send)
             elif scope["method"] == "POST":
                 await self._inference.serve(target, scope, receive, send, request_id)
             else:
@@ -99,6 +98,8 @@ class Supervisor:
             return
         except XinferError as error:
             await _refuse(scope, send, error, request_id)
+        except RequestValidationError as error:
+            await _refuse(scope, send, invalid_request(error), request_id)
         except HTTPException as error:
             if error.status_code == 405:
                 allow = {"allow": self._methods_of(scope["path"])}
@@ -113,30 +114,27 @@ class Supervisor:
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
             await _refuse(scope, send, InternalError(sentence), request_id)
 
-    @property
-    def control_routes(self) -> Sequence[BaseRoute]:
-        """Everything that is served but what goes to engines."""
-        return self._control.routes
-
     def _methods_of(self, path: str) -> str:
-        """For the header ``Allow``: what a path does take. Starlette's own names one route's methods and not another's."""
+        """For the header ``Allow``: what a path does take."""
         if find(path):
             return "POST"
-        routes = [route for route in self._control.routes if isinstance(route, Path) and route.path_regex.match(path)]
-        return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
+        return ", ".join(self.control.allowed_methods(path))
 
-    def _build_control(self) -> Router:
-        catalog = [
-            *CatalogApi(self._models).paths(),
-            *RegistrationsApi(self._settings, self._models, self._registry).paths(),
+    def _build_control(self) -> ControlPlane:
+        routers = [
+            CatalogApi(self._models).router(),
+            RegistrationsApi(self._models, self._registry).router(),
+            ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).router(),
+            ReplicasApi(self._models, self._registry).router(),
+            ClusterApi(self._models).router(),
+            CacheApi(self._models).router(),
+            self._metrics.router(),
+            pages.router(),
+            not_kept.router(),
+            AnthropicModelsApi(self._models).router(),
+            AbortApi(self._models, lambda: self._upstream).router(),
         ]
-        models = ModelsApi(self._settings, self._models, self._registry, allow_fake=self._allow_fake)
-        replicas = ReplicasApi(self._settings, self._models, self._registry)
-        aborts = AbortApi(self._settings, self._models, lambda: self._upstream)
-        engines = [*responses.paths(), *anthropic_models.paths(self._models), *aborts.paths()]
-        cluster = [*ClusterApi(self._models).paths(), *CacheApi(self._models).paths()]
-        own = [*self._metrics.paths(), *openapi_api.paths()]
-        return Router([*catalog, *models.paths(), *replicas.paths(), *cluster, *own, *engines])
+        return ControlPlane(routers, self._settings.max_body_bytes)
 
 
 class _Answer:

@@ -14,8 +14,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from supervisor.api.openapi import document
 from supervisor.api.unsupported_routes import why_unsupported
+from tests.supervisor.document import document
 
 _NO_REPLICA = ("model_loading", "unavailable")
 

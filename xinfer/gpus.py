@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pynvml  # type: ignore[import-untyped]
+import pynvml
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import msgspec
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
+from fastapi import APIRouter
 
-from supervisor.gateway.request_body import parse_object, read_body
+from supervisor.api.parameters import OptionalJsonObject
+from supervisor.api.schemas import Aborted
 from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
 from supervisor.translate.engine_request import EngineRequest
 from xinfer.errors import InvalidBody
 from xinfer.messages import ReplicaReport
-from xinfer.settings import GatewaySettings
 from xinfer.wire.paths import ABORT_PATH
 
 _DEADLINE_S = 10.0
@@ -25,28 +24,49 @@ _BLOCK_S = 30
 _LONGEST_BLOCK_S = 3600
 _DONE = "DONE"
 _NOT_FOUND = "NOT_FOUND"
+_BLOCK_DURATION = {
+    "type": ["number", "null"],
+    "default": _BLOCK_S,
+    "description": "Seconds for which the id is refused.",
+}
+_BODY = {
+    "requestBody": {
+        "content": {
+            "application/json": {"schema": {"type": "object", "properties": {"block_duration": _BLOCK_DURATION}}}
+        }
+    }
+}
 
 
 class AbortApi:
     """Handler of ``/v1/models/{uid}/requests/{request_id}/abort``: asks every replica, since any may have the request."""
 
-    def __init__(self, settings: GatewaySettings, models: LiveTable, upstream: Callable[[], Upstream]) -> None:
-        self._settings = settings
+    def __init__(self, models: LiveTable, upstream: Callable[[], Upstream]) -> None:
         self._models = models
         self._upstream = upstream
 
-    def paths(self) -> list[Path]:
-        return [Path("/v1/models/{uid}/requests/{request_id:path}/abort", self.abort, methods=["POST"])]
+    def router(self) -> APIRouter:
+        """The routes of these handlers."""
+        routes = APIRouter()
+        routes.add_api_route(
+            "/v1/models/{uid}/requests/{request_id:path}/abort",
+            self.abort,
+            methods=["POST"],
+            summary="Abort a request.",
+            openapi_extra=_BODY,
+        )
+        return routes
 
-    async def abort(self, request: Request) -> Response:
+    async def abort(self, uid: str, request_id: str, body: OptionalJsonObject) -> Aborted:
         """``DONE`` if a request of that id was under way; its id is refused for the next ``block_duration`` seconds."""
-        raw = await read_body(request.scope, request.receive, self._settings.max_body_bytes)
-        block_s = _block_s(raw)
-        replicas = self._models.get(request.path_params["uid"]).targets
-        wish = {"request_id": request.path_params["request_id"], "block_duration": block_s}
+        block_s = _block_s(body)
+        replicas = self._models.get(uid).targets
+        wish = {"request_id": request_id, "block_duration": block_s}
         order = EngineRequest(ABORT_PATH, msgspec.json.encode(wish), {"content-type": "application/json"}, False)
         said = await asyncio.gather(*(self._ask(replica, order) for replica in replicas))
-        return JSONResponse({"msg": _DONE if _DONE in said else _NOT_FOUND})
+        if _DONE in said:
+            return {"msg": "DONE"}
+        return {"msg": "NOT_FOUND"}
 
     async def _ask(self, replica: ReplicaReport, order: EngineRequest) -> str:
         """What one replica says; one that cannot be reached has no requests to abort."""
@@ -61,8 +81,8 @@ class AbortApi:
             return _NOT_FOUND
 
 
-def _block_s(raw: bytes) -> float:
-    value = parse_object(raw).get("block_duration") if raw else None
+def _block_s(body: dict[str, Any]) -> float:
+    value = body.get("block_duration")
     if value is None:
         return _BLOCK_S
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_BLOCK_S:

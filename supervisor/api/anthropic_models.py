@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
+from fastapi import APIRouter
 
+from supervisor.api.schemas import AnthropicModel, AnthropicModels
 from supervisor.model_table import LiveTable
 from xinfer.messages import ModelStatus
 
 
-def paths(models: LiveTable) -> list[Path]:
+class AnthropicModelsApi:
+    def __init__(self, models: LiveTable) -> None:
+        self._models = models
 
-    async def list_models(_request: Request) -> Response:
-        answering = [
-            _item(model) for model in models.all.values() if model.is_served and "chat" in model.spec.abilities
-        ]
-        uids = [item["id"] for item in answering] or [None]
-        return JSONResponse({"data": answering, "has_more": False, "first_id": uids[0], "last_id": uids[-1]})
+    def router(self) -> APIRouter:
+        """The routes of these handlers."""
+        routes = APIRouter()
+        routes.add_api_route(
+            "/anthropic/v1/models",
+            self.list_models,
+            methods=["GET"],
+            summary="Models that chat, in Anthropic's format.",
+        )
+        routes.add_api_route("/anthropic/v1/models/{uid}", self.describe, methods=["GET"], summary="One of them.")
+        return routes
 
-    async def describe(request: Request) -> Response:
-        model = models.get(request.path_params["uid"])
+    async def list_models(self) -> AnthropicModels:
+        chatting = [model for model in self._models.all.values() if model.is_served and "chat" in model.spec.abilities]
+        items = [_item(model) for model in chatting]
+
+        first_id = None
+        last_id = None
+        if items:
+            first_id = items[0]["id"]
+            last_id = items[-1]["id"]
+        return {"data": items, "has_more": False, "first_id": first_id, "last_id": last_id}
+
+    async def describe(self, uid: str) -> AnthropicModel:
+        """One model; 503 while it loads, but not while it wakes."""
+        model = self._models.get(uid)
         if not model.is_served:
-            models.targets(model.spec.uid)
-        return JSONResponse(_item(model))
-
-    return [
-        Path("/anthropic/v1/models", list_models, methods=["GET"]),
-        Path("/anthropic/v1/models/{uid}", describe, methods=["GET"]),
-    ]
+            # Raises ModelLoading or Unavailable, with the reason.
+            self._models.targets(uid)
+        return _item(model)
 
 
-def _item(model: ModelStatus) -> dict[str, Any]:
+def _item(model: ModelStatus) -> AnthropicModel:
     """One model, with the fields that Anthropic's API and Xinference's each give it."""
     spec = model.spec
     created = datetime.fromtimestamp(int(spec.created_at), UTC)

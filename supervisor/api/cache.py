@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
+from fastapi import APIRouter, Query
 
-from supervisor.api import render as views
-from supervisor.api.catalog import load
-from supervisor.api.cluster_schemas import CachedFiles, CachedModel
+from supervisor.api import render
+from supervisor.api.lookups import load_catalog
+from supervisor.api.parameters import WorkerIp
+from supervisor.api.schemas import CachedFiles, CachedModel, CachedModels, Result
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
 from supervisor.nodes.hub_cache import CachedRepo, remove_there, scan_there
 from supervisor.nodes.on_node import Node
 from xinfer.catalog import Catalog, Family, Spec
-from xinfer.errors import Conflict, InvalidBody, NotFound
+from xinfer.errors import Conflict, NotFound
 from xinfer.messages import SETTLED, ModelStatus
+
+ModelVersion = Annotated[str, Query(min_length=1, description="Which model, as GET /v1/cache/models names it.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Found:
         if self.known is None:
             return self.repo.repo
         spec = self.known.spec
-        return views.version(self.known.family.name, spec.size_in_billions, spec.format, self.known.quantization)
+        return render.version(self.known.family.name, spec.size_in_billions, spec.format, self.known.quantization)
 
     def reply(self) -> CachedModel:
         known = self.known
@@ -50,7 +52,7 @@ class Found:
             "model_name": known.family.name if known else self.repo.repo,
             "model_type": "LLM" if known else None,
             "model_engine": "vLLM" if known else None,
-            "model_size_in_billions": views.size(known.spec.size_in_billions) if known else None,
+            "model_size_in_billions": render.size(known.spec.size_in_billions) if known else None,
             "model_format": known.spec.format if known else None,
             "quantization": known.quantization if known else None,
             "model_version": self.version,
@@ -67,36 +69,38 @@ class CacheApi:
     def __init__(self, routes: LiveTable) -> None:
         self._models = routes
 
-    def paths(self) -> list[Path]:
-        return [
-            Path("/v1/cache/models", self.list, methods=["GET"]),
-            Path("/v1/cache/models", self.remove, methods=["DELETE"]),
-            Path("/v1/cache/models/files", self.files, methods=["GET"]),
-        ]
-
-    async def list(self, request: Request) -> Response:
-        """The models in the caches, by name or all."""
-        name = request.query_params.get("model_name")
-        models = [each.reply() for each in await _find(request, self._models)]
-        return JSONResponse({"list": [model for model in models if name in (None, model["model_name"])]})
-
-    async def files(self, request: Request) -> Response:
-        version = _version(request)
-        found = await _of_version(request, self._models, version)
-        paths = [path for each in found for path in (each.repo.path, *each.repo.files)]
-        return JSONResponse(
-            CachedFiles(model_version=version, worker_ip=request.query_params.get("worker_ip"), paths=paths)
+    def router(self) -> APIRouter:
+        """The routes of these handlers."""
+        routes = APIRouter()
+        routes.add_api_route(
+            "/v1/cache/models", self.list_models, methods=["GET"], summary="What the nodes' caches hold."
         )
+        routes.add_api_route("/v1/cache/models", self.remove, methods=["DELETE"], summary="Delete a model's files.")
+        routes.add_api_route(
+            "/v1/cache/models/files", self.files, methods=["GET"], summary="What removing a model would delete."
+        )
+        return routes
 
-    async def remove(self, request: Request) -> Response:
+    async def list_models(self, model_name: str | None = None, worker_ip: WorkerIp = None) -> CachedModels:
+        """The models in the caches, by name or all."""
+        models = [each.reply() for each in await _find(worker_ip, self._models)]
+        return {"list": [model for model in models if model_name in (None, model["model_name"])]}
+
+    async def files(self, model_version: ModelVersion, worker_ip: WorkerIp = None) -> CachedFiles:
+        found = await _of_version(worker_ip, self._models, model_version)
+        paths = []
+        for each in found:
+            paths += [each.repo.path, *each.repo.files]
+        return {"model_version": model_version, "worker_ip": worker_ip, "paths": paths}
+
+    async def remove(self, model_version: ModelVersion, worker_ip: WorkerIp = None) -> Result:
         """Delete one from the cache of one node or of all; 409 while a model runs from there."""
-        version = _version(request)
-        found = await _of_version(request, self._models, version)
+        found = await _of_version(worker_ip, self._models, model_version)
         if not found:
-            raise NotFound(f"No cache has {version[:200]!r}. GET /v1/cache/models lists what there is.")
+            raise NotFound(f"No cache has {model_version[:200]!r}. GET /v1/cache/models lists what there is.")
         _check_unused(found, self._models.all)
         removed = [await nodes.on_node(each.node, remove_there, each.repo.repo) for each in found]
-        return JSONResponse({"result": all(removed)})
+        return {"result": all(removed)}
 
 
 def _check_unused(found: list[Found], routes: Mapping[str, ModelStatus]) -> None:
@@ -108,16 +112,18 @@ def _check_unused(found: list[Found], routes: Mapping[str, ModelStatus]) -> None
             raise Conflict(f"The model {uid!r} runs from there; terminate it first.", param="model_version")
 
 
-async def _of_version(request: Request, routes: LiveTable, version: str) -> list[Found]:
-    return [each for each in await _find(request, routes) if each.version == version]
+async def _of_version(worker_ip: str | None, routes: LiveTable, version: str) -> list[Found]:
+    return [each for each in await _find(worker_ip, routes) if each.version == version]
 
 
-async def _find(request: Request, routes: LiveTable) -> list[Found]:
+async def _find(worker_ip: str | None, routes: LiveTable) -> list[Found]:
     """What the node that the request names has, or all of them."""
-    there = await nodes.alive(request.query_params.get("worker_ip"))
-    repos = dict(_catalogued(await load(routes)))
+    there = await nodes.alive(worker_ip)
+    repos = dict(_catalogued(await load_catalog(routes)))
     every = zip(there, await nodes.on_each(there, scan_there), strict=True)
-    found = [Found(node, repo, repos.get(repo.repo)) for node, cached in every for repo in cached]
+    found = []
+    for node, cached in every:
+        found += [Found(node, repo, repos.get(repo.repo)) for repo in cached]
     return sorted(found, key=lambda each: each.reply()["model_name"].casefold())
 
 
@@ -127,10 +133,3 @@ def _catalogued(catalog: Catalog) -> Iterator[tuple[str, Known]]:
         choices = [(spec, name) for spec in family.specs if not spec.bundled for name in spec.quantizations]
         for spec, quantization in reversed(choices):
             yield spec.path(quantization), Known(family, spec, quantization)
-
-
-def _version(request: Request) -> str:
-    version = request.query_params.get("model_version")
-    if not version:
-        raise InvalidBody("Say which model: the parameter model_version has to be there.", param="model_version")
-    return version

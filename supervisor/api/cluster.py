@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import ray
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
+from fastapi import APIRouter
 
+from supervisor.api import schemas
+from supervisor.api.parameters import Detailed
 from supervisor.launching.gpu_inventory import gpu_bytes
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
@@ -25,77 +25,80 @@ class ClusterApi:
     """Handlers that tell of nodes and versions."""
 
     def __init__(self, models: LiveTable) -> None:
-        self._table_ = models
+        self._table = models
         self._started = time.time()
 
-    def paths(self) -> list[Path]:
-        return [
-            Path("/health", self.health, methods=["GET"]),
-            Path("/status", self.status, methods=["GET"]),
-            Path("/v1/address", self.address, methods=["GET"]),
-            Path("/v1/cluster/auth", self.auth, methods=["GET"]),
-            Path("/v1/cluster/version", self.version, methods=["GET"]),
-            Path("/v1/cluster/info", self.info, methods=["GET"]),
-            Path("/v1/cluster/devices", self.devices, methods=["GET"]),
-            Path("/v1/supervisor", self.supervisor, methods=["GET"]),
-            Path("/v1/workers", self.workers, methods=["GET"]),
-            Path("/v1/clusters", self.stop, methods=["DELETE"]),
-        ]
+    def router(self) -> APIRouter:
+        """The routes of these handlers."""
+        routes = APIRouter()
+        routes.add_api_route("/health", self.health, methods=["GET"], summary="Alive.")
+        routes.add_api_route("/status", self.status, methods=["GET"], summary="Uptime in seconds, and the nodes.")
+        routes.add_api_route("/v1/address", self.address, methods=["GET"], summary="Ray's address.")
+        routes.add_api_route("/v1/cluster/auth", self.auth, methods=["GET"], summary="Whether an API key is required.")
+        routes.add_api_route(
+            "/v1/cluster/version", self.version, methods=["GET"], summary="Versions of xinfer and Ray."
+        )
+        routes.add_api_route("/v1/cluster/info", self.info, methods=["GET"], summary="The nodes.")
+        routes.add_api_route(
+            "/v1/cluster/devices", self.devices, methods=["GET"], summary="The most GPUs that one node has."
+        )
+        routes.add_api_route("/v1/supervisor", self.supervisor, methods=["GET"], summary="The head's address.")
+        routes.add_api_route("/v1/workers", self.workers, methods=["GET"], summary="Which models are on which node.")
+        routes.add_api_route("/v1/clusters", self.stop, methods=["DELETE"], summary="Stop the whole cluster.")
+        return routes
 
-    async def health(self, request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+    async def health(self) -> schemas.Health:
+        return {"status": "ok"}
 
-    async def status(self, request: Request) -> Response:
+    async def status(self) -> schemas.ClusterStatus:
         """Uptime in seconds, and the nodes."""
         uptime = int(time.time() - self._started)
-        return JSONResponse(
-            {"uptime": uptime, "workers": {node["NodeManagerAddress"]: _node(node) for node in _alive()}}
-        )
+        return {"uptime": uptime, "workers": {node["NodeManagerAddress"]: _node(node) for node in _alive()}}
 
-    async def address(self, request: Request) -> Response:
+    async def address(self) -> str:
         """Ray's address, for nodes that join."""
-        return JSONResponse(ray.get_runtime_context().gcs_address)
+        gcs_address: str = ray.get_runtime_context().gcs_address
+        return gcs_address
 
-    async def auth(self, request: Request) -> Response:
+    async def auth(self) -> schemas.Auth:
         """Whether clients have to send a key."""
-        return JSONResponse({"auth": False})
+        return {"auth": False}
 
-    async def version(self, request: Request) -> Response:
-        return JSONResponse({"version": __version__, "full-revisionid": None, "ray": ray.__version__})
+    async def version(self) -> schemas.Version:
+        return {"version": __version__, "full-revisionid": None, "ray": ray.__version__}
 
-    async def info(self, request: Request) -> Response:
+    async def info(self, detailed: Detailed = False) -> list[schemas.NodeInfo]:
         """Every node as a worker; before them the head as the supervisors' host, its GPUs not counted twice."""
         alive = await nodes.alive()
         head = nodes.head_address()
         measured: list[NodeStats] = [{}] * len(alive)
-        if request.query_params.get("detailed", "false").lower() == "true":
+        if detailed:
             measured = await nodes.on_each(alive, measure)
         rows = [_row(node, figures) for node, figures in zip(alive, measured, strict=True)]
         first = [{**row, "node_type": "Supervisor", **_without_gpus(row)} for row in rows if row["ip_address"] == head]
-        return JSONResponse(first + rows)
+        nodes_info: list[Any] = first + rows
+        return nodes_info
 
-    async def devices(self, request: Request) -> Response:
+    async def devices(self) -> int:
         """The most GPUs that one node has."""
-        return JSONResponse(max((_node(node)["gpu_count"] for node in _alive()), default=0))
+        return max((_node(node)["gpu_count"] for node in _alive()), default=0)
 
-    async def supervisor(self, request: Request) -> Response:
-        return JSONResponse({"supervisor_ip": nodes.head_address()})
+    async def supervisor(self) -> schemas.SupervisorIp:
+        return {"supervisor_ip": nodes.head_address()}
 
-    async def workers(self, request: Request) -> Response:
+    async def workers(self) -> list[schemas.WorkerModels]:
         """Which models have replicas on which node."""
-        return JSONResponse(
-            [{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()]
-        )
+        return [{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()]
 
-    async def stop(self, request: Request) -> Response:
+    async def stop(self) -> schemas.Result:
         """Stop every node as ``xinfer stop`` does, once this is answered."""
         await nodes.on_each(await nodes.alive(), stop_there)
-        return JSONResponse({"result": True})
+        return {"result": True}
 
     def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:
         found: dict[str, list[ReplicaReport]] = {
             uid: [r for r in model.replicas if r.node == node["NodeManagerAddress"]]
-            for uid, model in self._table_.all.items()
+            for uid, model in self._table.all.items()
         }
         return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
 
@@ -124,7 +127,7 @@ def _alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def _node(node: dict[str, Any]) -> dict[str, Any]:
+def _node(node: dict[str, Any]) -> schemas.NodeStatus:
     resources = node["Resources"]
     return {
         "gpu_count": int(resources.get("GPU", 0)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
+from supervisor.api.schemas import Progress, ReplicaProgress, StageReply
 from xinfer.messages import DownloadState, ModelState, ModelStatus, ReplicaReport, ReplicaStage, StageTime
 
 _OF_THE_WHOLE = {
@@ -18,7 +18,7 @@ _OF_THE_WHOLE = {
 """Where every replica is, whatever they said last. In other states each is where it says."""
 
 
-def progress(model: ModelStatus, now: float, gpus_free: float | None = None) -> dict[str, Any]:
+def progress(model: ModelStatus, now: float, gpus_free: float | None = None) -> Progress:
     """How far a launch has come; ``progress`` from 0 to 1 is the mean over the replicas asked for.
 
     ``now`` is Unix time in seconds. ``gpus_free`` are the cluster's GPUs that nobody has, if the caller knows.
@@ -64,7 +64,7 @@ def _is_over(model: ModelStatus) -> bool:
 
 def _replica(
     model: ModelStatus, number: int, report: ReplicaReport | None, now: float, gpus_free: float | None
-) -> dict[str, Any]:
+) -> ReplicaProgress:
     stage = _stage_of(model, report)
     return {
         "replica_id": number,
@@ -117,7 +117,7 @@ def _placed_at(model: ModelStatus) -> float | None:
     return None
 
 
-def _stages(times: Sequence[StageTime], now: float, placed_at: float | None = None) -> list[dict[str, Any]]:
+def _stages(times: Sequence[StageTime], now: float, placed_at: float | None = None) -> list[StageReply]:
     """What each stage took; the last one lasts, unless it is an end: that has no length."""
     ends = [later.began_at for later in times[1:]] + [now]
     return [

@@ -1,4 +1,4 @@
-"""REST: figures for Prometheus."""
+"""REST: metrics in Prometheus text format."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 import uuid
 
 import ray
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
 
 from supervisor.api.prometheus import Figures
+from supervisor.api.schemas import ScrapeTarget
 from supervisor.gateway.request_metrics import ModelMetrics, RequestMetrics
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
@@ -40,11 +40,20 @@ class MetricsApi:
         self._started = time.time()
         self._task: asyncio.Task[None] | None = None
 
-    def paths(self) -> list[Path]:
-        return [
-            Path("/metrics", self.metrics, methods=["GET"]),
-            Path("/metrics/engines", self.engines, methods=["GET"]),
-        ]
+    def router(self) -> APIRouter:
+        """The routes of these handlers."""
+        routes = APIRouter()
+        routes.add_api_route(
+            "/metrics",
+            self.metrics,
+            methods=["GET"],
+            summary="Metrics in Prometheus text format.",
+            response_class=PlainTextResponse,
+        )
+        routes.add_api_route(
+            "/metrics/engines", self.engines, methods=["GET"], summary="Where the engines' own metrics are."
+        )
+        return routes
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._tell())
@@ -55,27 +64,26 @@ class MetricsApi:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def metrics(self, request: Request) -> Response:
+    async def metrics(self) -> PlainTextResponse:
         """Counters and gauges of all models, in Prometheus' text format."""
         sums = await self._sums()
         workers = await asyncio.to_thread(_workers)
         figures = Figures(self._models.all, sums, self._limit, workers, time.time() - self._started)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(figures)
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return PlainTextResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def engines(self, request: Request) -> Response:
+    async def engines(self) -> list[ScrapeTarget]:
         """Where vLLM's own metrics are, as Prometheus' ``http_sd_config`` reads it."""
-        found = [
-            {
-                "targets": [str(replica.address).removeprefix("http://")],
-                "labels": {"model_uid": model.spec.uid, "replica_index": str(number)},
-            }
-            for model in self._models.all.values()
-            for number, replica in enumerate(model.replicas)
-            if replica in model.targets
-        ]
-        return JSONResponse(found)
+        found: list[ScrapeTarget] = []
+        for model in self._models.all.values():
+            for number, replica in enumerate(model.replicas):
+                if replica not in model.targets:
+                    continue
+                address = str(replica.address).removeprefix("http://")
+                labels = {"model_uid": model.spec.uid, "replica_index": str(number)}
+                found.append({"targets": [address], "labels": labels})
+        return found
 
     async def _sums(self) -> dict[str, ModelMetrics]:
         sums: dict[str, ModelMetrics] = await self._registry.exchange_metrics(

@@ -7,129 +7,132 @@ import time
 from typing import Any
 
 import ray
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
+from fastapi import APIRouter
 
-from supervisor.api import render as views
-from supervisor.api.catalog import load
+from supervisor.api import render, schemas
 from supervisor.api.launch_progress import progress
-from supervisor.gateway.request_body import parse_object, read_body
+from supervisor.api.lookups import is_launch, known_model, load_catalog
+from supervisor.api.parameters import JsonObject, WaitReady, describe_body
 from supervisor.launching import gpu_inventory as hardware
 from supervisor.launching.launch_request import LaunchRequest, VersionRequest
 from supervisor.launching.resolve import resolve
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
-from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused, ModelNotFound, NotFound
+from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused
 from xinfer.messages import SETTLED, Event, ModelSpec, ModelState, ModelStatus
-from xinfer.settings import GatewaySettings
-
-_FALSE = ("false", "0", "no")
 
 
 class ModelsApi:
     """Handlers of ``/v1/models``. What they change goes through the registry, what they show comes from the local table."""
 
-    def __init__(
-        self, settings: GatewaySettings, models: LiveTable, registry: RegistryClient, *, allow_fake: bool
-    ) -> None:
-        self._settings = settings
+    def __init__(self, models: LiveTable, registry: RegistryClient, *, allow_fake: bool) -> None:
         self._models = models
         self._registry = registry
         self._allow_fake = allow_fake
 
-    def paths(self) -> list[Path]:
-        return [
-            Path("/v1/models", self.list, methods=["GET"]),
-            Path("/v1/models", self.launch, methods=["POST"]),
-            Path("/v1/models/instances", self.instances, methods=["GET"]),
-            Path("/v1/models/instance", self.launch_version, methods=["POST"]),
-            Path("/v1/models/{uid}", self.describe, methods=["GET"]),
-            Path("/v1/models/{uid}", self.terminate, methods=["DELETE"]),
-            Path("/v1/models/{uid}/progress", self.progress, methods=["GET"]),
-            Path("/v1/models/{uid}/cancel", self.cancel, methods=["POST"]),
-            Path("/v1/models/{uid}/events", self.events, methods=["GET"]),
-            Path("/v1/requests/{request_id}/progress", self.request_progress, methods=["GET"]),
-        ]
+    def router(self) -> APIRouter:
+        """The routes of these handlers."""
+        routes = APIRouter()
+        routes.add_api_route(
+            "/v1/models", self.list_models, methods=["GET"], summary="Models that can be used, asleep or awake."
+        )
+        routes.add_api_route(
+            "/v1/models",
+            self.launch,
+            methods=["POST"],
+            summary="Launch a model.",
+            openapi_extra=describe_body(LaunchRequest),
+        )
+        routes.add_api_route("/v1/models/instances", self.instances, methods=["GET"], summary="Models and launches.")
+        routes.add_api_route(
+            "/v1/models/instance",
+            self.launch_version,
+            methods=["POST"],
+            summary="Launch by a version.",
+            openapi_extra=describe_body(VersionRequest),
+        )
+        routes.add_api_route("/v1/models/{uid}", self.describe, methods=["GET"], summary="Describe a model.")
+        routes.add_api_route("/v1/models/{uid}", self.terminate, methods=["DELETE"], summary="Terminate a model.")
+        routes.add_api_route(
+            "/v1/models/{uid}/progress", self.progress, methods=["GET"], summary="The progress of a launch."
+        )
+        routes.add_api_route("/v1/models/{uid}/cancel", self.cancel, methods=["POST"], summary="Cancel a launch.")
+        routes.add_api_route(
+            "/v1/models/{uid}/events",
+            self.events,
+            methods=["GET"],
+            summary="What has happened to a model, oldest first.",
+        )
+        return routes
 
-    async def list(self, request: Request) -> Response:
+    async def list_models(self) -> schemas.ModelList:
         """Models that can be asked for an answer now; those that sleep wake first."""
         answering = [model for model in self._models.all.values() if model.is_served]
-        return JSONResponse({"object": "list", "data": [views.list_item(model) for model in answering]})
+        return {"object": "list", "data": [render.list_item(model) for model in answering]}
 
-    async def describe(self, request: Request) -> Response:
+    async def describe(self, uid: str) -> schemas.Described:
         """One model; 503 while it loads, as Xinference has it, but not while it wakes."""
-        uid = request.path_params["uid"]
         model = self._models.get(uid)
         if not model.is_served:
+            # Raises ModelLoading or Unavailable, with the reason.
             self._models.targets(uid)
-        return JSONResponse(views.describe(model))
+        return render.describe(model)
 
-    async def launch(self, request: Request) -> Response:
+    async def launch(self, body: JsonObject, wait_ready: WaitReady = True) -> schemas.ModelUid:
         """Launch a model; unless ``wait_ready=false``, answer when it has answered."""
-        return await self._launch(request, await self._body(request))
+        return await self._launch(body, wait_ready)
 
-    async def launch_version(self, request: Request) -> Response:
-        return await self._launch(request, VersionRequest.read(await self._body(request)).as_launch())
+    async def launch_version(self, body: JsonObject, wait_ready: WaitReady = True) -> schemas.ModelUid:
+        """Launch what one ``model_version`` names."""
+        return await self._launch(VersionRequest.read(body).as_launch(), wait_ready)
 
-    async def terminate(self, request: Request) -> Response:
+    async def terminate(self, uid: str) -> None:
         """Take a model down; answers when its replicas are gone."""
-        model = known(self._models, request.path_params["uid"])
+        model = known_model(self._models, uid)
         await self._registry.terminate(model.spec.uid)
         await self._models.wait_until(lambda table: not is_launch(table, model.spec))
-        return JSONResponse(None)
 
-    async def cancel(self, request: Request) -> Response:
+    async def cancel(self, uid: str) -> None:
         """Give up a launch that is under way; answers when nothing of it is left."""
-        model = known(self._models, request.path_params["uid"])
+        model = known_model(self._models, uid)
         if model.state in (ModelState.READY, ModelState.SLEEPING):
             raise Conflict(f"The model {model.spec.uid!r} is up; terminate it instead.")
         await self._registry.cancel(model.spec.uid)
         await self._models.wait_until(lambda t: not is_launch(t, model.spec) or t[model.spec.uid].state in SETTLED)
-        return JSONResponse(None)
 
-    async def progress(self, request: Request) -> Response:
+    async def progress(self, uid: str) -> schemas.Progress:
         """How far a launch has come."""
-        model = known(self._models, request.path_params["uid"])
-        return JSONResponse(progress(model, time.time(), await _gpus_free(model)))
+        model = known_model(self._models, uid)
+        return progress(model, time.time(), await _gpus_free(model))
 
-    async def instances(self, request: Request) -> Response:
+    async def instances(self, model_name: str | None = None, model_uid: str | None = None) -> list[schemas.Instance]:
         """Every launch, failed ones included and cancelled ones not, filtered by ``model_name`` and ``model_uid``."""
-        name = request.query_params.get("model_name")
-        uid = request.query_params.get("model_uid")
         shown = [model for model in self._models.all.values() if model.state is not ModelState.CANCELLED]
-        chosen = [r for r in shown if name in (None, r.spec.name) and uid in (None, r.spec.uid)]
-        return JSONResponse([views.instance(model) for model in chosen])
+        named = [model for model in shown if model_name in (None, model.spec.name)]
+        chosen = [model for model in named if model_uid in (None, model.spec.uid)]
+        return [render.instance(model) for model in chosen]
 
-    async def events(self, request: Request) -> Response:
+    async def events(self, uid: str) -> list[schemas.EventReply]:
         """What has happened to a model lately, also to one that is gone."""
-        uid = request.path_params["uid"]
         happened: list[Event] = await self._registry.events(uid)
         if not happened:
-            known(self._models, uid)
-        return JSONResponse([views.event(each) for each in happened])
+            known_model(self._models, uid)
+        return [render.event(each) for each in happened]
 
-    async def request_progress(self, request: Request) -> Response:
-        """Of a picture or a film, in Xinference; there are none here."""
-        raise NotFound(
-            "Only image and video jobs have a progress, and xinfer has none; an answer's progress is its stream."
-        )
-
-    async def _body(self, request: Request) -> dict[str, Any]:
-        return parse_object(await read_body(request.scope, request.receive, self._settings.max_body_bytes))
-
-    async def _launch(self, request: Request, body: dict[str, Any]) -> Response:
+    async def _launch(self, body: dict[str, Any], wait_ready: bool) -> schemas.ModelUid:
         asked = LaunchRequest.read(body)
         if asked.engine == "fake" and not self._allow_fake:
             raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
         nodes = await asyncio.to_thread(hardware.gpu_inventory, list(self._models.all.values()))
-        catalog = await load(self._models)
+        catalog = await load_catalog(self._models)
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), nodes=nodes, catalog=catalog)
         await self._registry.launch(spec)
         await self._models.wait_until(lambda table: is_launch(table, spec))
-        if waits(request):
+        if wait_ready:
             await self._until_ready(spec)
-        return JSONResponse({"model_uid": spec.uid, **({"why": spec.chosen_because} if spec.chosen_because else {})})
+        if spec.chosen_because:
+            return {"model_uid": spec.uid, "why": spec.chosen_because}
+        return {"model_uid": spec.uid}
 
     def _taken(self) -> set[str]:
         return {uid for uid, model in self._models.all.items() if model.state not in SETTLED}
@@ -141,25 +144,6 @@ class ModelsApi:
             raise LaunchCancelled(f"The launch of {spec.uid!r} was cancelled.")
         if model.state is ModelState.FAILED:
             raise LaunchFailed(f"The launch of {spec.uid!r} failed: {model.reason}")
-
-
-def known(models: LiveTable, uid: str) -> ModelStatus:
-    """The model in any state, a failed launch too."""
-    model = models.all.get(uid)
-    if model is None:
-        raise ModelNotFound(f"There is no model {uid[:100]!r}. GET /v1/models lists what runs.", param="model_uid")
-    return model
-
-
-def waits(request: Request) -> bool:
-    """Whether the caller wants the answer when everything is up, as by default, and not at once."""
-    return request.query_params.get("wait_ready", "true").lower() not in _FALSE
-
-
-def is_launch(table: dict[str, ModelStatus], spec: ModelSpec) -> bool:
-    """Whether the model under this UID is of this very launch."""
-    model = table.get(spec.uid)
-    return model is not None and model.spec.created_at == spec.created_at
 
 
 def _is_settled(model: ModelStatus) -> bool:

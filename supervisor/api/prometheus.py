@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from supervisor.api import render as views
+from supervisor.api import render
 from supervisor.gateway.request_metrics import Histogram, ModelMetrics
 from xinfer.messages import ModelStatus, ReplicaStage
 
@@ -25,7 +25,7 @@ class Figures:
         workers: int,
         uptime_s: float,
     ) -> None:
-        self._table_ = models
+        self._table = models
         self._limit = limit
         self._workers = workers
         self._uptime_s = uptime_s
@@ -51,7 +51,7 @@ class Figures:
             _PREFIX + "time_to_first_token_seconds", "Until the engine began to answer.", labels=_MODEL
         )
         for uid, tally in self._sums.items():
-            labels = _labels(self._table_[uid])
+            labels = _labels(self._table[uid])
             total.add_metric(labels, tally.requests)
             errors.add_metric(labels, tally.errors)
             serving.add_metric(labels, tally.in_flight)
@@ -60,7 +60,7 @@ class Figures:
         yield from (total, errors, serving, duration, first)
 
     def _models(self) -> Iterator[Metric]:
-        loaded = sum(model.is_served for model in self._table_.values())
+        loaded = sum(model.is_served for model in self._table.values())
         yield GaugeMetricFamily(_PREFIX + "models_loaded_total", "Models that answer, asleep or awake.", loaded)
         info = GaugeMetricFamily(_PREFIX + "model_info", "1 for each model.", labels=_MODEL)
         status = GaugeMetricFamily(_PREFIX + "model_status", "1 for the state it is in.", labels=(*_MODEL, "status"))
@@ -75,10 +75,10 @@ class Figures:
             "1 for each GPU of each replica.",
             labels=(*_MODEL, "replica_index", "worker_address", "gpu_index"),
         )
-        for model in self._table_.values():
+        for model in self._table.values():
             labels = _labels(model)
             info.add_metric(labels, 1)
-            status.add_metric([*labels, views.status(model)], 1)
+            status.add_metric([*labels, render.status(model)], 1)
             limit.add_metric(labels, (model.spec.request_limits or self._limit) * len(model.targets))
             seconds = _load_s(model)
             if seconds is not None:
@@ -91,7 +91,7 @@ class Figures:
 
 def _labels(model: ModelStatus) -> list[str]:
     spec = model.spec
-    return [spec.uid, spec.name, "LLM", views.engine_name(spec), spec.format, spec.quantization or "none"]
+    return [spec.uid, spec.name, "LLM", render.engine_name(spec), spec.format, spec.quantization or "none"]
 
 
 def _buckets(spread: Histogram) -> list[tuple[str, float]]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
-from supervisor.api import render_families as family_views
-from supervisor.api.catalog import check_type, load, named
-from supervisor.gateway.request_body import parse_object, read_body
+from supervisor.api import render_families
+from supervisor.api.lookups import find_family, load_catalog
+from supervisor.api.parameters import Detailed, JsonObject, ModelType, describe_body, validate
+from supervisor.api.render_families import BriefRegistration, RegistrationReply
 from supervisor.launching.launch_request import check_engine_args
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
@@ -22,10 +22,8 @@ from xinfer.catalog.registration import read_family
 from xinfer.catalog.suggestion import suggest
 from xinfer.engine_args import gives_any
 from xinfer.errors import FamilyRefused, InvalidBody, LaunchRefused
-from xinfer.settings import GatewaySettings
 
 _MEMORY_SHARE = "gpu_memory_utilization"
-M = TypeVar("M", bound=BaseModel)
 
 
 class RegistrationRequest(BaseModel):
@@ -48,71 +46,79 @@ class SuggestionRequest(BaseModel):
 class RegistrationsApi:
     """Handlers of ``/v1/model_registrations``. An answer comes when this supervisor's own catalog is as it says."""
 
-    def __init__(self, settings: GatewaySettings, models: LiveTable, registry: RegistryClient) -> None:
-        self._settings = settings
+    def __init__(self, models: LiveTable, registry: RegistryClient) -> None:
         self._models = models
         self._registry = registry
 
-    def paths(self) -> list[Path]:
-        return [
-            Path("/v1/model_registrations/{type}", self.list, methods=["GET"]),
-            Path("/v1/model_registrations/{type}", self.register, methods=["POST"]),
-            Path("/v1/model_registrations/{type}/{name}", self.get, methods=["GET"]),
-            Path("/v1/model_registrations/{type}/{name}", self.unregister, methods=["DELETE"]),
-            Path("/v1/models/llm/auto-register", self.suggest, methods=["POST"]),
-        ]
+    def router(self) -> APIRouter:
+        """The routes of these handlers."""
+        routes = APIRouter()
+        routes.add_api_route(
+            "/v1/model_registrations/{type}",
+            self.list_families,
+            methods=["GET"],
+            summary="The families.",
+            response_model=list[RegistrationReply | BriefRegistration],
+        )
+        routes.add_api_route(
+            "/v1/model_registrations/{type}",
+            self.register,
+            methods=["POST"],
+            summary="Register a family.",
+            openapi_extra=describe_body(RegistrationRequest),
+        )
+        routes.add_api_route(
+            "/v1/model_registrations/{type}/{name}", self.get, methods=["GET"], summary="One family in full."
+        )
+        routes.add_api_route(
+            "/v1/model_registrations/{type}/{name}",
+            self.unregister,
+            methods=["DELETE"],
+            summary="Remove a registered family.",
+        )
+        routes.add_api_route(
+            "/v1/models/llm/auto-register",
+            self.suggest,
+            methods=["POST"],
+            summary="What to register for a folder.",
+            openapi_extra=describe_body(SuggestionRequest),
+        )
+        return routes
 
-    async def list(self, request: Request) -> Response:
+    async def list_families(self, model_type: ModelType, detailed: Detailed = False) -> JSONResponse:
         """Every family, in full with ``detailed=true``."""
-        check_type(request)
-        found = (await load(self._models)).families.values()
-        if request.query_params.get("detailed", "false").lower() != "true":
-            return JSONResponse([family_views.brief(family) for family in found])
-        return JSONResponse(await asyncio.to_thread(lambda: [family_views.full(family) for family in found]))
+        found = (await load_catalog(self._models)).families.values()
+        if not detailed:
+            return JSONResponse([render_families.brief(family) for family in found])
+        # Several hundred families, made and encoded in a thread: validating them here as well would hold up the event loop.
+        return await asyncio.to_thread(lambda: JSONResponse([render_families.full(family) for family in found]))
 
-    async def get(self, request: Request) -> Response:
-        check_type(request)
-        family = await named(self._models, request)
-        return JSONResponse(await asyncio.to_thread(family_views.full, family))
+    async def get(self, model_type: ModelType, name: str) -> RegistrationReply:
+        family = await find_family(self._models, name)
+        return await asyncio.to_thread(render_families.full, family)
 
-    async def register(self, request: Request) -> Response:
+    async def register(self, model_type: ModelType, body: JsonObject) -> None:
         """Take a family into the catalog of the whole cluster."""
-        check_type(request)
-        asked = _read(RegistrationRequest, await self._body(request))
+        asked = validate(RegistrationRequest, body)
         if asked.worker_ip:
             raise InvalidBody("A family is known to the whole cluster; leave worker_ip out.", param="worker_ip")
-        family = await asyncio.to_thread(_checked, asked.model, await load(self._models))
+        family = await asyncio.to_thread(_checked, asked.model, await load_catalog(self._models))
         text = family.model_dump_json(exclude_defaults=True)
         await self._models.wait_for_version(
             await self._registry.register(Registration(family.name, text, asked.persist))
         )
-        return JSONResponse(None)
 
-    async def unregister(self, request: Request) -> Response:
+    async def unregister(self, model_type: ModelType, name: str) -> None:
         """Take a registered family out of it. Models of it that run go on."""
-        check_type(request)
-        family = await named(self._models, request)
-        if family_views.is_builtin(family):
+        family = await find_family(self._models, name)
+        if render_families.is_builtin(family):
             raise FamilyRefused(f"{family.name} comes with xinfer and stays.", param="model_name")
         await self._models.wait_for_version(await self._registry.unregister(family.name))
-        return JSONResponse(None)
 
-    async def suggest(self, request: Request) -> Response:
+    async def suggest(self, body: JsonObject) -> dict[str, Any]:
         """What to register for the model in a folder of this machine."""
-        asked = _read(SuggestionRequest, await self._body(request))
-        return JSONResponse(await asyncio.to_thread(suggest, asked.model_path, asked.model_family))
-
-    async def _body(self, request: Request) -> dict[str, Any]:
-        return parse_object(await read_body(request.scope, request.receive, self._settings.max_body_bytes))
-
-
-def _read(kind: type[M], body: dict[str, Any]) -> M:
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0])
-        raise InvalidBody(f"{field}: {first['msg']}.", param=field) from None
+        asked = validate(SuggestionRequest, body)
+        return await asyncio.to_thread(suggest, asked.model_path, asked.model_family)
 
 
 def _checked(model: str | dict[str, Any], catalog: Catalog) -> Family:
@@ -120,7 +126,7 @@ def _checked(model: str | dict[str, Any], catalog: Catalog) -> Family:
     family = read_family(model, catalog)
     taken = catalog.find(family.name)
     if taken:
-        if family_views.is_builtin(taken):
+        if render_families.is_builtin(taken):
             whose = "comes with xinfer"
         else:
             whose = "is registered already"
@@ -129,6 +135,6 @@ def _checked(model: str | dict[str, Any], catalog: Catalog) -> Family:
         names = check_engine_args(family.engine_args)
     except LaunchRefused as error:
         raise FamilyRefused(f"engine_args: {error.message}", param="engine_args") from None
-    if gives_any(names, [_MEMORY_SHARE]):
+    if gives_any(names, [_MEMORY_SHARE]):  # vLLM takes beginnings of names
         raise FamilyRefused(f"engine_args: {_MEMORY_SHARE} is for a launch to say; leave it out.", param="engine_args")
     return family

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
-from supervisor.api import render as views
+from supervisor.api import render
 from supervisor.nodes.hub_cache import local_files
 from xinfer.catalog import Catalog, Family, Spec
 from xinfer.messages import ThinkingMode
@@ -155,7 +155,7 @@ def versions(family: Family, address: str) -> Iterator[VersionReply]:
     for spec, quantization in _models(family):
         folder = local_files(spec.path(quantization), spec.revision)
         yield {
-            "model_version": views.version(family.name, spec.size_in_billions, spec.format, quantization),
+            "model_version": render.version(family.name, spec.size_in_billions, spec.format, quantization),
             "model_file_location": {address: str(folder)} if folder else None,
             "cache_status": folder is not None,
             "quantization": quantization,

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
 
-from supervisor.api import render as views
-from supervisor.api.models import is_launch, known, waits
-from supervisor.gateway.request_body import parse_object, read_body
+from supervisor.api import render, schemas
+from supervisor.api.lookups import is_launch, known_model
+from supervisor.api.parameters import OptionalJsonObject, WaitReady, describe_body
 from supervisor.launching.launch_request import read_fields
 from supervisor.launching.scale_up import ScaleUp
 from supervisor.model_table import LiveTable
 from supervisor.nodes.on_node import MAX_LINES, read_log
 from supervisor.registry.client import RegistryClient
-from xinfer.errors import Conflict, InvalidBody, LaunchFailed, LaunchRefused, NotFound
+from xinfer.errors import Conflict, LaunchFailed, LaunchRefused, NotFound
 from xinfer.messages import ModelSpec, ModelState, ModelStatus, ReplicaReport
-from xinfer.settings import GatewaySettings
 
 _LINES = 100
 
@@ -51,49 +48,60 @@ class ReplicaRequest(BaseModel):
 
 
 class ReplicasApi:
-    def __init__(self, settings: GatewaySettings, models: LiveTable, registry: RegistryClient) -> None:
-        self._settings = settings
+    def __init__(self, models: LiveTable, registry: RegistryClient) -> None:
         self._models = models
         self._registry = registry
         self._adding = asyncio.Lock()
 
-    def paths(self) -> list[Path]:
-        return [
-            Path("/v1/models/{uid}/replicas", self.list, methods=["GET"]),
-            Path("/v1/models/{uid}/replicas", self.add, methods=["POST"]),
-            Path("/v1/models/{uid}/replicas/{replica_id:int}", self.remove, methods=["DELETE"]),
-            Path("/v1/models/{uid}/log", self.log, methods=["GET"]),
-        ]
+    def router(self) -> APIRouter:
+        """The routes of these handlers."""
+        routes = APIRouter()
+        routes.add_api_route(
+            "/v1/models/{uid}/replicas", self.list_replicas, methods=["GET"], summary="The replicas of a model."
+        )
+        routes.add_api_route(
+            "/v1/models/{uid}/replicas",
+            self.add,
+            methods=["POST"],
+            summary="Add replicas.",
+            openapi_extra=describe_body(ReplicaRequest, required=False),
+        )
+        routes.add_api_route(
+            "/v1/models/{uid}/replicas/{replica_id:int}", self.remove, methods=["DELETE"], summary="Remove a replica."
+        )
+        routes.add_api_route("/v1/models/{uid}/log", self.log, methods=["GET"], summary="The end of its engines' logs.")
+        return routes
 
-    async def list(self, request: Request) -> Response:
-        return JSONResponse(views.replicas(known(self._models, request.path_params["uid"])))
+    async def list_replicas(self, uid: str) -> list[schemas.ReplicaStatus]:
+        return render.replicas(known_model(self._models, uid))
 
-    async def add(self, request: Request) -> Response:
+    async def add(
+        self, uid: str, body: OptionalJsonObject, wait_ready: WaitReady = True
+    ) -> schemas.AddedReplica | schemas.AddedReplicas:
         """More replicas of one model; unless ``wait_ready=false``, answers when they have answered."""
-        raw = await read_body(request.scope, request.receive, self._settings.max_body_bytes)
-        asked = ReplicaRequest.read(parse_object(raw or b"{}"))
-        addition = await self._begin(request.path_params["uid"], asked)
-        if waits(request):
+        addition = await self._begin(uid, ReplicaRequest.read(body))
+        if wait_ready:
             await self._models.wait_until(addition.is_settled)
         failure = addition.failure(self._models.all)
         if failure:
             raise LaunchFailed(failure)
-        return JSONResponse(addition.reply(self._models.all))
+        added: schemas.AddedReplica | schemas.AddedReplicas = addition.reply(self._models.all)  # type: ignore[assignment]
+        return added
 
-    async def remove(self, request: Request) -> Response:
+    async def remove(self, uid: str, replica_id: int) -> schemas.RemainingReplicas:
         """One replica less; answers when it is gone. Which one goes is Serve's choice; with the last one the model goes."""
         async with self._adding:
-            left = await self._remove(request.path_params["uid"], request.path_params["replica_id"])
-        return JSONResponse({"remaining_replicas": left})
+            left = await self._remove(uid, replica_id)
+        return {"remaining_replicas": left}
 
-    async def log(self, request: Request) -> Response:
+    async def log(self, uid: str, lines: Annotated[int, Query(ge=1, le=MAX_LINES)] = _LINES) -> schemas.ModelLog:
         """The end of the log of each engine that runs, or of the one whose end was the launch's."""
-        uid = request.path_params["uid"]
-        lines = _lines(request.query_params.get("lines", str(_LINES)))
         reports: list[ReplicaReport] = await self._registry.logs(uid)
         texts = await asyncio.gather(*(read_log(report, lines) for report in reports))
-        replicas = [{"replica_uid": report.replica, "lines": text} for report, text in zip(reports, texts, strict=True)]
-        return JSONResponse({"model_uid": uid, "replicas": replicas})
+        replicas: list[schemas.ReplicaLog] = [
+            {"replica_uid": report.replica, "lines": text} for report, text in zip(reports, texts, strict=True)
+        ]
+        return {"model_uid": uid, "replicas": replicas}
 
     async def _remove(self, uid: str, number: int) -> int:
         before = self._models.get(uid)
@@ -102,7 +110,10 @@ class ReplicasApi:
             raise Conflict(f"The model {uid!r} is not up ({before.state.lower()}); terminate it, or wait until it is.")
         if not 0 <= number <= left:
             raise NotFound(f"The model {uid!r} has no replica {number}; it has {spec.replicas}, counted from 0.")
-        await (self._registry.scale(uid, left) if left else self._registry.terminate(uid))
+        if left:
+            await self._registry.scale(uid, left)
+        else:
+            await self._registry.terminate(uid)
         await self._models.wait_until(lambda table: not is_launch(table, spec) or _has_only(table[uid], left))
         return left
 
@@ -119,9 +130,3 @@ class ReplicasApi:
 
 def _has_only(model: ModelStatus, count: int) -> bool:
     return model.spec.replicas <= count and len(model.targets) <= count
-
-
-def _lines(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LINES):
-        raise InvalidBody(f"lines={text[:100]!r}: expected a number from 1 to {MAX_LINES}.", param="lines")
-    return int(text)

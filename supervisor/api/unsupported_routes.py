@@ -81,7 +81,7 @@ UNSUPPORTED = (
     UnsupportedRoutes(
         ("/v1/cluster/ui_config", "/v1/cluster/monitor_config", "/v1/cluster/monitor_config/{rest:path}"), _NO_PAGES
     ),
-    UnsupportedRoutes(("/ui", "/ui/{rest:path}", "/docs", "/redoc"), f"{_NO_PAGES}; /openapi.json describes it"),
+    UnsupportedRoutes(("/ui", "/ui/{rest:path}", "/redoc"), f"{_NO_PAGES}; /docs describes it"),
     UnsupportedRoutes(("/v1/token_routers", "/v1/token_routers/{rest:path}"), _NO_TOKEN_ROUTER),
     UnsupportedRoutes(("/v1/tokenizer_assets", "/v1/tokenizer_assets/{rest:path}"), _NO_TOKEN_ROUTER),
     UnsupportedRoutes(("/v1/internal/token-router/{rest:path}",), _NO_TOKEN_ROUTER),

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route as Path
-
 from supervisor.translate.chat_checks import check_chats, put_effort_to, take_effort_from
 from supervisor.translate.thinking import apply_thinking
 from supervisor.translate.thinking_effort import BUDGET, ENGINE_BUDGET
 from supervisor.translate.xinference_compat import apply_dialect
-from xinfer.errors import BadRequest, NotFound
+from xinfer.errors import BadRequest
 from xinfer.messages import ModelSpec
 
 _INSTEAD = "send the whole conversation as 'input'"
@@ -37,17 +33,3 @@ def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
     if ENGINE_BUDGET in body:
         raise BadRequest("The engine limits the thinking of chats and messages, not of responses.", param=BUDGET)
     return changed
-
-
-def paths() -> list[Path]:
-    """What one does to a response that was stored, each with the answer that none is."""
-    one = "/v1/responses/{response_id}"
-    return [
-        Path(one, _not_kept, methods=["GET", "DELETE"]),
-        Path(f"{one}/cancel", _not_kept, methods=["POST"]),
-        Path(f"{one}/input_items", _not_kept, methods=["GET"]),
-    ]
-
-
-async def _not_kept(_request: Request) -> Response:
-    raise NotFound("Responses are not kept here: what POST /v1/responses answers is all there is of one.")

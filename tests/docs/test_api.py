@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from supervisor.api.openapi.document import OPERATIONS
 from supervisor.api.unsupported_routes import UNSUPPORTED, why_unsupported
 from tests.conftest import ROOT
+from tests.supervisor.document import operations
 
 PAGE = (ROOT / "docs" / "api.md").read_text()
 TABLE = PAGE[PAGE.index("## Xinference's API, row by row") :]
@@ -18,7 +18,7 @@ ROWS = [
     for routes, mark, note in re.findall(r"^\| (.+?) \| (.+?) \| ?(.*?) ?\|$", TABLE, re.MULTILINE)
     if routes != "route"
 ]
-SERVED = {f"{operation.method} {operation.path}" for operation in OPERATIONS}
+SERVED = {f"{method} {path}" for method, path in operations()}
 
 
 @pytest.mark.parametrize(("routes", "mark", "note"), ROWS, ids=[row[0][0] for row in ROWS])

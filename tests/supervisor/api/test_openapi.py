@@ -2,34 +2,79 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
 import jsonschema
 import pytest
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from supervisor.api import render as views
-from supervisor.api import schemas as replies
+from supervisor.api import render, schemas
+from supervisor.api.data_plane_schemas import BY_UID
 from supervisor.api.launch_progress import progress
-from supervisor.api.openapi import document, served
-from supervisor.api.openapi.document import OPERATIONS
-from supervisor.api.openapi.engine import BY_UID
-from supervisor.app import Supervisor
 from supervisor.translate.engine_request import DATA_PLANE, find
+from tests.supervisor.document import control_plane, document, operations
 from tests.supervisor.samples import model_status, report, times
-from tests.supervisor.servers import RegistryDouble
 from xinfer.messages import ModelState
-from xinfer.settings import GatewaySettings
 
 
 def test_it_has_what_is_served_and_nothing_else() -> None:
-    supervisor = Supervisor(GatewaySettings(), RegistryDouble())
-    raw = {("POST", path) for path in (*DATA_PLANE, *BY_UID)}
-    described = [operation.key for operation in OPERATIONS]
-    assert set(described) == served(supervisor.control_routes) | raw
-    assert len(set(described)) == len(described)
-    assert all(find(path.replace("{uid}", "m")) for _, path in raw)
+    data_plane = {("POST", path) for path in (*DATA_PLANE, *BY_UID)}
+    control = set()
+    unlisted = set()
+    for route in control_plane().routes:
+        assert isinstance(route, APIRoute)
+        listed = control if route.include_in_schema else unlisted
+        listed |= {(method, route.path_format) for method in route.methods}
+    assert set(operations()) == control | data_plane
+    assert {path.rpartition("/")[0] for _, path in unlisted} == {"/docs"}
+    assert all(find(path.replace("{uid}", "m")) for _, path in data_plane)
+    assert not any(find(path.replace("{uid}", "m")) for _, path in control)
+
+
+def test_every_operation_says_what_it_does_and_what_it_responds_with() -> None:
+    for path, item in document()["paths"].items():
+        for method, operation in item.items():
+            where = (method, path)
+            assert operation["summary"].endswith("."), where
+            responses = operation["responses"]
+            assert {"4XX", "5XX"} <= responses.keys(), where
+            assert "422" not in responses, where
+            (good,) = responses.keys() - {"4XX", "5XX"}
+            assert responses[good]["content"], where
+
+
+async def test_page_and_its_files_come_from_here(http: httpx.AsyncClient) -> None:
+    page = await http.get("/docs")
+    assert page.status_code == 200
+    assert "https://" not in page.text
+    assert "http://" not in page.text
+    addresses = re.findall(r"""(?:href|src)="([^"]+)"|url: '([^']+)'""", page.text)
+    assert len(addresses) == 4
+    for pair in addresses:
+        response = await http.get("/" + "".join(pair))
+        assert response.status_code == 200, pair
+        assert len(response.content) > 1000, pair
+
+
+@pytest.mark.parametrize("yes", ["true", "True", "1", "yes", "YES"])
+async def test_booleans_of_the_query(http: httpx.AsyncClient, yes: str) -> None:
+    (first, *_) = (await http.get("/v1/model_registrations/LLM", params={"detailed": yes})).json()
+    assert "definition" in first
+    for no in ("false", "0", "No"):
+        (first, *_) = (await http.get("/v1/model_registrations/LLM", params={"detailed": no})).json()
+        assert first.keys() == {"model_name", "is_builtin"}
+    refused = await http.get("/v1/model_registrations/LLM", params={"detailed": "perhaps"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "detailed")
+    assert refused.json()["error"]["code"] == "invalid_body"
+
+
+async def test_head_is_what_get_is_without_the_body(http: httpx.AsyncClient) -> None:
+    response = await http.head("/v1/models")
+    assert (response.status_code, response.content) == (200, b"")
+    assert (await http.head("/v1/clusters")).status_code == 405
 
 
 async def test_it_is_a_valid_document(http: httpx.AsyncClient) -> None:
@@ -48,10 +93,10 @@ def test_views_have_the_shapes_of_the_document(state: ModelState) -> None:
         report(node="10.0.0.1"), state=state, reason="because", size_in_billions="0.6", times=times(pending=1.0)
     )
     shapes: list[tuple[Any, Any]] = [
-        (replies.Described, views.describe(one)),
-        (replies.Listed, views.list_item(one)),
-        (replies.Instance, views.instance(one)),
-        (replies.Progress, progress(one, 2.0)),
+        (schemas.Described, render.describe(one)),
+        (schemas.Listed, render.list_item(one)),
+        (schemas.Instance, render.instance(one)),
+        (schemas.Progress, progress(one, 2.0)),
     ]
     for kind, value in shapes:
         adapter = TypeAdapter(kind)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.api import render as views
+from supervisor.api import render
 from tests.supervisor.samples import model_status, report
 from xinfer.messages import ModelState, ReplicaStage
 
@@ -29,7 +29,7 @@ CONTRACT_FIELDS = {
 
 def test_description_has_the_contract_s_fields() -> None:
     ready = report(context_length=2048, gpu_ids=("1", "0"))
-    told = views.describe(model_status(ready, size_in_billions="0.6", languages=("en",), abilities=("chat", "tools")))
+    told = render.describe(model_status(ready, size_in_billions="0.6", languages=("en",), abilities=("chat", "tools")))
     assert {name: type(told[name]) for name in CONTRACT_FIELDS} == CONTRACT_FIELDS
     assert {"multimodal_projector", "revision"} <= told.keys()
     assert told["model_type"] == "LLM"
@@ -40,21 +40,21 @@ def test_description_has_the_contract_s_fields() -> None:
 
 
 def test_sleeping_model_is_described_as_any_other() -> None:
-    told = views.list_item(model_status(state=ModelState.SLEEPING, idle_timeout_s=60.0, kv_cache_gib=2.5, replicas=2))
+    told = render.list_item(model_status(state=ModelState.SLEEPING, idle_timeout_s=60.0, kv_cache_gib=2.5, replicas=2))
     assert (told["id"], told["status"], told["idle_timeout"], told["kv_cache_gib"]) == ("m", "SLEEPING", 60.0, 2.5)
     assert (told["replica"], told["address"], told["model_ability"]) == (2, None, ["chat"])
 
 
 def test_list_item_is_openai_s_model_and_the_description() -> None:
     one = model_status(report(), created_at=1234.7)
-    item = views.list_item(one)
+    item = render.list_item(one)
     assert {name: item[name] for name in ("id", "object", "created", "owned_by")} == {
         "id": "m",
         "object": "model",
         "created": 1234,
         "owned_by": "xinfer",
     }
-    assert views.describe(one).items() <= item.items()
+    assert render.describe(one).items() <= item.items()
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_list_item_is_openai_s_model_and_the_description() -> None:
 def test_context_length_is_always_a_number(facts: dict[str, int], lengths: list[int], shown: int) -> None:
     """LlamaIndex takes no null."""
     replicas = [report(f"r{n}", context_length=n) for n in lengths]
-    assert views.describe(model_status(*replicas, **facts))["context_length"] == shown
+    assert render.describe(model_status(*replicas, **facts))["context_length"] == shown
 
 
 @pytest.mark.parametrize(
     ("text", "shown"), [(None, None), ("8", 8), ("0.6", 0.6), ("1_8", 18), ("30-A3", "30-A3"), ("7.0", 7)]
 )
 def test_size(text: str | None, shown: Any) -> None:
-    assert views.describe(model_status(size_in_billions=text))["model_size_in_billions"] == (
+    assert render.describe(model_status(size_in_billions=text))["model_size_in_billions"] == (
         shown if text != "1_8" else pytest.approx(18)
     )
 
@@ -93,7 +93,7 @@ def test_size(text: str | None, shown: Any) -> None:
     ],
 )
 def test_instance_says_its_state_in_the_contract_s_words(state: ModelState, status: str) -> None:
-    told = views.instance(model_status(report(), state=state, created_at=5.5, size_in_billions="8"))
+    told = render.instance(model_status(report(), state=state, created_at=5.5, size_in_billions="8"))
     assert told["status"] == status
     assert told["model_version"] == "family--8B--pytorch--none"
     assert (told["instance_created_ts"], told["replica"], told["n_worker"]) == (5, 1, 1)
@@ -102,7 +102,7 @@ def test_instance_says_its_state_in_the_contract_s_words(state: ModelState, stat
 
 def test_replica_status() -> None:
     ready = report(node="10.0.0.1", gpu_ids=("3",), created_at=7.9)
-    (told,) = views.replicas(model_status(ready))
+    (told,) = render.replicas(model_status(ready))
     assert told == {
         "replica_id": 0,
         "replica_uid": "r1",
@@ -119,10 +119,10 @@ def test_replica_status() -> None:
 
 
 def test_replicas_of_a_failed_launch_say_why() -> None:
-    (told,) = views.replicas(model_status(state=ModelState.FAILED, reason="out of memory"))
+    (told,) = render.replicas(model_status(state=ModelState.FAILED, reason="out of memory"))
     assert (told["status"], told["error_message"], told["model_state"]) == ("ERROR", "out of memory", "failed")
 
 
 def test_replica_on_its_way_up() -> None:
-    (told,) = views.replicas(model_status(report("r1", ReplicaStage.LOADING), state=ModelState.LAUNCHING))
+    (told,) = render.replicas(model_status(report("r1", ReplicaStage.LOADING), state=ModelState.LAUNCHING))
     assert (told["status"], told["model_state"], told["model_address"]) == ("LOADING", "loading", None)
