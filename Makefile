@@ -3,9 +3,13 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell command -v $(name))) python3)
 BIN := .venv/bin
 
+PYTEST_WORKERS ?= 3
+# The tests of the shared cluster run in one worker, beside workers that run the rest (tests/conftest.py).
+SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test check format docs lock clean setup setup-tests
+.PHONY: help serve test coverage check format docs lock clean setup setup-tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -14,7 +18,13 @@ serve: setup ## set up, start a cluster on this machine and serve the bundled mo
 	@exec $(BIN)/xinfer start --foreground --launch tiny-chat
 
 test: setup-tests check ## set up, check and run the whole suite, the real engine included
-	@exec $(BIN)/pytest
+	@exec $(BIN)/pytest $(SPREAD)
+
+coverage: setup-tests ## run the whole suite and print its branch coverage
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest $(SPREAD) $(TESTS)
+	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage combine -q
+	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage report
 
 check: setup-tests ## formatting, lint and types
 	@$(BIN)/ruff format --check .

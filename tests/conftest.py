@@ -1,15 +1,12 @@
-"""What all tests share: one cluster and one engine per session, started when the first test asks for them."""
+"""What all tests share: one cluster and one engine per session, and how tests are spread over workers of pytest-xdist."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,33 +17,56 @@ import pytest
 from xinfer.client import RESTfulClient
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
+from xinfer.cluster.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES = pytest.StashKey[list[str]]()
-"""What tests have measured, in lines for the end of the report."""
+FIGURES = "figures"
+"""The property of a test's report that holds what it has measured, in lines for the end of the run."""
+
+OWN_CLUSTERS = ("test_cluster_commands", "test_make_serve")
+"""Modules that start clusters of their own: the longest ones that do not need the shared cluster."""
 
 
-ALONE = ("tests/e2e", "tests/performance", "tests/gpu")
-"""Folders whose tests measure, or start whole clusters: one after the other, on the cluster they share."""
-READERS = ("tests/docs", "tests/clients")
-"""Folders whose tests only use a cluster: they have one of their own, beside that."""
-
-
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell pytest-xdist (``--dist loadgroup``) which tests share a worker, and with it the cluster of its session."""
+    """Put tests into groups, each of which one worker runs (``-n 3 --dist loadgroup``), the longest group first.
+
+    Without pytest-xdist the groups mean nothing, and only the order of tests changes.
+    """
+    groups: dict[str, list[pytest.Item]] = {"cluster": [], "own-clusters": []}
     for item in items:
-        folder = item.path.relative_to(ROOT).as_posix()
-        if folder.startswith(ALONE):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
-        elif folder.startswith(READERS):
-            item.add_marker(pytest.mark.xdist_group("readers"))
+        group = _group_of(item)
+        item.add_marker(pytest.mark.xdist_group(group))
+        groups.setdefault(group, []).append(item)
+
+    # Workers take groups in the order of collection (``--no-loadscope-reorder``). The shared cluster's tests decide how
+    # long the whole run takes, so they have to begin at once.
+    items.clear()
+    for members in groups.values():
+        items.extend(members)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def _group_of(item: pytest.Item) -> str:
+    if "cluster" in getattr(item, "fixturenames", ()):
+        return "cluster"
+    if item.path.stem in OWN_CLUSTERS:
+        return "own-clusters"
+
+    # A whole module, so that what its tests share is made once.
+    return str(item.path.relative_to(ROOT).with_suffix(""))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Show the figures, which no test asserts."""
-    for number, line in enumerate(config.stash.get(FIGURES, [])):
-        if number == 0:
-            terminalreporter.section("figures")
+    lines: list[str] = []
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "teardown":
+                lines.extend(dict(report.user_properties).get(FIGURES, []))
+
+    if lines:
+        terminalreporter.section("figures")
+    for line in lines:
         terminalreporter.line(line)
 
 
@@ -75,28 +95,13 @@ class RunningCluster:
         return done
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def wait_for(condition: Callable[[], object], deadline_s: float = 30.0, what: str = "the condition") -> Any:
-    """Poll until ``condition`` returns something true, and return that; fail after ``deadline_s`` seconds."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    pytest.fail(f"{what} did not come true within {deadline_s} s")
-
-
 @pytest.fixture
-def figures(request: pytest.FixtureRequest) -> list[str]:
+def figures(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """Lines that the end of the run's report shows."""
-    return request.config.stash.setdefault(FIGURES, [])
+    lines: list[str] = []
+    yield lines
+    # Properties of a report travel from a worker of pytest-xdist to the process that prints the summary.
+    request.node.user_properties.append((FIGURES, lines))
 
 
 @pytest.fixture(scope="session")
@@ -104,12 +109,11 @@ def cluster() -> Iterator[RunningCluster]:
     """A real cluster: Ray, Serve, HAProxy, registry and supervisor, on free ports and in a folder of its own."""
     home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
     lifecycle = NodeLifecycle(home)
-    # Two workers may start one each: which ports are free is asked before they are taken.
-    with (Path(tempfile.gettempdir()) / "xinfer-tests-start.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        options = StartOptions(port=free_port(), ray_port=free_port(), num_gpus=2, allow_fake_engine=True)
-        for _ in lifecycle.start(options):
-            pass
+    options = StartOptions(
+        port=free_port("127.0.0.1"), ray_port=free_port("127.0.0.1"), num_gpus=2, allow_fake_engine=True
+    )
+    for _ in lifecycle.start(options):
+        pass
     yield RunningCluster(options.endpoint, home, lifecycle)
     lifecycle.stop()
     shutil.rmtree(home, ignore_errors=True)

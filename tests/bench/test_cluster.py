@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_for
+from tests.waiting import wait_for
 from xinfer.bench import cluster, cpu, machine
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from tests.bench.smi import made_up_smi
 from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
-from tests.conftest import free_port
 from xinfer import errors
 from xinfer.cli import xinfer
+from xinfer.cluster.ports import free_port
 
 CHUNKS = [
     b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": null}]}\n\n',
@@ -138,7 +138,7 @@ def test_nothing_but_errors_is_a_failure(run: Callable[..., Result], server: Scr
 
 @pytest.mark.parametrize("model", [[], ["--model", "m"]])
 def test_no_server(run: Callable[..., Result], model: list[str]) -> None:
-    result = run(f"http://127.0.0.1:{free_port()}", *model, "-c", "1")
+    result = run(f"http://127.0.0.1:{free_port('127.0.0.1')}", *model, "-c", "1")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "`xinfer start`" in result.stderr
 

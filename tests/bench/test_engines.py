@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.servers import counting_engine, engine, measure
-from tests.conftest import free_port
 from xinfer.bench import report
 from xinfer.bench.counters import EngineUse, counts, use
 from xinfer.bench.engines import Engines
 from xinfer.bench.result import Result
 from xinfer.bench.sender import Sender
+from xinfer.cluster.ports import free_port
 from xinfer.errors import Unavailable
 
 PAGE = """
@@ -100,7 +100,7 @@ async def test_an_engine_without_counters_leaves_the_columns_out() -> None:
 async def test_an_engine_that_is_not_there_is_told_of_at_once() -> None:
     async with counting_engine() as (url, fake):
         with pytest.raises(Unavailable, match="No engine answers"):
-            await measure(url, engines=(f"http://127.0.0.1:{free_port()}",))
+            await measure(url, engines=(f"http://127.0.0.1:{free_port('127.0.0.1')}",))
     assert fake.bodies == []
 
 

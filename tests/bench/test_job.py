@@ -7,13 +7,13 @@ import os
 import pytest
 
 from tests.bench.servers import EveryOtherRefused, engine, measure
-from tests.conftest import free_port
 from tests.supervisor.servers import serving
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.bench.figures import Figures
 from xinfer.bench.level import Level
 from xinfer.bench.target import choose
+from xinfer.cluster.ports import free_port
 from xinfer.errors import EngineTimeout, InternalError, ModelNotFound, Unavailable, XinferError
 
 
@@ -99,7 +99,7 @@ async def test_no_answer_at_all_ends_the_run(behaviour: dict[str, object], error
 
 async def test_nobody_there() -> None:
     with pytest.raises(Unavailable, match="No server answers"):
-        await measure(f"http://127.0.0.1:{free_port()}")
+        await measure(f"http://127.0.0.1:{free_port('127.0.0.1')}")
 
 
 async def test_the_second_server_needs_to_be_told_which_model_only_if_it_has_several() -> None:

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from tests.client.scripted_server import Answer, ScriptedServer
-from tests.conftest import ROOT, free_port, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 from worker.command import engine_argv
 from worker.replica import fake_argv
 from xinfer.bench.launching import bare, host, memory, serve
@@ -27,6 +28,7 @@ from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
 from xinfer.cluster.fork_server import MODULE, HostStage, HostState
+from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchFailed, LaunchRefused, ModelOverloaded, Unavailable
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings
@@ -83,7 +85,7 @@ class TestFirstToken:
 
     def test_nobody_listens(self) -> None:
         with pytest.raises(Unavailable):
-            first_token(f"http://127.0.0.1:{free_port()}{CHAT}", {}, 10)
+            first_token(f"http://127.0.0.1:{free_port('127.0.0.1')}{CHAT}", {}, 10)
 
     def test_a_server_that_comes_up_is_asked_again(self, server: ScriptedServer) -> None:
         away, unknown = Unavailable("loading"), {"detail": "no such model"}
@@ -177,7 +179,7 @@ class TestFootprint:
     @pytest.fixture
     def held(self, tmp_path: Path) -> Iterator[Held]:
         """A process with a child, a port, and a file in shared memory."""
-        port, shared = free_port(), Path(f"/dev/shm/xinfer-bench-{os.getpid()}")
+        port, shared = free_port("127.0.0.1"), Path(f"/dev/shm/xinfer-bench-{os.getpid()}")
         process = subprocess.Popen(
             [sys.executable, "-c", LISTEN, str(port), str(shared)],
             stdout=subprocess.PIPE, text=True, start_new_session=True,
@@ -195,7 +197,7 @@ class TestFootprint:
         process, child, port, shared = held
         everybody = [psutil.Process(pid) for pid in (process.pid, child, os.getpid())]
         assert {each.pid for each in engine_processes(everybody, [("127.0.0.1", port)])} == {process.pid, child}
-        assert engine_processes(everybody, [("127.0.0.1", free_port())]) == []
+        assert engine_processes(everybody, [("127.0.0.1", free_port("127.0.0.1"))]) == []
         engine = tuple(psutil.Process(pid) for pid in (process.pid, child))
         footprint = Footprint(engine, (), (("127.0.0.1", port),), frozenset({shared}))
         assert len(footprint.left({})) == 4

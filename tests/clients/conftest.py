@@ -14,6 +14,9 @@ import pytest
 from tests.clients import environments
 from tests.conftest import ROOT
 
+FIRST_WORKER = "gw0"
+"""pytest-xdist's name of the worker that makes them for all."""
+
 collect_ignore = ["scripts"]  # they run inside the environments, with a pytest of their own
 
 
@@ -23,8 +26,15 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
     Who needs one waits for it, and hears why if it failed.
     """
-    params = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
-    wanted = {given["environment"] for given in params if "environment" in given} & set(environments.names())
+    if os.environ.get("PYTEST_XDIST_WORKER", FIRST_WORKER) != FIRST_WORKER:
+        return (yield)
+
+    wanted = set()
+    for item in session.items:
+        if hasattr(item, "callspec"):
+            wanted.add(item.callspec.params.get("environment"))
+    wanted &= set(environments.names())
+
     builder = subprocess.Popen(
         [sys.executable, "-m", "tests.clients.environments", *sorted(wanted)],
         cwd=ROOT,

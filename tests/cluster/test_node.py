@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 from xinfer.cluster.fork_server import HostStage, HostState, socket_path
 from xinfer.cluster.node_process import BROKEN, Keeper
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from tests.conftest import wait_for
+from tests.waiting import wait_for
 from xinfer.cluster.environment import MARK
 from xinfer.cluster.processes import end, of_cluster
 

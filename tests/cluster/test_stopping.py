@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
 

@@ -1,7 +1,7 @@
-"""What only a process inside the cluster can do or see: ``python -m tests.e2e.ray_side ADDRESS hold N``, ``actors`` or ``free``.
+"""What only a process inside the cluster can do or see: ``python -m tests.e2e.ray_side ADDRESS COMMAND``.
 
-``hold`` takes N GPUs from Ray, says so, and gives them back when its stdin ends. ``actors`` prints the names of all that live,
-``free`` how many GPUs are.
+``hold N`` takes N GPUs from Ray, says so, and gives them back when its stdin ends. ``actors`` prints the names of all that live,
+``free`` how many GPUs are. ``scale UID N`` has the registry change the number of a model's replicas.
 """
 
 from __future__ import annotations
@@ -40,7 +40,23 @@ def free() -> None:
     print(json.dumps({"GPU": ray.available_resources().get("GPU", 0.0)}), flush=True)
 
 
+def scale(uid: str, replicas: int) -> None:
+    """Call the registry as a supervisor does."""
+    registry = ray.get_actor("xinfer-registry", namespace="xinfer")
+    ray.get(registry.scale.remote(uid, replicas))
+
+
 if __name__ == "__main__":
     address, what, *rest = sys.argv[1:]
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    {"hold": lambda: hold(float(rest[0])), "actors": actors, "free": free}[what]()
+    match what, rest:
+        case "hold", [gpus]:
+            hold(float(gpus))
+        case "actors", []:
+            actors()
+        case "free", []:
+            free()
+        case "scale", [uid, replicas]:
+            scale(uid, int(replicas))
+        case _:
+            sys.exit(f"not a command of this module: {sys.argv[2:]}")

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningCluster, wait_for
+from tests.conftest import RunningCluster
+from tests.e2e.launch_ends import cancelled_cleanly, stages_of
 from tests.e2e.traces import Traces, gpus_held, nothing_left, processes_of
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import Conflict, LaunchCancelled, ModelNotFound
 
-CANCEL_S = 10.0
 LONG_S = 60.0
 
 
@@ -30,27 +31,6 @@ def stage_of(client: RESTfulClient, uid: str) -> str:
 def is_under_way(client: RESTfulClient, uid: str) -> bool:
     (instance,) = client.get_instance_info(None, uid) or [{"status": "none"}]
     return bool(instance["status"] == "LOADING")
-
-
-def stages_of(report: dict[str, Any]) -> list[str]:
-    return [each["stage"] for each in report["stages"]]
-
-
-def cancelled_cleanly(cluster: RunningCluster, client: RESTfulClient, uid: str, before: Traces) -> dict[str, Any]:
-    """Cancel it, check what everybody gets to see then, and return the last report."""
-    had, began = Traces.of_model(uid), time.monotonic()
-    client.cancel_launch_model(uid)
-    assert time.monotonic() - began < CANCEL_S
-    report = client.get_launch_model_progress(uid)
-    assert (report["stage"], report["error"]) == ("cancelled", None)
-    assert stages_of(report)[0] == "pending"
-    assert stages_of(report)[-1] == "cancelled"
-    assert [each["stage"] for each in report["replicas"]] == ["cancelled"]
-    assert client.get_instance_info(None, uid) == []
-    with pytest.raises(ModelNotFound):
-        client.describe_model(uid)
-    nothing_left(cluster, client, uid, before, had)
-    return report
 
 
 @pytest.mark.parametrize(

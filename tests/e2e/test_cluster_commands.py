@@ -17,8 +17,10 @@ import psutil
 import pytest
 import requests
 
-from tests.conftest import ROOT, free_port, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.ports import free_port
 from xinfer.cluster.processes import of_cluster
 
 MODEL = str(ROOT / "xinfer" / "tiny_chat" / "model")
@@ -52,7 +54,8 @@ class Shell:
 def xinfer() -> Iterator[Shell]:
     with tempfile.TemporaryDirectory(prefix="xinfer-test-") as folder:
         shell = Shell(
-            Path(folder) / "a home whose path is long and has blanks, as people's homes sometimes have", free_port()
+            Path(folder) / "a home whose path is long and has blanks, as people's homes sometimes have",
+            free_port("127.0.0.1"),
         )
         yield shell
         shell("stop")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, RunningCluster, wait_for
-from tests.e2e.test_cancel import cancelled_cleanly
-from tests.e2e.test_failed_launches import failed_cleanly
+from tests.conftest import ROOT, RunningCluster
+from tests.e2e.launch_ends import cancelled_cleanly, failed_cleanly
 from tests.e2e.traces import Traces
 from tests.hub import Hub, serving
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import LaunchFailed
 

@@ -10,8 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import ROOT, RunningCluster, wait_for
-from tests.e2e.traces import Traces, nothing_left, processes_of
+from tests.conftest import ROOT, RunningCluster
+from tests.e2e.launch_ends import failed_cleanly, stages_of
+from tests.e2e.traces import Traces, processes_of
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import LaunchFailed, ModelNotFound
 
@@ -20,32 +22,10 @@ SILENT = "exit code 1 and no error in its log"
 NO_TIME_S = 0.4
 
 
-def stages_of(report: dict[str, Any]) -> list[str]:
-    return [each["stage"] for each in report["stages"]]
-
-
 def log_of(client: RESTfulClient, uid: str, lines: int = 100) -> list[str]:
     (replica,) = client.get_model_log(uid, lines)["replicas"]
     found: list[str] = replica["lines"]
     return found
-
-
-def failed_cleanly(
-    cluster: RunningCluster, client: RESTfulClient, uid: str, before: Traces, reason: str
-) -> dict[str, Any]:
-    """Check what everybody gets to see of a failed launch, and return the last report."""
-    report = client.get_launch_model_progress(uid)
-    assert report["stage"] == "failed"
-    assert reason in report["error"]
-    assert "\n" not in report["error"]
-    assert (stages_of(report)[0], stages_of(report)[-1]) == ("pending", "failed")
-    assert [each["stage"] for each in report["replicas"]] == ["failed"]
-    (instance,) = client.get_instance_info(None, uid)
-    assert (instance["status"], reason in instance["replica_statuses"][0]["error_message"]) == ("ERROR", True)
-    with pytest.raises(ModelNotFound, match=reason or None):
-        client.describe_model(uid)
-    nothing_left(cluster, client, uid, before)
-    return report
 
 
 @pytest.mark.parametrize(

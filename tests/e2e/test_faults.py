@@ -16,25 +16,10 @@ import psutil
 import pytest
 import requests
 
-from tests.conftest import RunningCluster, wait_for
+from tests.conftest import RunningCluster
+from tests.e2e.traces import actor
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
-from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.processes import of_cluster
-
-
-def actor(cluster: RunningCluster, title: str) -> list[psutil.Process]:
-    """Ray's processes of this cluster whose title begins so."""
-    record = ClusterRecord.load(cluster.home)
-    assert record is not None
-    return [p for p in of_cluster(record.id) if _title(p).startswith(f"ray::{title}")]
-
-
-def _title(process: psutil.Process) -> str:
-    """Empty for one that has just ended."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 def replicas(client: RESTfulClient, uid: str) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import ROOT, RunningCluster, wait_for
+from tests.conftest import ROOT, RunningCluster
 from tests.e2e.traces import Traces, nothing_left, processes_of
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import Conflict, LaunchRefused, ModelLoading, ModelNotFound
 

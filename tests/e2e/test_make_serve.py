@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
 from xinfer.cluster.ports import is_free

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import XinferError
 

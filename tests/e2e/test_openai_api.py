@@ -14,7 +14,8 @@ import openai
 import pytest
 import requests
 
-from tests.conftest import RunningCluster, wait_for
+from tests.conftest import RunningCluster
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 

@@ -11,7 +11,8 @@ import openai
 import pytest
 import requests
 
-from tests.conftest import RunningCluster, wait_for
+from tests.conftest import RunningCluster
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 
 pytestmark = pytest.mark.engine

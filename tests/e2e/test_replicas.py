@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import RunningCluster, wait_for
+from tests.conftest import RunningCluster
+from tests.waiting import wait_for
 from xinfer.client import AsyncRESTfulClient, RESTfulClient
 from xinfer.errors import Conflict, LaunchRefused, ModelNotFound
 

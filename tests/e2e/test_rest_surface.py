@@ -10,7 +10,8 @@ import requests
 from schemathesis import Case
 
 from tests import fuzz
-from tests.conftest import RunningCluster, wait_for
+from tests.conftest import RunningCluster
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import ModelNotFound, NotFound
 

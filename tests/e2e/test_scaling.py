@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from tests.conftest import ROOT, RunningCluster, wait_for
-from tests.e2e.test_faults import actor
+from tests.conftest import RunningCluster
+from tests.e2e.traces import actor, ray_side
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
-from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.environment import token_file
-
-ASK = """
-import json, logging, sys, ray
-ray.init(address=sys.argv[1], namespace="xinfer", log_to_driver=False, logging_level=logging.ERROR)
-ray.get(getattr(ray.get_actor("xinfer-registry"), sys.argv[2]).remote(*json.loads(sys.argv[3])))
-"""
 
 
 def scale(cluster: RunningCluster, uid: str, replicas: int) -> None:
     """What REST asks the registry for, without waiting."""
-    record = ClusterRecord.load(cluster.home)
-    assert record is not None
-    argv = [sys.executable, "-c", ASK, record.ray_address, "scale", json.dumps([uid, replicas])]
-    env = {**cluster.env, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file(cluster.home))}
-    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    with ray_side(cluster, "scale", uid, str(replicas)) as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 0, f"the registry did not take {replicas} replicas of {uid}"
 
 
 def engines(client: RESTfulClient, uid: str) -> dict[str, int]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningCluster, wait_for
-from tests.e2e.test_faults import actor
+from tests.conftest import RunningCluster
+from tests.e2e.traces import actor
+from tests.waiting import wait_for
 from xinfer.client import AsyncRESTfulClient, RESTfulChatModelHandle, RESTfulClient
 from xinfer.client.async_handles import AsyncRESTfulChatModelHandle
 from xinfer.errors import LaunchRefused, ModelNotFound, NotFound

@@ -15,8 +15,9 @@ import psutil
 import pytest
 import requests
 
-from tests.conftest import RunningCluster, wait_for
-from tests.e2e.test_faults import actor
+from tests.conftest import RunningCluster
+from tests.e2e.traces import actor
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import ModelNotFound, Unavailable
 

@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import RunningCluster, wait_for
+from tests.conftest import RunningCluster
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.fork_server import HostStage, HostState

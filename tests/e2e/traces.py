@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.conftest import ROOT, RunningCluster, wait_for
+from tests.conftest import ROOT, RunningCluster
+from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import token_file
@@ -54,6 +55,12 @@ def live_actors(cluster: RunningCluster) -> list[str]:
     with ray_side(cluster, "actors") as asked:
         names: list[str] = json.loads(asked.communicate(timeout=30)[0])
     return names
+
+
+def actor(cluster: RunningCluster, title: str) -> list[psutil.Process]:
+    """Ray's processes of this cluster whose title begins so."""
+    of_this_cluster = of_cluster(record_of(cluster).id)
+    return [process for process in of_this_cluster if _title(process).startswith(f"ray::{title}")]
 
 
 def processes_of(uid: str) -> list[psutil.Process]:
@@ -113,8 +120,10 @@ def nothing_left(
     wait_for(lambda: not any(map(psutil.pid_exists, had.pids)), deadline_s, f"none of {had.pids} left")
     assert [name for name in had.shared_memory if (SHARED_MEMORY / name).exists()] == []
     end = time.monotonic() + deadline_s
-    while ((more := Traces.of_cluster(cluster) - before).pids or more.ports) and time.monotonic() < end:
+    more = Traces.of_cluster(cluster) - before
+    while (more.pids or more.ports) and time.monotonic() < end:
         time.sleep(0.1)
+        more = Traces.of_cluster(cluster) - before
     assert (more.pids, more.ports) == (frozenset(), frozenset())
     assert [name for name in live_actors(cluster) if uid in name] == []
 
@@ -143,3 +152,11 @@ def _shared_memory(process: psutil.Process) -> list[str]:
         return []
     names = [line.rpartition(f"{SHARED_MEMORY}/")[2] for line in maps.splitlines() if f"{SHARED_MEMORY}/" in line]
     return [name for name in names if not name.startswith("plasma") and not name.endswith("(deleted)")]
+
+
+def _title(process: psutil.Process) -> str:
+    """Empty for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import wait_for
 from tests.e2e.traces import ray_side
 from tests.gpu.checks import MOST_LEFT_MIB, Book
 from tests.gpu.device import Device, processes
+from tests.waiting import wait_for
 from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.bench.launching.cluster import Cluster
 

@@ -14,9 +14,9 @@ import psutil
 import pytest
 import requests
 
-from tests.conftest import wait_for
 from tests.gpu.checks import Book
 from tests.gpu.test_larger_model import ARGUMENTS, UID, bench, launch
+from tests.waiting import wait_for
 from worker.command import engine_env
 from xinfer.bench.launching.bare import bare_argv, end, start
 from xinfer.bench.launching.bench_cluster import Lab

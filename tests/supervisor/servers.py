@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from supervisor.registry.families import Families, Registration
 from tests.supervisor.samples import model_status, report, table
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
+from xinfer.cluster.ports import free_port
 from xinfer.errors import Unavailable
 from xinfer.messages import Event, ModelSpec, ModelStatus, ReplicaReport
 
@@ -70,9 +71,7 @@ async def fake_engine(uid: str = "m", **behaviour: Any) -> AsyncIterator[Replica
 @asynccontextmanager
 async def fake_engine_process(uid: str = "m", **behaviour: Any) -> AsyncIterator[ReplicaReport]:
     """A fake engine in a process of its own, for faults that end it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     argv = [sys.executable, "-m", "worker.fake.server", "127.0.0.1", str(port), uid, "4096", json.dumps(behaviour)]
     process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
@@ -92,9 +91,7 @@ async def fake_engine_process(uid: str = "m", **behaviour: Any) -> AsyncIterator
 
 def dead_replica(uid: str = "m") -> ReplicaReport:
     """A replica whose port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     return report(f"dead-{port}", uid=uid, address=f"http://127.0.0.1:{port}")
 
 
@@ -195,11 +192,3 @@ async def until(replica: ReplicaReport, deadline_s: float = 2.0, **facts: Any) -
     while not facts.items() <= (state := await state_of(replica)).items():
         assert asyncio.get_running_loop().time() < end, f"{facts} did not come true: {state}"
         await asyncio.sleep(0.02)
-
-
-async def eventually(condition: Callable[[], object], deadline_s: float = 2.0) -> None:
-    """Wait until ``condition`` returns something true; fail after ``deadline_s`` seconds."""
-    end = asyncio.get_running_loop().time() + deadline_s
-    while not condition():
-        assert asyncio.get_running_loop().time() < end, "it did not come true"
-        await asyncio.sleep(0.005)

@@ -17,13 +17,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, free_port, wait_for
+from tests.conftest import ROOT
 from tests.hub import Hub, Refusal, commit_of, serving
+from tests.waiting import wait_for
 from worker.download import Source, fetch, needs_download
 from worker.download.cache import cache_folder
 from worker.download.files import INDEX, NEVER_SMALL, small_files, weight_files
 from worker.download.process import Rate
 from worker.download.sentences import sentence
+from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchFailed
 from xinfer.messages import DownloadState, ModelSpec
 
@@ -155,7 +157,7 @@ async def test_refusals_are_one_line_that_says_what_to_do(
 
 
 async def test_no_hub(env: dict[str, str], log: Path) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
+    nobody = f"http://127.0.0.1:{free_port('127.0.0.1')}"
     with pytest.raises(LaunchFailed, match=f"^The download couldn't connect to {nobody}: ConnectError: .+--model-path"):
         await download(SOURCE, {**env, "HF_ENDPOINT": nobody}, log)
 
@@ -328,7 +330,7 @@ async def test_a_cache_without_a_listing_is_good_enough_without_a_hub(
     for tree in (cached(env) / "trees").iterdir():
         tree.unlink()
     assert needs_download(SOURCE, env)
-    away = {**env, "HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+    away = {**env, "HF_ENDPOINT": f"http://127.0.0.1:{free_port('127.0.0.1')}"}
     assert await download(SOURCE, away, log) == []
 
 

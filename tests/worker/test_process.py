@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_for
+from tests.waiting import wait_for
 from tests.worker.groups import group_of, is_alive
 from worker.process import ProcessGroup, ReservedPort
 from xinfer.process_lifetime import PARENT_VARIABLE

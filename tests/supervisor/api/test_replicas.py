@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.supervisor.samples import model_status, report
-from tests.supervisor.servers import RegistryDouble, eventually
+from tests.supervisor.servers import RegistryDouble
+from tests.waiting import eventually
 from xinfer.messages import ModelState, ModelStatus, ReplicaStage
 
 FIRST = report("r1", node="10.0.0.1")

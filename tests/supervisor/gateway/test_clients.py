@@ -18,15 +18,8 @@ from supervisor.gateway.asgi import App, Message, Receive, Scope, Send
 from tests.supervisor.completions import CHAT, COMPLETIONS, Gateway, chat, events, raw_client, text, words
 from tests.supervisor.engines import Flood, Scripted
 from tests.supervisor.samples import model_status, report
-from tests.supervisor.servers import (
-    RegistryDouble,
-    eventually,
-    fake_engine,
-    fake_engine_process,
-    serving,
-    state_of,
-    until,
-)
+from tests.supervisor.servers import RegistryDouble, fake_engine, fake_engine_process, serving, state_of, until
+from tests.waiting import eventually
 from xinfer.settings import GatewaySettings
 
 STREAM = json.dumps(chat(stream=True)).encode()

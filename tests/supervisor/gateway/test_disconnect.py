@@ -10,7 +10,7 @@ import pytest
 from supervisor.gateway.asgi import Message
 from supervisor.gateway.disconnect import DisconnectWatch
 from supervisor.gateway.request_body import ClientGone
-from tests.supervisor.servers import eventually
+from tests.waiting import eventually
 
 
 class Client:

@@ -14,7 +14,8 @@ import pytest
 from tests.supervisor.completions import Gateway
 from tests.supervisor.engines import Broken, Scripted
 from tests.supervisor.samples import NEVER, model_status, report
-from tests.supervisor.servers import RegistryDouble, dead_replica, eventually, serving
+from tests.supervisor.servers import RegistryDouble, dead_replica, serving
+from tests.waiting import eventually
 from xinfer.errors import BodyTooLarge, EngineLost, LaunchCancelled, ModelOverloaded, XinferError, from_response
 from xinfer.messages import ModelState
 from xinfer.wire.error_format import ErrorFormat

@@ -12,13 +12,13 @@ from tests.supervisor.samples import report
 from tests.supervisor.servers import (
     RegistryDouble,
     dead_replica,
-    eventually,
     fake_engine,
     fake_engine_process,
     serving,
     state_of,
     until,
 )
+from tests.waiting import eventually
 
 
 async def test_second_replica_answers_for_one_that_is_not_there(

@@ -15,13 +15,13 @@ from tests.supervisor.samples import model_status, report
 from tests.supervisor.servers import (
     RegistryDouble,
     dead_replica,
-    eventually,
     fake_engine,
     fake_engine_process,
     serving,
     state_of,
     until,
 )
+from tests.waiting import eventually
 from xinfer.messages import ReplicaReport
 from xinfer.settings import Routing
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from supervisor.gateway.memory_trim import MemoryTrimmer
-from tests.supervisor.servers import eventually
+from tests.waiting import eventually
 
 
 def trims(*in_flight: int) -> list[int]:

@@ -12,7 +12,8 @@ import pytest
 
 from tests.supervisor.completions import CHAT, Gateway, chat, events, raw_client
 from tests.supervisor.samples import model_status
-from tests.supervisor.servers import RegistryDouble, dead_replica, eventually, fake_engine, state_of
+from tests.supervisor.servers import RegistryDouble, dead_replica, fake_engine, state_of
+from tests.waiting import eventually
 from xinfer.messages import ModelState, ModelStatus, ReplicaReport, Usage
 
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from supervisor.launching.gpu_inventory import gpu_bytes, of_nodes
+from tests.supervisor.launching.ray_nodes import GIB, LABELS, ray_node
 from tests.supervisor.samples import model_status, report
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.messages import ModelState, ReplicaStage
-from xinfer.names import GPU_CAPABILITY_LABEL, GPU_MEMORY_LABEL
-
-GIB = 1024**3
-LABELS = {GPU_MEMORY_LABEL: "81920", GPU_CAPABILITY_LABEL: "9.0"}
-
-
-def ray_node(address: str, gpus: float, **labels: str) -> dict[str, Any]:
-    resources = {"CPU": 8.0, "memory": 16.0 * GIB, **({"GPU": gpus} if gpus else {})}
-    return {"NodeManagerAddress": address, "Resources": resources, "Labels": {"ray.io/node-id": "a", **labels}}
 
 
 def test_a_node_as_its_labels_tell() -> None:

@@ -8,7 +8,7 @@ import pytest
 from supervisor.api import render as views
 from supervisor.api.launch_progress import progress
 from supervisor.launching import gpu_inventory as hardware
-from tests.supervisor.launching.test_gpu_inventory import LABELS, ray_node
+from tests.supervisor.launching.ray_nodes import LABELS, ray_node
 from tests.supervisor.samples import model_status
 from tests.supervisor.servers import RegistryDouble
 from xinfer.messages import ModelSpec, ModelState, ModelStatus

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 
 _SCRIPT = """
 import socket, sys, threading, time

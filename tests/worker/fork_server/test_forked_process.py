@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 from tests.worker.fork_server.fork_servers import RunningForkServer, fork_server, fork_server_environment
 from tests.worker.groups import group_of, is_alive
 from worker.engine_start import start_forked

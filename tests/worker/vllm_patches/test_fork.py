@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 from worker.vllm_patches.fork import fork_flashinfer, fork_processes, run_in_fork
 
 METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
