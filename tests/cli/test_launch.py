@@ -148,7 +148,7 @@ def test_json_is_one_object(run: Run) -> None:
 def test_it_need_not_wait(run: Run, server: ScriptedServer) -> None:
     assert run("launch", "q", "--no-wait").stdout.startswith("Model uid: m\n")
     assert json.loads(run("launch", "q", "--no-wait", "--json").stdout) == {"model_uid": "m", "ready": False}
-    assert {asked.path for asked in server.asked} == {"/v1/models", "/v1/models/m/progress"}
+    assert {asked.path for asked in server.asked} == {"/v1/models"}
 
 
 WHY = "q 8B is the largest that fits 1 GPU of 24 GiB."
@@ -156,8 +156,8 @@ WHY = "q 8B is the largest that fits 1 GPU of 24 GiB."
 
 @pytest.mark.parametrize("wait", ["--wait", "--no-wait"])
 def test_it_says_why_that_model_was_chosen(run: Run, server: ScriptedServer, wait: str) -> None:
-    ready = report("ready", 1)
-    server.answer("GET", "/v1/models/m/progress", Answer({**ready.body, "why": WHY}))
+    server.reply("POST", "/v1/models", {"model_uid": "m", "why": WHY})
+    server.answer("GET", "/v1/models/m/progress", report("ready", 1))
     assert run("launch", "q", wait).stderr.splitlines()[0] == WHY
     assert json.loads(run("launch", "q", wait, "--json").stdout)["why"] == WHY
 

@@ -1,4 +1,4 @@
-"""How the command line tells of an error: one line, with the next step to try."""
+"""Errors as the command line prints them: one line, with the next step to try."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from xinfer.errors import XinferError
 _NEXT_STEP: dict[str, str] = {
     errors.ModelNotFound.code: "`xinfer list` shows the running models.",
     errors.AuthenticationFailed.code: "Pass --api-key or set XINFER_API_KEY.",
-    errors.PermissionRefused.code: "Use another key with --api-key or XINFER_API_KEY.",
     errors.Conflict.code: "Choose another UID with --model-uid, or free it with `xinfer terminate`.",
     errors.LaunchRefused.code: "`xinfer models` and `xinfer launch --help` show what can be launched.",
     errors.LaunchFailed.code: "Change the options and launch it again; the server's log has the details.",

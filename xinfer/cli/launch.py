@@ -14,7 +14,7 @@ from xinfer.cli.progress import display_for, follow
 from xinfer.cli.stages import summary
 from xinfer.cli.switches import SwitchCommand
 from xinfer.cli.xinference_options import of_xinference, on_the_wire
-from xinfer.errors import LaunchCancelled, LaunchFailed, ModelNotFound
+from xinfer.errors import LaunchCancelled, LaunchFailed
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
@@ -78,30 +78,22 @@ def launch(client: RESTfulClient, /, words: tuple[str, ...], wait: bool, as_json
 
     Options that are not listed here go to the engine: --max-num-seqs 64 --enforce-eager. MODEL_NAME comes before them.
     """
-    uid = client.launch_model(**_keywords(words, options), wait_ready=False)
-    reason = _reason(client, uid)
-    told = {"model_uid": uid, **({"why": reason} if reason else {})}
-    if reason:
-        click.echo(reason, err=True)
+    reply = client._launch_reply(**_keywords(words, options), wait_ready=False)
+    uid = str(reply["model_uid"])
+    facts = {"model_uid": uid}
+    if reply.get("why"):
+        facts["why"] = reply["why"]
+        click.echo(reply["why"], err=True)
     try:
         outcome = "started" if not wait else _waited(client, uid)
     except (LaunchFailed, LaunchCancelled) as error:
         if as_json:
-            print_json({**told, "ready": False, "error": error.message})
+            print_json({**facts, "ready": False, "error": error.message})
         raise
     if as_json:
-        print_json({**told, "ready": outcome == "ready"})
+        print_json({**facts, "ready": outcome == "ready"})
     else:
         _print_next_step(client, uid, outcome)
-
-
-def _reason(client: RESTfulClient, uid: str) -> str | None:
-    """Why this model of the family, if the server had a choice."""
-    try:
-        why: str | None = client.get_launch_model_progress(uid).get("why")
-    except ModelNotFound:  # somebody has cancelled it already
-        return None
-    return why
 
 
 def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:

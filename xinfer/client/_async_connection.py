@@ -11,8 +11,7 @@ from yarl import URL
 from xinfer import errors
 from xinfer.client import _calls, _replies
 from xinfer.client._async_failures import LOST, failure
-from xinfer.client._calls import Call, Json
-from xinfer.client._limits import CONNECT_TIMEOUT_S, silence_s
+from xinfer.client._calls import CONNECT_TIMEOUT_S, Call, Json
 from xinfer.client._replies import Failure
 from xinfer.client._retries import RetryPolicy
 from xinfer.client.async_stream import AsyncStream
@@ -110,7 +109,7 @@ class AsyncConnection:
             json=call.body,
             headers={} if key is None else {"Authorization": f"Bearer {key}"},
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=silence_s(call, self._timeout)
+                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=call.read_timeout_s(self._timeout)
             ),
         )
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
+from xinfer import settings
+from xinfer.settings import EngineSettings
 from xinfer.wire.paths import CHAT, COMPLETIONS
+
+TIMEOUT_S = 600.0
+"""Default of a client's ``timeout``: the longest silence before a response, or within one."""
+CONNECT_TIMEOUT_S = 10.0
+LAUNCH_TIMEOUT_S = EngineSettings().start_timeout_s + 60.0
+"""A launch that waits gets its response when the engine is up, or when the server has given it up."""
 
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -40,6 +48,20 @@ class Call(Generic[T]):
     def streams(self) -> bool:
         """Whether the reply is a stream of events."""
         return bool(self.body and self.body.get("stream"))
+
+    def read_timeout_s(self, timeout: float | None) -> float | None:
+        """The longest silence allowed on the connection; None is no limit."""
+        if timeout is None or not self.waits_for_launch:
+            return timeout
+        return max(timeout, LAUNCH_TIMEOUT_S)
+
+
+def server_url(base_url: str | None) -> str:
+    """The server's address without a trailing slash; the configured endpoint for None."""
+    url = (base_url or settings.endpoint()).rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"base_url={url!r}: expected http://host:port")
+    return url
 
 
 def _params(**values: Any) -> dict[str, str]:
@@ -94,10 +116,31 @@ def launch_model(
     ``idle_timeout`` (seconds without a request after which it sleeps) and ``kv_cache_gib`` may be given as well. Further
     keywords go to the engine.
     """
-    named = dict(locals())
-    del named["kwargs"]
     wait_ready = kwargs.pop("wait_ready", None)
-    body = {**named, "model_size_in_billions": _size(model_size_in_billions), **kwargs}
+    body: Json = {
+        "model_name": model_name,
+        "model_type": model_type,
+        "model_engine": model_engine,
+        "model_uid": model_uid,
+        "model_size_in_billions": _size(model_size_in_billions),
+        "model_format": model_format,
+        "quantization": quantization,
+        "replica": replica,
+        "n_worker": n_worker,
+        "n_gpu": n_gpu,
+        "peft_model_config": peft_model_config,
+        "request_limits": request_limits,
+        "worker_ip": worker_ip,
+        "gpu_idx": gpu_idx,
+        "replica_config": replica_config,
+        "model_path": model_path,
+        "enable_thinking": enable_thinking,
+        "enable_virtual_env": enable_virtual_env,
+        "virtual_env_packages": virtual_env_packages,
+        "envs": envs,
+        "virtual_env_find_links": virtual_env_find_links,
+        **kwargs,
+    }
     return Call(
         "POST",
         "/v1/models",
@@ -106,6 +149,20 @@ def launch_model(
         _params(wait_ready=wait_ready),
         repeatable=False,
         waits_for_launch=wait_ready is None or bool(wait_ready),
+    )
+
+
+def launch_reply(model_name: str, **options: Any) -> Call[Json]:
+    """Launch a model as ``launch_model`` does, and return the whole reply: ``model_uid``, and ``why`` if there was a choice."""
+    launch = launch_model(model_name, **options)
+    return Call(
+        launch.method,
+        launch.path,
+        _whole,
+        launch.body,
+        launch.params,
+        repeatable=launch.repeatable,
+        waits_for_launch=launch.waits_for_launch,
     )
 
 
@@ -175,9 +232,19 @@ def add_model_replica(
     )
 
 
+def terminate_model_replica(model_uid: str, replica_id: int) -> Call[int]:
+    """Remove one replica and return how many remain. Ray Serve chooses which; removing the last terminates the model."""
+    return Call("DELETE", _model(model_uid, f"/replicas/{replica_id}"), lambda reply: int(reply["remaining_replicas"]))
+
+
 def get_model_log(model_uid: str, lines: int = 100) -> Call[Json]:
     """The last ``lines`` of the engine's log, for each of ``replicas``; of a failed launch, that of the engine that failed."""
     return Call("GET", _model(model_uid, "/log"), _whole, params=_params(lines=lines))
+
+
+def get_model_events(model_uid: str) -> Call[list[Json]]:
+    """The last hundred events of a model, oldest first, also after it was terminated."""
+    return Call("GET", _model(model_uid, "/events"), _whole)
 
 
 def get_instance_info(model_name: str | None = None, model_uid: str | None = None) -> Call[list[Json]]:
@@ -213,6 +280,11 @@ def cluster_info(detailed: bool = False) -> Call[list[Json]]:
 def status() -> Call[Json]:
     """Uptime and the state of each worker."""
     return Call("GET", "/status", _whole)
+
+
+def abort_cluster() -> Call[Json]:
+    """Stop every node of the cluster."""
+    return Call("DELETE", "/v1/clusters", _whole, repeatable=False)
 
 
 def generate(model_uid: str, prompt: str, config: Mapping[str, Any] | None) -> Call[Json]:

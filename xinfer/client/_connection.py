@@ -11,9 +11,8 @@ from requests.adapters import HTTPAdapter
 
 from xinfer import errors
 from xinfer.client import _calls, _replies
-from xinfer.client._calls import Call, Json
+from xinfer.client._calls import CONNECT_TIMEOUT_S, Call, Json
 from xinfer.client._failures import LOST, failure
-from xinfer.client._limits import CONNECT_TIMEOUT_S, silence_s
 from xinfer.client._replies import Failure
 from xinfer.client._retries import RetryPolicy
 from xinfer.client.stream import Stream
@@ -120,6 +119,6 @@ class Connection:
             params=call.params,
             json=call.body,
             auth=authorize,
-            timeout=(CONNECT_TIMEOUT_S, silence_s(call, self._timeout)),
+            timeout=(CONNECT_TIMEOUT_S, call.read_timeout_s(self._timeout)),
             stream=call.streams,
         )

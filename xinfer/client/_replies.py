@@ -67,6 +67,14 @@ def read(call: Call[T], url: str, content: bytes) -> T:
         raise not_ours(url) from error
 
 
+def can_chat(model_uid: str, description: Mapping[str, Any]) -> bool:
+    """True if the model chats, False if it only generates; raises AbilityNotSupported if it does neither."""
+    abilities = set(description.get("model_ability") or [])
+    if description.get("model_type") != "LLM" or not {"chat", "generate"} & abilities:
+        raise errors.AbilityNotSupported(f"Model {model_uid!r} neither chats nor generates text.")
+    return "chat" in abilities
+
+
 def error_of_event(event: Mapping[str, Any]) -> XinferError:
     """The error that came as an event of a stream. Its status is not on the wire; its code tells."""
     error = event.get("error")

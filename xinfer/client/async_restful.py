@@ -6,12 +6,9 @@ from typing import Self, TypeVar
 
 import aiohttp
 
-from xinfer.client import _cache_calls, _calls, _registration_calls
-from xinfer.client._abilities import chats
+from xinfer.client import _cache_calls, _calls, _registration_calls, _replies
 from xinfer.client._async_connection import AsyncConnection
-from xinfer.client._calls import Call
-from xinfer.client._endpoint import checked
-from xinfer.client._limits import TIMEOUT_S
+from xinfer.client._calls import TIMEOUT_S, Call
 from xinfer.client._methods import async_method
 from xinfer.client._retries import RetryPolicy
 from xinfer.client.async_handles import AsyncRESTfulChatModelHandle, AsyncRESTfulGenerateModelHandle
@@ -36,7 +33,9 @@ class AsyncRESTfulClient:
         max_retries: int = 2,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
-        self._connection = AsyncConnection(checked(base_url), api_key, timeout, RetryPolicy(max_retries), session)
+        self._connection = AsyncConnection(
+            _calls.server_url(base_url), api_key, timeout, RetryPolicy(max_retries), session
+        )
 
     @property
     def base_url(self) -> str:
@@ -45,15 +44,17 @@ class AsyncRESTfulClient:
 
     list_models = async_method(_calls.list_models)
     launch_model = async_method(_calls.launch_model)
+    # For the command line, which prints why a family's model was chosen; launch_model returns only the UID, as Xinference's.
+    _launch_reply = async_method(_calls.launch_reply)
     terminate_model = async_method(_calls.terminate_model)
     describe_model = async_method(_calls.describe_model)
     get_launch_model_progress = async_method(_calls.get_launch_model_progress)
     cancel_launch_model = async_method(_calls.cancel_launch_model)
     abort_request = async_method(_calls.abort_request)
     add_model_replica = async_method(_calls.add_model_replica)
-    terminate_model_replica = async_method(_cache_calls.terminate_model_replica)
+    terminate_model_replica = async_method(_calls.terminate_model_replica)
     get_model_log = async_method(_calls.get_model_log)
-    get_model_events = async_method(_cache_calls.get_model_events)
+    get_model_events = async_method(_calls.get_model_events)
     get_instance_info = async_method(_calls.get_instance_info)
     register_model = async_method(_registration_calls.register_model)
     unregister_model = async_method(_registration_calls.unregister_model)
@@ -75,11 +76,11 @@ class AsyncRESTfulClient:
     get_progress = async_method(_calls.get_progress)
     cluster_info = async_method(_calls.cluster_info)
     status = async_method(_calls.status)
-    abort_cluster = async_method(_cache_calls.abort_cluster)
+    abort_cluster = async_method(_calls.abort_cluster)
 
     async def get_model(self, model_uid: str) -> AsyncRESTfulGenerateModelHandle | AsyncRESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""
-        if chats(model_uid, await self.describe_model(model_uid)):
+        if _replies.can_chat(model_uid, await self.describe_model(model_uid)):
             return AsyncRESTfulChatModelHandle(model_uid, self._connection)
         return AsyncRESTfulGenerateModelHandle(model_uid, self._connection)
 

@@ -6,12 +6,9 @@ from typing import Self, TypeVar
 
 import requests
 
-from xinfer.client import _cache_calls, _calls, _registration_calls
-from xinfer.client._abilities import chats
-from xinfer.client._calls import Call
+from xinfer.client import _cache_calls, _calls, _registration_calls, _replies
+from xinfer.client._calls import TIMEOUT_S, Call
 from xinfer.client._connection import Connection
-from xinfer.client._endpoint import checked
-from xinfer.client._limits import TIMEOUT_S
 from xinfer.client._methods import method
 from xinfer.client._retries import RetryPolicy
 from xinfer.client.handles import RESTfulChatModelHandle, RESTfulGenerateModelHandle
@@ -36,7 +33,7 @@ class RESTfulClient:
         max_retries: int = 2,
         session: requests.Session | None = None,
     ) -> None:
-        self._connection = Connection(checked(base_url), api_key, timeout, RetryPolicy(max_retries), session)
+        self._connection = Connection(_calls.server_url(base_url), api_key, timeout, RetryPolicy(max_retries), session)
 
     @property
     def base_url(self) -> str:
@@ -45,15 +42,17 @@ class RESTfulClient:
 
     list_models = method(_calls.list_models)
     launch_model = method(_calls.launch_model)
+    # For the command line, which prints why a family's model was chosen; launch_model returns only the UID, as Xinference's.
+    _launch_reply = method(_calls.launch_reply)
     terminate_model = method(_calls.terminate_model)
     describe_model = method(_calls.describe_model)
     get_launch_model_progress = method(_calls.get_launch_model_progress)
     cancel_launch_model = method(_calls.cancel_launch_model)
     abort_request = method(_calls.abort_request)
     add_model_replica = method(_calls.add_model_replica)
-    terminate_model_replica = method(_cache_calls.terminate_model_replica)
+    terminate_model_replica = method(_calls.terminate_model_replica)
     get_model_log = method(_calls.get_model_log)
-    get_model_events = method(_cache_calls.get_model_events)
+    get_model_events = method(_calls.get_model_events)
     get_instance_info = method(_calls.get_instance_info)
     register_model = method(_registration_calls.register_model)
     unregister_model = method(_registration_calls.unregister_model)
@@ -75,11 +74,11 @@ class RESTfulClient:
     get_progress = method(_calls.get_progress)
     cluster_info = method(_calls.cluster_info)
     status = method(_calls.status)
-    abort_cluster = method(_cache_calls.abort_cluster)
+    abort_cluster = method(_calls.abort_cluster)
 
     def get_model(self, model_uid: str) -> RESTfulGenerateModelHandle | RESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""
-        if chats(model_uid, self.describe_model(model_uid)):
+        if _replies.can_chat(model_uid, self.describe_model(model_uid)):
             return RESTfulChatModelHandle(model_uid, self._connection)
         return RESTfulGenerateModelHandle(model_uid, self._connection)
 
