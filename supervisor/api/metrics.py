@@ -14,10 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
 from supervisor.api.prometheus import Figures
-from supervisor.gateway.request_metrics import ModelMetrics, RequestMetrics
+from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Unavailable
+from xinfer.messages import ModelMetrics
 
 _TELL_PERIOD_S = 5.0
 

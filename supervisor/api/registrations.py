@@ -16,11 +16,11 @@ from supervisor.gateway.request_body import parse_object, read_body
 from supervisor.launching.launch import check_engine_args
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
-from supervisor.registry.families import Registration
 from xinfer.catalog import Catalog, Family
 from xinfer.catalog.registration import read_family
 from xinfer.catalog.suggestion import suggest
 from xinfer.errors import FamilyRefused, InvalidBody, LaunchRefused
+from xinfer.messages import Registration
 from xinfer.settings import GatewaySettings
 
 _MEMORY_SHARE = "gpu_memory_utilization"

@@ -12,17 +12,17 @@ from typing import Any
 
 import ray
 
-from supervisor.gateway.request_metrics import ClusterMetrics, ModelMetrics
+from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.deployer import Deployer
 from supervisor.registry.events import Events
-from supervisor.registry.families import Families, Registration
+from supervisor.registry.families import Families
 from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.models import Delete, Deploy, Models
 from supervisor.registry.prestarted_workers import PrestartedWorkers
 from supervisor.registry.store import Store
 from xinfer.cluster import spare
 from xinfer.errors import LaunchRefused
-from xinfer.messages import Event, ModelSpec, ModelState, ModelTable, ReplicaReport, Usage
+from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelState, ModelTable, Registration, ReplicaReport, Usage
 from xinfer.settings import EngineSettings, home
 
 _log = logging.getLogger("xinfer.registry")
@@ -156,7 +156,7 @@ class Registry:
 
     async def exchange_metrics(self, supervisor: str, tallies: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
         """A supervisor says what it has counted and gets the sums over all supervisors."""
-        self._totals.hear(supervisor, tallies, time.monotonic())
+        self._totals.on_report(supervisor, tallies, time.monotonic())
         return self._totals.sums(time.monotonic())
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:

@@ -7,10 +7,8 @@ from typing import Any, Protocol
 
 import ray
 
-from supervisor.gateway.request_metrics import ModelMetrics
-from supervisor.registry.families import Registration
 from xinfer.errors import Unavailable
-from xinfer.messages import Event, ModelSpec, ModelTable, ReplicaReport, Usage
+from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelTable, Registration, ReplicaReport, Usage
 from xinfer.names import NAMESPACE, REGISTRY
 
 

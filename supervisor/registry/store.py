@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from supervisor.registry.families import Registration
-from xinfer.messages import ModelSpec
+from xinfer.messages import ModelSpec, Registration
 
 _log = logging.getLogger("xinfer.registry")
 _SPEC = TypeAdapter(ModelSpec)

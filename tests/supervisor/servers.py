@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import uvicorn
 
-from supervisor.registry.families import Families, Registration
+from supervisor.registry.families import Families
 from tests.supervisor.samples import model_status, report, table
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.errors import Unavailable
-from xinfer.messages import Event, ModelSpec, ModelStatus, ReplicaReport
+from xinfer.messages import Event, ModelSpec, ModelStatus, Registration, ReplicaReport
 
 ROOT = Path(__file__).resolve().parents[2]
 
