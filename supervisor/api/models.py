@@ -91,6 +91,7 @@ class ModelsApi:
     async def progress(self, request: Request) -> Response:
         """How far a launch has come."""
         model = known(self._models, request.path_params["uid"])
+        model = await self._models.with_progress(model)
         return JSONResponse(progress(model, time.time(), await _gpus_free(model)))
 
     async def instances(self, request: Request) -> Response:

@@ -79,9 +79,10 @@ class Record:
             return [*live, ended]
         return live
 
-    def move(self, target: ModelState, reason: str = "") -> None:
-        """Go to ``target``; staying where it is is always legal."""
-        self.reason = reason
+    def move(self, target: ModelState, reason: str | None = None) -> None:
+        """Go to ``target``; staying where it is is always legal. The reason stays unless another one is given."""
+        if reason is not None:
+            self.reason = reason
         if target is self.state:
             return
         if target not in _MOVES[self.state]:
@@ -91,20 +92,22 @@ class Record:
         self.dozing = False
         self.waking = self.waking and target is ModelState.LAUNCHING
 
-    def settle(self, at: float) -> None:
+    def update_state(self, at: float) -> None:
         """READY while some replica takes requests, LAUNCHING while none does; ``at`` is when that became known."""
         if self.state not in (ModelState.LAUNCHING, ModelState.READY):
             return
         if not self.ready_replicas:
-            self.move(ModelState.LAUNCHING, self.reason)
+            self.move(ModelState.LAUNCHING)
             return
-        self.move(ModelState.READY, "" if self.state is ModelState.LAUNCHING else self.reason)
+        if self.state is ModelState.LAUNCHING:
+            self.reason = ""
+        self.move(ModelState.READY)
         self.was_ready = True
         if self.ready_replicas >= self.spec.replicas:
             self.fallback = None
             self.begin(ReplicaStage.READY, self._all_ready_at(at))
 
-    def hear(self, report: ReplicaReport) -> bool:
+    def on_report(self, report: ReplicaReport) -> bool:
         """A replica that lives says how it is doing; whether that is news for supervisors."""
         known = self.replicas.get(report.replica)
         self.replicas[report.replica] = report
@@ -114,7 +117,7 @@ class Record:
                 self.reason = ""
         if known is not None and _visible(known) == _visible(report):
             return False
-        self.settle(report.updated_at)
+        self.update_state(report.updated_at)
         return True
 
     def replica_ended(self, report: ReplicaReport, failures_allowed: int) -> None:
@@ -130,7 +133,7 @@ class Record:
                 self._scale_back(self.fallback)
             elif self.failures >= (failures_allowed if self.was_ready else 1):
                 self.give_up(report.info)
-        self.settle(report.updated_at)
+        self.update_state(report.updated_at)
 
     def give_up(self, reason: str) -> None:
         """It has to be taken down and becomes FAILED then."""
@@ -166,5 +169,6 @@ class Record:
 
 
 def _visible(report: ReplicaReport) -> tuple[object, ...]:
+    # Without info and download: a download reports five times a second, and each change sends the whole table.
     times = [time.stage for time in report.times]
-    return (report.stage, report.address, report.info, report.pid, report.context_length, report.download, times)
+    return (report.stage, report.address, report.pid, report.context_length, times)

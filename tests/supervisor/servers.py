@@ -112,7 +112,9 @@ class RegistryDouble:
         self._table = table(version=1)
         self._changed = asyncio.Condition()
 
-    async def watch(self, version: int, timeout_s: float, supervisor: str = "", usages: Any = None) -> Any:
+    async def watch(
+        self, version: int, timeout_s: float, supervisor: str = "", usages: Any = None, families_version: int = 0
+    ) -> Any:
         return await self._call("watch", version, timeout_s, supervisor, usages)
 
     async def launch(self, spec: ModelSpec) -> None:
@@ -135,6 +137,9 @@ class RegistryDouble:
 
     async def terminate(self, uid: str) -> None:
         await self._call("terminate", uid)
+
+    async def progress(self, uid: str) -> list[ReplicaReport]:
+        return list(self.answers.get("progress", ()))
 
     async def logs(self, uid: str) -> list[ReplicaReport]:
         return list(await self._call("logs", uid) or ())

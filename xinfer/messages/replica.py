@@ -142,5 +142,7 @@ class ModelTable:
 
     version: int = 0
     models: dict[str, ModelStatus] = field(default_factory=dict)
-    families: tuple[str, ...] = ()
-    """What people have registered, each family as JSON."""
+    families: tuple[str, ...] | None = ()
+    """The registered families as JSON; None if they are those of ``families_version``, which the supervisor has."""
+    families_version: int = 0
+    """Of the table in which the families last changed."""
