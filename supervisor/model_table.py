@@ -84,7 +84,7 @@ class LiveTable:
         ``ModelLoading`` or ``Unavailable`` if there are none now otherwise.
         """
         model = self.get(uid)
-        if model.state is ModelState.SLEEPING or model.waking:
+        if model.is_asleep or model.waking:
             return model, []
         now = time.monotonic()
         targets = [r for r in model.targets if self._suspects.get(r.replica, 0) < now]

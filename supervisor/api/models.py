@@ -82,7 +82,7 @@ class ModelsApi:
     async def cancel(self, request: Request) -> Response:
         """Give up a launch that is under way; answers when nothing of it is left."""
         model = known(self._models, request.path_params["uid"])
-        if model.state in (ModelState.READY, ModelState.SLEEPING):
+        if model.is_asleep or model.state is ModelState.READY:
             raise Conflict(f"The model {model.spec.uid!r} is up; terminate it instead.")
         await self._registry.cancel(model.spec.uid)
         await self._models.wait_until(lambda t: not is_launch(t, model.spec) or t[model.spec.uid].state in SETTLED)
@@ -164,7 +164,7 @@ def is_launch(table: dict[str, ModelStatus], spec: ModelSpec) -> bool:
 
 
 def _is_settled(model: ModelStatus) -> bool:
-    return model.is_complete or model.state in (*SETTLED, ModelState.SLEEPING, ModelState.TERMINATING)
+    return model.is_complete or model.is_asleep or model.state in (*SETTLED, ModelState.TERMINATING)
 
 
 def _was_cancelled(model: ModelStatus) -> bool:

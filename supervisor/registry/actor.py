@@ -161,9 +161,10 @@ class Registry:
     async def wake(self, uid: str) -> str:
         """Have a sleeping model come up; empty, or the sentence that says why it stays asleep. Doing it twice is fine."""
         record = self._models.get(uid)
-        if record.state is not ModelState.SLEEPING:
+        if record.state not in (ModelState.DRAINING, ModelState.SLEEPING):
             return ""
-        if not record.dozing:
+        # A draining model has its GPUs still.
+        if record.state is ModelState.SLEEPING:
             try:
                 self._deployer.check_room(record.spec, self._models.gpus_wanted())
             except LaunchRefused as refusal:

@@ -100,7 +100,7 @@ class Models:
     def cancel(self, uid: str) -> None:
         """Have a launch that is under way taken down and kept as CANCELLED; one that is over or ends already stays as it is."""
         record = self.get(uid)
-        if record.state in (ModelState.READY, ModelState.SLEEPING):
+        if record.state in (ModelState.READY, ModelState.DRAINING, ModelState.SLEEPING):
             raise Conflict(f"The model {uid!r} is up; terminate it instead.")
         if record.end is None and record.state not in SETTLED:
             record.move(ModelState.TERMINATING, _CANCELLED)
@@ -118,7 +118,7 @@ class Models:
         record.reason = ""
         self._changed()
 
-    # Sleep. A model first dozes: requests are sent to it no more, but all is there. Then it sleeps, or is up again.
+    # Sleep. A model drains first: nobody sends it requests, but everything is there. Then it sleeps, or is READY again.
 
     def asleep(self, spec: ModelSpec) -> None:
         """Record a model that was asleep when the registry ended."""
@@ -128,29 +128,28 @@ class Models:
     def drain(self, uid: str) -> None:
         """Announce that a READY model is about to sleep."""
         record = self.get(uid)
-        record.move(ModelState.SLEEPING, reason="")
-        record.dozing = True
+        record.move(ModelState.DRAINING, reason="")
         self._changed()
 
     def resume(self, uid: str, at: float) -> None:
-        """A dozing model is used after all."""
+        """A draining model is used after all."""
         record = self.get(uid)
-        if record.dozing:
+        if record.state is ModelState.DRAINING:
             record.move(ModelState.READY, reason="")
             record.update_state(at)
             self._changed()
 
     def sleep(self, uid: str) -> None:
-        """A dozing model gives everything back."""
+        """A draining model gives everything back."""
         record = self.get(uid)
-        if record.dozing:
-            record.dozing = False
+        if record.state is ModelState.DRAINING:
+            record.move(ModelState.SLEEPING)
             self._clear_away(record)
 
     def wake(self, uid: str, at: float) -> None:
-        """A sleeping model is asked for: a dozing one is up at once, any other comes up as by a launch; more often is fine."""
+        """Somebody needs the model: a draining one is READY at once, a sleeping one is launched. Twice is fine."""
         record = self.get(uid)
-        if record.dozing:
+        if record.state is ModelState.DRAINING:
             self.resume(uid, at)
         elif record.state is ModelState.SLEEPING and record.end is None:
             record.move(ModelState.LAUNCHING, reason="")

@@ -9,8 +9,15 @@ from xinfer.messages import SETTLED, ModelSpec, ModelState, ModelStatus, Replica
 _MOVES = {
     ModelState.PENDING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
     ModelState.LAUNCHING: {ModelState.READY, ModelState.FAILED, ModelState.TERMINATING},
-    ModelState.READY: {ModelState.LAUNCHING, ModelState.SLEEPING, ModelState.FAILED, ModelState.TERMINATING},
-    ModelState.SLEEPING: {ModelState.LAUNCHING, ModelState.READY, ModelState.FAILED, ModelState.TERMINATING},
+    ModelState.READY: {ModelState.LAUNCHING, ModelState.DRAINING, ModelState.FAILED, ModelState.TERMINATING},
+    ModelState.DRAINING: {
+        ModelState.SLEEPING,
+        ModelState.READY,
+        ModelState.LAUNCHING,
+        ModelState.FAILED,
+        ModelState.TERMINATING,
+    },
+    ModelState.SLEEPING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
     ModelState.FAILED: {ModelState.TERMINATING},
     ModelState.CANCELLED: {ModelState.TERMINATING},
     ModelState.TERMINATING: {ModelState.CANCELLED},
@@ -45,8 +52,6 @@ class Record:
     deployments: int = 0
     """Applications begun for it since a replica was ready."""
     was_ready: bool = False
-    dozing: bool = False
-    """SLEEPING is announced, but everything is still there."""
     waking: bool = False
     fallback: int | None = None
     """While it is scaled up: the replicas it had, to go back to."""
@@ -58,13 +63,13 @@ class Record:
     @property
     def is_wanted(self) -> bool:
         """Whether its application should be there."""
-        is_up = self.state in (ModelState.PENDING, ModelState.LAUNCHING, ModelState.READY)
-        return self.end is None and (is_up or self.dozing)
+        is_up = self.state in (ModelState.PENDING, ModelState.LAUNCHING, ModelState.READY, ModelState.DRAINING)
+        return self.end is None and is_up
 
     @property
     def holds_resources(self) -> bool:
         """Whether its GPUs are taken, or kept for it."""
-        return self.state not in SETTLED and (self.state is not ModelState.SLEEPING or self.dozing)
+        return self.state not in SETTLED and self.state is not ModelState.SLEEPING
 
     @property
     def ready_replicas(self) -> int:
@@ -89,7 +94,6 @@ class Record:
             raise InvalidTransition(self.spec.uid, self.history, target)
         self.history.append(target)
         del self.history[:-_HISTORY]
-        self.dozing = False
         self.waking = self.waking and target is ModelState.LAUNCHING
 
     def update_state(self, at: float) -> None:

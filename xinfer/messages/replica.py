@@ -125,7 +125,12 @@ class ModelStatus:
     @property
     def is_served(self) -> bool:
         """Whether requests for it get an answer: from its replicas, or by waking it."""
-        return self.waking or self.state in (ModelState.READY, ModelState.SLEEPING)
+        return self.waking or self.is_asleep or self.state is ModelState.READY
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether requests have to wake it first. Users see DRAINING as SLEEPING."""
+        return self.state in (ModelState.DRAINING, ModelState.SLEEPING)
 
     @property
     def context_length(self) -> int | None:

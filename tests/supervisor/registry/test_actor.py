@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.launching.gpu_inventory import nodes
 from supervisor.registry.actor import Registry
+from supervisor.registry.record import Record
 from supervisor.registry.store import Store
-from tests.supervisor.samples import report, spec
+from tests.supervisor.samples import model_status, report, spec
 from tests.supervisor.servers import eventually
 from xinfer.errors import Conflict, LaunchRefused, ModelNotFound
 from xinfer.messages import DownloadState, ModelSpec, ModelState, Registration, ReplicaStage
@@ -233,6 +235,15 @@ async def test_wake_without_room(start: Callable[..., Registry], tmp_path: Path)
     registry = start(deployer)
     assert "no GPUs" in await registry.wake("m")
     assert await state(registry) is ModelState.SLEEPING
+
+
+@pytest.mark.parametrize("state", list(ModelState))
+def test_both_halves_agree_on_who_holds_gpus(state: ModelState) -> None:
+    """The registry admits launches by its records, a supervisor places them by its table."""
+    node = {"NodeManagerAddress": "10.0.0.1", "Resources": {"GPU": 2.0}}
+    (left,) = nodes([node], [model_status(state=state, gpus=1)])
+    held = Record(spec(gpus=1), history=[state]).holds_resources
+    assert left.free == (1.0 if held else 2.0)
 
 
 async def test_suspect_that_nobody_reaches(start: Callable[..., Registry]) -> None:

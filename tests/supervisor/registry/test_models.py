@@ -13,7 +13,7 @@ from tests.supervisor.samples import report, spec, times
 from xinfer.errors import Conflict, ModelNotFound
 from xinfer.messages import ModelState, ReplicaStage
 
-PENDING, LAUNCHING, READY, SLEEPING, FAILED, CANCELLED, TERMINATING = ModelState
+PENDING, LAUNCHING, READY, DRAINING, SLEEPING, FAILED, CANCELLED, TERMINATING = ModelState
 NOW = 100.0
 
 
@@ -32,10 +32,11 @@ def models_in(state: ModelState) -> Models:
         models.on_application_deleted("m", NOW)
     elif state is TERMINATING:
         models.terminate("m")
-    elif state in (READY, SLEEPING):
+    elif state in (READY, DRAINING, SLEEPING):
         models.report(report())
-    if state is SLEEPING:
+    if state in (DRAINING, SLEEPING):
         models.drain("m")
+    if state is SLEEPING:
         models.sleep("m")
         assert models.next_action("m", NOW) == Delete("m", forget=False)
         models.on_application_deleted("m", NOW)
@@ -46,8 +47,9 @@ def models_in(state: ModelState) -> Models:
 LEGAL = {
     PENDING: {LAUNCHING, FAILED, TERMINATING},
     LAUNCHING: {READY, FAILED, TERMINATING},
-    READY: {LAUNCHING, SLEEPING, FAILED, TERMINATING},
-    SLEEPING: {LAUNCHING, READY, FAILED, TERMINATING},
+    READY: {LAUNCHING, DRAINING, FAILED, TERMINATING},
+    DRAINING: {SLEEPING, READY, LAUNCHING, FAILED, TERMINATING},
+    SLEEPING: {LAUNCHING, FAILED, TERMINATING},
     FAILED: {TERMINATING},
     CANCELLED: {TERMINATING},
     TERMINATING: {CANCELLED},
@@ -71,7 +73,7 @@ def test_moves(start: ModelState, target: ModelState) -> None:
 # Launches, cancelled and terminated.
 
 
-@pytest.mark.parametrize("state", [PENDING, LAUNCHING, READY, SLEEPING, TERMINATING])
+@pytest.mark.parametrize("state", [PENDING, LAUNCHING, READY, DRAINING, SLEEPING, TERMINATING])
 def test_uid_in_use_is_a_conflict_that_says_what_to_do(state: ModelState) -> None:
     models = models_in(state)
     before = models.table()
@@ -124,7 +126,7 @@ def test_cancelled_launch_is_taken_down_and_kept(state: ModelState) -> None:
     assert models.get("m").state is CANCELLED
 
 
-@pytest.mark.parametrize("state", [READY, SLEEPING])
+@pytest.mark.parametrize("state", [READY, DRAINING, SLEEPING])
 def test_what_is_up_is_not_cancelled(state: ModelState) -> None:
     models = models_in(state)
     with pytest.raises(Conflict, match="is up; terminate it instead"):
@@ -488,17 +490,17 @@ def test_death_of_an_old_replica_while_scaling_does_not_end_it() -> None:
 # Sleep.
 
 
-def test_dozing_all_is_still_there() -> None:
+def test_draining_all_is_still_there() -> None:
     models = models_in(READY)
     models.drain("m")
     route = models.table().models["m"]
-    assert (route.state, [r.replica for r in route.replicas]) == (SLEEPING, ["r1"])
+    assert (route.state, [r.replica for r in route.replicas]) == (DRAINING, ["r1"])
     assert models.next_action("m", NOW) is None
-    assert Record(spec(gpus=1), history=[SLEEPING], dozing=True).holds_resources
+    assert Record(spec(gpus=1), history=[DRAINING]).holds_resources
 
 
 @pytest.mark.parametrize("call", ["wake", "resume"])
-def test_dozing_model_is_up_again_at_once(call: str) -> None:
+def test_draining_model_is_up_again_at_once(call: str) -> None:
     models = models_in(READY)
     models.drain("m")
     getattr(models, call)("m", NOW)
@@ -506,10 +508,10 @@ def test_dozing_model_is_up_again_at_once(call: str) -> None:
     assert (route.state, route.waking, len(route.targets)) == (READY, False, 1)
     assert models.next_action("m", NOW) is None
     models.sleep("m")
-    assert models.get("m").state is READY, "it does not doze any more"
+    assert models.get("m").state is READY, "it does not drain any more"
 
 
-def test_dozing_model_whose_replica_dies_is_launched_again_when_roused() -> None:
+def test_draining_model_whose_replica_dies_is_launched_again_when_resumed() -> None:
     models = models_in(READY)
     models.drain("m")
     models.report(report("r1", ReplicaStage.FAILED))
@@ -566,7 +568,7 @@ def test_wake_that_fails_is_tried_thrice() -> None:
     assert (route.state, route.reason, route.waking) == (FAILED, "no memory", False)
 
 
-@pytest.mark.parametrize("state", [each for each in ModelState if each is not SLEEPING])
+@pytest.mark.parametrize("state", [each for each in ModelState if each not in (DRAINING, SLEEPING)])
 def test_what_does_not_sleep_is_not_woken(state: ModelState) -> None:
     models = models_in(state)
     before = models.table()
@@ -613,7 +615,7 @@ class AnyLife(RuleBasedStateMachine):
             assert uid not in self.owner
         except Conflict:
             assert call == "cancel"
-            assert self.state(uid) in (READY, SLEEPING)
+            assert self.state(uid) in (READY, DRAINING, SLEEPING)
         except InvalidTransition:
             assert call == "drain"
             assert self.state(uid) is not READY
