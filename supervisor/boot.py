@@ -15,7 +15,7 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 
 from supervisor.app import build
-from supervisor.registry.actor import Registry
+from supervisor.registry.process import Registry
 from xinfer.cluster.options import BootOptions
 from xinfer.names import NAMESPACE, REGISTRY, SUPERVISOR_APP
 from xinfer.settings import EngineSettings, GatewaySettings

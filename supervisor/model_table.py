@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from supervisor.registered_families import catalog_with
 from supervisor.registry.client import RegistryClient
@@ -44,10 +45,12 @@ class LiveTable:
             await self._changed.wait_for(lambda: self._table.version > 0)
 
     async def stop(self) -> None:
+        tasks = list(self._asking)
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            tasks.append(self._task)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def all(self) -> dict[str, ModelStatus]:
@@ -57,7 +60,7 @@ class LiveTable:
     @property
     def catalog(self) -> Catalog:
         """Every family that can be launched by name, shipped and registered. The first call reads the shipped ones from disk."""
-        return catalog_with(self._table.families)
+        return catalog_with(self._table.families or ())
 
     def get(self, uid: str) -> ModelStatus:
         """The model, or ``ModelNotFound``, with the reason if its launch failed."""
@@ -66,13 +69,22 @@ class LiveTable:
             raise ModelNotFound(_why_not(uid, model), param="model")
         return model
 
+    async def with_progress(self, model: ModelStatus) -> ModelStatus:
+        """``model`` with the latest reports of its replicas: the table itself does not follow each step of a download."""
+        try:
+            reports = await self._registry.progress(model.spec.uid)
+        except Unavailable:
+            return model
+        latest = {report.replica: report for report in reports}
+        return replace(model, replicas=tuple(latest.get(each.replica, each) for each in model.replicas))
+
     def targets(self, uid: str) -> tuple[ModelStatus, list[ReplicaReport]]:
         """The model and its reachable replicas; none if it has to be waited for because it sleeps or wakes up.
 
         ``ModelLoading`` or ``Unavailable`` if there are none now otherwise.
         """
         model = self.get(uid)
-        if model.state is ModelState.SLEEPING or model.waking:
+        if model.is_asleep or model.waking:
             return model, []
         now = time.monotonic()
         targets = [r for r in model.targets if self._suspects.get(r.replica, 0) < now]
@@ -112,11 +124,15 @@ class LiveTable:
         while True:
             try:
                 usages = self._usages(self._table.models)
-                table = await self._registry.watch(self._table.version, _WATCH_S, self._id, usages)
+                table = await self._registry.watch(
+                    self._table.version, _WATCH_S, self._id, usages, self._table.families_version
+                )
             except Unavailable:
                 _log.warning("the registry is away; going on with the last table")
                 await asyncio.sleep(_RETRY_S)
                 continue
+            if table.families is None:
+                table = replace(table, families=self._table.families)
             async with self._changed:
                 self._table = table
                 self._changed.notify_all()

@@ -10,6 +10,7 @@ from xinfer.messages import DownloadState, ModelState, ModelStatus, ReplicaRepor
 
 _OF_THE_WHOLE = {
     ModelState.PENDING: ReplicaStage.PENDING,
+    ModelState.DRAINING: ReplicaStage.READY,
     ModelState.SLEEPING: ReplicaStage.READY,  # a request wakes it
     ModelState.FAILED: ReplicaStage.FAILED,
     ModelState.CANCELLED: ReplicaStage.CANCELLED,

@@ -14,10 +14,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from supervisor.api.prometheus import Figures
 from supervisor.api.schemas import ScrapeTarget
-from supervisor.gateway.request_metrics import ModelMetrics, RequestMetrics
+from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Unavailable
+from xinfer.messages import ModelMetrics
 
 _TELL_PERIOD_S = 5.0
 

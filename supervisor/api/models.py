@@ -95,14 +95,14 @@ class ModelsApi:
     async def cancel(self, uid: str) -> None:
         """Give up a launch that is under way; answers when nothing of it is left."""
         model = known_model(self._models, uid)
-        if model.state in (ModelState.READY, ModelState.SLEEPING):
+        if model.is_asleep or model.state is ModelState.READY:
             raise Conflict(f"The model {model.spec.uid!r} is up; terminate it instead.")
         await self._registry.cancel(model.spec.uid)
         await self._models.wait_until(lambda t: not is_launch(t, model.spec) or t[model.spec.uid].state in SETTLED)
 
     async def progress(self, uid: str) -> schemas.Progress:
         """How far a launch has come."""
-        model = known_model(self._models, uid)
+        model = await self._models.with_progress(known_model(self._models, uid))
         return progress(model, time.time(), await _gpus_free(model))
 
     async def instances(self, model_name: str | None = None, model_uid: str | None = None) -> list[schemas.Instance]:
@@ -147,7 +147,7 @@ class ModelsApi:
 
 
 def _is_settled(model: ModelStatus) -> bool:
-    return model.is_complete or model.state in (*SETTLED, ModelState.SLEEPING, ModelState.TERMINATING)
+    return model.is_complete or model.is_asleep or model.state in (*SETTLED, ModelState.TERMINATING)
 
 
 def _was_cancelled(model: ModelStatus) -> bool:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from supervisor.api import render
-from supervisor.gateway.request_metrics import Histogram, ModelMetrics
-from xinfer.messages import ModelStatus, ReplicaStage
+from xinfer.messages import Histogram, ModelMetrics, ModelStatus, ReplicaStage
 
 _PREFIX = "xinference:"
 _MODEL = ("model_uid", "model_name", "model_type", "engine", "format", "quantization")
@@ -48,7 +47,10 @@ class Figures:
             _PREFIX + "model_request_duration_seconds", "Until the end of the answer.", labels=_MODEL
         )
         first = HistogramMetricFamily(
-            _PREFIX + "time_to_first_token_seconds", "Until the engine began to answer.", labels=_MODEL
+            _PREFIX + "time_to_first_token_seconds", "Until the first token of a stream.", labels=_MODEL
+        )
+        response = HistogramMetricFamily(
+            _PREFIX + "time_to_response_seconds", "Until the engine's response began.", labels=_MODEL
         )
         for uid, tally in self._sums.items():
             labels = _labels(self._table[uid])
@@ -56,8 +58,9 @@ class Figures:
             errors.add_metric(labels, tally.errors)
             serving.add_metric(labels, tally.in_flight)
             duration.add_metric(labels, _buckets(tally.duration), tally.duration.total)
-            first.add_metric(labels, _buckets(tally.first_byte), tally.first_byte.total)
-        yield from (total, errors, serving, duration, first)
+            first.add_metric(labels, _buckets(tally.time_to_first_token), tally.time_to_first_token.total)
+            response.add_metric(labels, _buckets(tally.time_to_response), tally.time_to_response.total)
+        yield from (total, errors, serving, duration, first, response)
 
     def _models(self) -> Iterator[Metric]:
         loaded = sum(model.is_served for model in self._table.values())

@@ -16,12 +16,12 @@ from supervisor.api.render_families import BriefRegistration, RegistrationReply
 from supervisor.launching.launch_request import check_engine_args
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
-from supervisor.registry.families import Registration
 from xinfer.catalog import Catalog, Family
 from xinfer.catalog.registration import read_family
 from xinfer.catalog.suggestion import suggest
 from xinfer.engine_args import gives_any
 from xinfer.errors import FamilyRefused, InvalidBody, LaunchRefused
+from xinfer.messages import Registration
 
 _MEMORY_SHARE = "gpu_memory_utilization"
 

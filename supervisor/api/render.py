@@ -9,6 +9,7 @@ _STATUS: dict[ModelState, Status] = {
     ModelState.PENDING: "CREATING",
     ModelState.LAUNCHING: "LOADING",
     ModelState.READY: "READY",
+    ModelState.DRAINING: "SLEEPING",
     ModelState.SLEEPING: "SLEEPING",
     ModelState.TERMINATING: "TERMINATING",
     ModelState.FAILED: "ERROR",

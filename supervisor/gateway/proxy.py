@@ -83,7 +83,7 @@ class Proxy:
                 if not errand.targets:
                     errand = await self._when_awake(errand)
                 replica, answer = await self._ask(errand)
-                counted.answered()
+                counted.responded(answer.is_stream)
                 # A long prompt is not kept for as long as its answer takes.
                 del errand
                 try:

@@ -76,7 +76,7 @@ class Waking:
 
     async def _ask(self, uid: str) -> None:
         """Have the registry wake the model, unless it is no longer asleep; a registry that is away is asked again."""
-        while (model := self._models.all.get(uid)) and model.state is ModelState.SLEEPING:
+        while (model := self._models.all.get(uid)) and model.is_asleep:
             try:
                 refusal = await self._registry.wake(uid)
             except Unavailable:

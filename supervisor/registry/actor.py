@@ -6,24 +6,22 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 
-from supervisor.gateway.request_metrics import ClusterMetrics, ModelMetrics
-from supervisor.registry.deployer import Deployer
+from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.events import Events
-from supervisor.registry.families import Families, Registration
+from supervisor.registry.families import Families
 from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.models import Delete, Deploy, Models
-from supervisor.registry.prestarted_workers import PrestartedWorkers
+from supervisor.registry.prestarted_workers import PrestartedWorkers, prestart_worker_on
 from supervisor.registry.store import Store
-from xinfer.cluster import spare
 from xinfer.errors import LaunchRefused
-from xinfer.messages import Event, ModelSpec, ModelState, ModelTable, ReplicaReport, Usage
-from xinfer.settings import EngineSettings, home
+from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelState, ModelTable, Registration, ReplicaReport, Usage
+from xinfer.settings import EngineSettings
 
 _log = logging.getLogger("xinfer.registry")
 # Health periods without a report after which a replica's engine is looked at.
@@ -34,35 +32,78 @@ _IDLE_PERIOD_S = 1.0
 _RETRY_S = 1.0
 
 
-class Registry:
-    """Knows every model. Desired state is on disk before anything is started; after a restart it takes up where it was."""
+class Deployments(Protocol):
+    """What the registry has done on Ray Serve; ``Deployer`` does it, tests have a double."""
 
-    def __init__(self, settings: EngineSettings) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    def check_room(self, spec: ModelSpec, gpus_wanted: float) -> None: ...
+
+    async def deploy(self, spec: ModelSpec) -> None: ...
+
+    async def comes_up(self, uid: str) -> bool: ...
+
+    async def delete(self, uid: str) -> None: ...
+
+    async def found(self) -> dict[str, bool]: ...
+
+
+class Registry:
+    """Knows every model. Desired state is on disk before anything starts; after a restart the registry goes on from there.
+
+    ``restarted`` is true if Ray has started the actor anew within the life of its cluster. With ``prestarted``, every node gets
+    a process for its next replica. ``now`` gives Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        deployer: Deployments,
+        store: Store,
+        *,
+        restarted: bool = False,
+        prestarted: PrestartedWorkers | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
+        self._deployer = deployer
+        self._store = store
+        self._now = now
         self._models = Models(version=time.time_ns())
         self._idleness = Idleness(time.monotonic())
-        self._store = Store(home() / "registry.sqlite")
-        self._deployer = Deployer(settings)
-        self._changed = asyncio.Condition()
+        self._published = asyncio.Condition()
         self._knows_serve = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tending: set[str] = set()
+        self._reconciling: set[str] = set()
         self._starts: dict[str, asyncio.Task[None]] = {}
         for kept in self._store.load():
-            (self._models.asleep if kept.asleep else self._models.add)(kept.spec)
-        restarted: bool = ray.get_runtime_context().was_current_actor_reconstructed
+            if kept.asleep:
+                self._models.asleep(kept.spec)
+            else:
+                self._models.add(kept.spec)
         self._families = Families(self._store.load_families(persistent_only=not restarted))
-        self._events = Events(self._models.table(), time.time())
+        self._families_version = self._models.version
+        self._events = Events(self._models.table(), self._now())
         self._totals = ClusterMetrics()
-        self._keep(self._reconcile())
-        self._keep(self._expire_silent())
-        self._keep(self._watch_idle())
-        if spare.wanted():
-            self._keep(PrestartedWorkers().tend(restarted=restarted))
+
+        self._spawn(self._reconcile())
+        self._spawn(self._expire_silent())
+        self._spawn(self._watch_idle())
+        if prestarted:
+            self._spawn(prestarted.tend(restarted=restarted))
+
+    async def stop(self) -> None:
+        """Cancel everything that goes on in the background. The actor itself never stops; tests do."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def watch(
-        self, version: int, timeout_s: float, supervisor: str = "", usages: Mapping[str, Usage] | None = None
+        self,
+        version: int,
+        timeout_s: float,
+        supervisor: str = "",
+        usages: Mapping[str, Usage] | None = None,
+        families_version: int = 0,
     ) -> ModelTable:
         """The table as soon as it is newer than ``version``, at the latest after ``timeout_s`` seconds.
 
@@ -70,12 +111,16 @@ class Registry:
         """
         if supervisor:
             self._idleness.hear(supervisor, version, usages or {}, time.monotonic())
-            await self._mind_idle()
-        async with self._changed:
+            await self._check_idle()
+        async with self._published:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    await self._changed.wait_for(lambda: self._models.version != version)
-        return replace(self._models.table(), families=self._families.texts)
+                    await self._published.wait_for(lambda: self._models.version != version)
+        # All families together may have 4 MiB: they travel only when the supervisor has not got them.
+        families = None
+        if families_version != self._families_version:
+            families = self._families.texts
+        return replace(self._models.table(), families=families, families_version=self._families_version)
 
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and begin to bring it up. Raises ``Conflict`` or ``LaunchRefused``, and then nothing is left behind."""
@@ -83,20 +128,20 @@ class Registry:
         self._models.add(spec)
         self._store.save(spec)
         _log.info("launch %s: %s on %g GPUs, %d replicas", spec.uid, spec.name, spec.gpus, spec.replicas)
-        await self._act(spec.uid)
+        await self._on_change(spec.uid)
 
     async def register(self, registration: Registration) -> int:
         """Take a family into the catalog; returns the version of the first table that has it. Raises ``FamilyRefused``."""
         self._families.add(registration)
         self._store.save_family(registration)
         _log.info("register %s", registration.name)
-        return await self._tell_families()
+        return await self._publish_families()
 
     async def unregister(self, name: str) -> int:
         """Take a registered family out of it, the same way; models of it that run go on. Raises ``NotFound``."""
         self._store.forget_family(self._families.remove(name).name)
         _log.info("unregister %s", name)
-        return await self._tell_families()
+        return await self._publish_families()
 
     async def scale(self, uid: str, replicas: int) -> None:
         """Have a model that is up get this many replicas; those that run go on. Raises ``Conflict`` or ``LaunchRefused``.
@@ -111,21 +156,22 @@ class Registry:
             self._deployer.check_room(replace(spec, replicas=more), self._models.gpus_wanted())
         self._models.scale(uid, replicas)
         _log.info("scale %s from %d to %d replicas", uid, spec.replicas, replicas)
-        await self._act(uid)
+        await self._on_change(uid)
 
     async def wake(self, uid: str) -> str:
         """Have a sleeping model come up; empty, or the sentence that says why it stays asleep. Doing it twice is fine."""
         record = self._models.get(uid)
-        if record.state is not ModelState.SLEEPING:
+        if record.state not in (ModelState.DRAINING, ModelState.SLEEPING):
             return ""
-        if not record.dozing:
+        # A draining model has its GPUs still.
+        if record.state is ModelState.SLEEPING:
             try:
                 self._deployer.check_room(record.spec, self._models.gpus_wanted())
             except LaunchRefused as refusal:
                 return refusal.message
         _log.info("wake %s", uid)
-        self._models.wake(uid, time.time())
-        await self._act(uid)
+        self._models.wake(uid, self._now())
+        await self._on_change(uid)
         return ""
 
     async def cancel(self, uid: str) -> None:
@@ -144,7 +190,15 @@ class Registry:
         self._models.report(report)
         if self._models.version != version:
             _log.info("%s %s: %s %s", report.model_uid, report.replica, report.stage, report.info)
-            await self._act(report.model_uid)
+            await self._on_change(report.model_uid)
+
+    async def progress(self, uid: str) -> list[ReplicaReport]:
+        """The latest reports of a model's replicas, downloads included; none if the model is unknown."""
+        return self._models.live_reports(uid)
+
+    async def prestart_worker(self, node_id: str) -> None:
+        """Have Ray start a process on this node for its next replica. ``OSError`` if that fails."""
+        await prestart_worker_on(node_id)
 
     async def logs(self, uid: str) -> list[ReplicaReport]:
         """The replicas whose engines' logs tell how the model is doing, or how its launch ended."""
@@ -156,7 +210,7 @@ class Registry:
 
     async def exchange_metrics(self, supervisor: str, tallies: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
         """A supervisor says what it has counted and gets the sums over all supervisors."""
-        self._totals.hear(supervisor, tallies, time.monotonic())
+        self._totals.on_report(supervisor, tallies, time.monotonic())
         return self._totals.sums(time.monotonic())
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
@@ -164,29 +218,33 @@ class Registry:
         if await _accepts(address):
             return
         _log.warning("%s %s is not reachable at %s", uid, replica, address)
-        self._models.lost(uid, replica, time.time())
+        self._models.lost(uid, replica, self._now())
         await self._publish()
 
-    async def _act(self, uid: str) -> None:
+    async def _on_change(self, uid: str) -> None:
         """Something has happened to this model: tell everybody, and have done what is to be done about it."""
-        if uid not in self._tending:
-            self._tending.add(uid)
-            self._keep(self._tend(uid))
+        if uid not in self._reconciling:
+            self._reconciling.add(uid)
+            self._spawn(self._reconcile_model(uid))
         await self._publish()
 
-    async def _tend(self, uid: str) -> None:
+    async def _reconcile_model(self, uid: str) -> None:
         """Do one thing after the other about this model until there is nothing more to do; the only one to do so."""
         try:
             await self._knows_serve.wait()
-            while step := self._models.step(uid, time.time()):
+            while step := self._models.next_action(uid, self._now()):
                 start = self._starts.pop(uid, None)
                 if start:
                     start.cancel()
                 await self._publish()
-                await (self._deploy(step.spec) if isinstance(step, Deploy) else self._delete(step))
+                match step:
+                    case Deploy(spec):
+                        await self._deploy(spec)
+                    case Delete():
+                        await self._delete(step)
                 await self._publish()
         finally:
-            self._tending.discard(uid)
+            self._reconciling.discard(uid)
 
     async def _deploy(self, spec: ModelSpec) -> None:
         self._store.save(spec)
@@ -194,9 +252,9 @@ class Registry:
             await self._deployer.deploy(spec)
         except Exception:  # noqa: BLE001  # whatever Serve or Ray raises, the launch has failed
             _log.exception("Serve did not take %s", spec.uid)
-            self._models.deploy_failed(spec, time.time())
+            self._models.deploy_failed(spec, self._now())
         else:
-            self._starts[spec.uid] = self._keep(self._follow_start(spec))
+            self._starts[spec.uid] = self._spawn(self._follow_start(spec))
 
     async def _follow_start(self, spec: ModelSpec) -> None:
         """Replicas report their own failures; this is for those that could not."""
@@ -209,8 +267,8 @@ class Registry:
                 await asyncio.sleep(_RETRY_S)
         if not is_up:
             _log.error("Serve has given up on %s", spec.uid)
-            self._models.deploy_failed(spec, time.time())
-            await self._act(spec.uid)
+            self._models.deploy_failed(spec, self._now())
+            await self._on_change(spec.uid)
 
     async def _delete(self, step: Delete) -> None:
         if step.forget:
@@ -220,13 +278,13 @@ class Registry:
         except Exception:  # noqa: BLE001  # it cannot be waited for any longer
             _log.exception("Serve did not delete %s", step.uid)
         finally:
-            self._models.gone(step.uid, time.time())
+            self._models.on_application_deleted(step.uid, self._now())
 
     async def _until_ended(self, uid: str) -> None:
         record = self._models.get(uid)
-        await self._act(uid)
-        async with self._changed:
-            await self._changed.wait_for(lambda: record.end is None)
+        await self._on_change(uid)
+        async with self._published:
+            await self._published.wait_for(lambda: record.end is None)
 
     async def _reconcile(self) -> None:
         """After a start: bring up what should run and does not, take down what runs and should not."""
@@ -238,35 +296,35 @@ class Registry:
                 _log.warning("Serve's controller was not reached: %s", type(error).__name__)
                 await asyncio.sleep(_RETRY_S)
         for uid, alive in found.items():
-            self._models.found(uid, time.time(), alive=alive)
+            self._models.found(uid, self._now(), alive=alive)
         self._knows_serve.set()
         for uid in {*found, *self._models.table().models}:
-            await self._act(uid)
+            await self._on_change(uid)
 
     async def _watch_idle(self) -> None:
         while True:
             await asyncio.sleep(_IDLE_PERIOD_S)
-            await self._mind_idle()
+            await self._check_idle()
 
-    async def _mind_idle(self) -> None:
+    async def _check_idle(self) -> None:
         for verdict in self._idleness.decide(self._models.table(), time.monotonic()):
             _log.info("%s %s", type(verdict).__name__.lower(), verdict.uid)
             match verdict:
                 case Drain(uid):
-                    self._models.doze(uid)
+                    self._models.drain(uid)
                     self._idleness.announced(uid, self._models.version, time.monotonic())
                 case Resume(uid):
-                    self._models.rouse(uid, time.time())
+                    self._models.resume(uid, self._now())
                 case Sleep(uid):
                     self._store.save(self._models.get(uid).spec, asleep=True)
                     self._models.sleep(uid)
-            await self._act(verdict.uid)
+            await self._on_change(verdict.uid)
 
     async def _expire_silent(self) -> None:
         while True:
             await asyncio.sleep(self._settings.health_period_s)
             period = self._settings.health_period_s
-            now = time.time()
+            now = self._now()
             version = self._models.version
             self._models.expire(now - _SILENCE_PERIODS * period, now)
             if self._models.version != version:
@@ -274,18 +332,19 @@ class Registry:
             for late in self._models.silent(now - _LATE_PERIODS * period):
                 await self.suspect(late.model_uid, late.replica, str(late.address))
 
-    async def _tell_families(self) -> int:
+    async def _publish_families(self) -> int:
         self._models.touch()
         version = self._models.version
+        self._families_version = version
         await self._publish()
         return version
 
     async def _publish(self) -> None:
-        self._events.observe(self._models.table(), time.time())
-        async with self._changed:
-            self._changed.notify_all()
+        self._events.observe(self._models.table(), self._now())
+        async with self._published:
+            self._published.notify_all()
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)

@@ -7,18 +7,21 @@ from typing import Any, Protocol
 
 import ray
 
-from supervisor.gateway.request_metrics import ModelMetrics
-from supervisor.registry.families import Registration
 from xinfer.errors import Unavailable
-from xinfer.messages import Event, ModelSpec, ModelTable, ReplicaReport, Usage
+from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelTable, Registration, ReplicaReport, Usage
 from xinfer.names import NAMESPACE, REGISTRY
 
 
 class RegistryClient(Protocol):
     """The registry's methods. Each raises the registry's own errors, and ``Unavailable`` while the registry is away."""
 
-    async def watch(self, version: int, timeout_s: float, supervisor: str, usages: Mapping[str, Usage]) -> ModelTable:
-        """The table as soon as it is newer than ``version``, after ``timeout_s`` seconds at the latest."""
+    async def watch(
+        self, version: int, timeout_s: float, supervisor: str, usages: Mapping[str, Usage], families_version: int
+    ) -> ModelTable:
+        """The table as soon as it is newer than ``version``, after ``timeout_s`` seconds at the latest.
+
+        It has the families only if they are of another version than ``families_version``.
+        """
 
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and start bringing it up. Raises ``Conflict`` or ``LaunchRefused``."""
@@ -41,6 +44,9 @@ class RegistryClient(Protocol):
     async def terminate(self, uid: str) -> None:
         """Terminate a model; returns when its replicas are gone."""
 
+    async def progress(self, uid: str) -> list[ReplicaReport]:
+        """The latest reports of a model's replicas, with their downloads; empty if it is unknown."""
+
     async def logs(self, uid: str) -> list[ReplicaReport]:
         """The replicas whose engine logs exist: live ones, and the last one that failed."""
 
@@ -57,8 +63,10 @@ class RegistryClient(Protocol):
 class RayRegistryClient:
     """``RegistryClient`` on the registry's Ray actor."""
 
-    async def watch(self, version: int, timeout_s: float, supervisor: str, usages: Mapping[str, Usage]) -> ModelTable:
-        table: ModelTable = await _call("watch", version, timeout_s, supervisor, usages)
+    async def watch(
+        self, version: int, timeout_s: float, supervisor: str, usages: Mapping[str, Usage], families_version: int
+    ) -> ModelTable:
+        table: ModelTable = await _call("watch", version, timeout_s, supervisor, usages, families_version)
         return table
 
     async def launch(self, spec: ModelSpec) -> None:
@@ -84,6 +92,10 @@ class RayRegistryClient:
 
     async def terminate(self, uid: str) -> None:
         await _call("terminate", uid)
+
+    async def progress(self, uid: str) -> list[ReplicaReport]:
+        latest: list[ReplicaReport] = await _call("progress", uid)
+        return latest
 
     async def logs(self, uid: str) -> list[ReplicaReport]:
         reports: list[ReplicaReport] = await _call("logs", uid)

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from xinfer.errors import FamilyRefused, NotFound
+from xinfer.messages import Registration
 
 # Of all together: they travel with every table.
 _MOST_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    name: str
-    family: str
-    """The family as JSON, in the catalog's format."""
-    persist: bool = True
-    """Whether it outlives the cluster."""
 
 
 class Families:

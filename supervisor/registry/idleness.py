@@ -52,10 +52,10 @@ class _Draining:
 class Idleness:
     """Decides which models fall asleep, in two steps, so that no request is lost.
 
-    Once no supervisor has used a model for its ``idle_timeout_s``, it dozes: the table says that it sleeps, and requests are sent
-    to it no more. When every supervisor acts on that table and has nothing under way, it sleeps; if one has, or does not say
-    within ``patience_s``, it is roused. Supervisors are expected to report every ``period_s``; one that has been silent for three
-    times as long is gone. Times are seconds of any clock that does not go back; the first is when the registry started.
+    Once no supervisor has used a model for its ``idle_timeout_s``, it drains: the table says so, and nobody sends it
+    requests. When every supervisor acts on that table and has nothing under way, it sleeps; if one has, or does not say
+    within ``patience_s``, it is resumed. Supervisors are expected to report every ``period_s``; one that has been silent for
+    three times as long is gone. Times are seconds of any clock that does not go back; the first is when the registry started.
     """
 
     def __init__(self, now: float, period_s: float = 5.0, patience_s: float = 5.0) -> None:
@@ -76,7 +76,7 @@ class Idleness:
             self._last_use[uid] = max(used, self._last_use.get(uid, used))
 
     def announced(self, uid: str, version: int, now: float) -> None:
-        """The table of this ``version`` is the first that says that the model sleeps."""
+        """The table of this ``version`` is the first that says that the model drains."""
         self._naps[uid] = _Draining(version, now)
 
     def decide(self, table: ModelTable, now: float) -> list[Verdict]:
@@ -88,7 +88,7 @@ class Idleness:
     def _verdict(self, model: ModelStatus, now: float) -> Verdict | None:
         uid = model.spec.uid
         nap = self._naps.get(uid)
-        if nap and model.state is ModelState.SLEEPING:
+        if nap and model.state is ModelState.DRAINING:
             return self._end_of(nap, model, now)
         if nap or model.state is not ModelState.READY:
             self._start_again(uid)

@@ -23,7 +23,7 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Take the model's application down, and say ``gone`` then. ``forget`` it on disk first, if that is set."""
+    """Delete the model's application, then call ``on_application_deleted``. With ``forget``, delete its row on disk first."""
 
     uid: str
     forget: bool
@@ -32,8 +32,8 @@ class Delete:
 class Models:
     """Every model by UID, and what Serve has of each.
 
-    Whatever has happened to a model, ``step`` compares what is wanted with what Serve has and says what to do next. Times are
-    arguments, in Unix seconds. ``failures_allowed`` engines in a row may fail before a model that was ready is given up.
+    Whatever has happened to a model, ``next_action`` compares what is wanted with what Serve has and says what to do next.
+    Times are arguments, in Unix seconds. After ``failures_allowed`` engines failed in a row a model that was ready is given up.
     """
 
     def __init__(self, version: int, failures_allowed: int = 3) -> None:
@@ -52,7 +52,7 @@ class Models:
 
     def touch(self) -> None:
         """Something else that travels with the table has changed."""
-        self._version += 1
+        self._changed()
 
     def table(self) -> ModelTable:
         return ModelTable(self._version, {uid: record.status() for uid, record in self._records.items()})
@@ -61,6 +61,13 @@ class Models:
         if uid not in self._records:
             raise ModelNotFound(f"There is no model {uid!r}. `xinfer list` shows what runs.", param="model")
         return self._records[uid]
+
+    def live_reports(self, uid: str) -> list[ReplicaReport]:
+        """The latest reports of a model's replicas; the table may have older ones, of the same stages."""
+        record = self._records.get(uid)
+        if record is None:
+            return []
+        return list(record.replicas.values())
 
     def gpus_wanted(self) -> float:
         """GPUs that the models asked for take together; those that sleep take none."""
@@ -80,25 +87,25 @@ class Models:
         self._settled.pop(spec.uid, None)
         record = self._records[spec.uid] = Record(spec)
         record.begin(ReplicaStage.PENDING, spec.created_at)
-        self._version += 1
+        self._changed()
 
     def terminate(self, uid: str) -> None:
         """Have the model taken down and forgotten."""
         record = self.get(uid)
-        record.move(ModelState.TERMINATING)
+        record.move(ModelState.TERMINATING, reason="")
         record.end = ModelState.TERMINATING
         self._settled.pop(uid, None)
-        self._version += 1
+        self._changed()
 
     def cancel(self, uid: str) -> None:
         """Have a launch that is under way taken down and kept as CANCELLED; one that is over or ends already stays as it is."""
         record = self.get(uid)
-        if record.state in (ModelState.READY, ModelState.SLEEPING):
+        if record.state in (ModelState.READY, ModelState.DRAINING, ModelState.SLEEPING):
             raise Conflict(f"The model {uid!r} is up; terminate it instead.")
         if record.end is None and record.state not in SETTLED:
             record.move(ModelState.TERMINATING, _CANCELLED)
             record.end = ModelState.CANCELLED
-            self._version += 1
+            self._changed()
 
     def scale(self, uid: str, replicas: int) -> None:
         """Have a model that is up get this many replicas; ``Conflict`` if it is not."""
@@ -109,49 +116,48 @@ class Models:
         record.fallback = up if replicas > up else None
         record.spec = replace(record.spec, replicas=replicas)
         record.reason = ""
-        self._version += 1
+        self._changed()
 
-    # Sleep. A model first dozes: requests are sent to it no more, but all is there. Then it sleeps, or is up again.
+    # Sleep. A model drains first: nobody sends it requests, but everything is there. Then it sleeps, or is READY again.
 
     def asleep(self, spec: ModelSpec) -> None:
         """Record a model that was asleep when the registry ended."""
         self.add(spec)
         self._records[spec.uid].history = [ModelState.SLEEPING]
 
-    def doze(self, uid: str) -> None:
+    def drain(self, uid: str) -> None:
         """Announce that a READY model is about to sleep."""
         record = self.get(uid)
-        record.move(ModelState.SLEEPING)
-        record.dozing = True
-        self._version += 1
+        record.move(ModelState.DRAINING, reason="")
+        self._changed()
 
-    def rouse(self, uid: str, at: float) -> None:
-        """A dozing model is used after all."""
+    def resume(self, uid: str, at: float) -> None:
+        """A draining model is used after all."""
         record = self.get(uid)
-        if record.dozing:
-            record.move(ModelState.READY)
-            record.settle(at)
-            self._version += 1
+        if record.state is ModelState.DRAINING:
+            record.move(ModelState.READY, reason="")
+            record.update_state(at)
+            self._changed()
 
     def sleep(self, uid: str) -> None:
-        """A dozing model gives everything back."""
+        """A draining model gives everything back."""
         record = self.get(uid)
-        if record.dozing:
-            record.dozing = False
+        if record.state is ModelState.DRAINING:
+            record.move(ModelState.SLEEPING)
             self._clear_away(record)
 
     def wake(self, uid: str, at: float) -> None:
-        """A sleeping model is asked for: a dozing one is up at once, any other comes up as by a launch; more often is fine."""
+        """Somebody needs the model: a draining one is READY at once, a sleeping one is launched. Twice is fine."""
         record = self.get(uid)
-        if record.dozing:
-            self.rouse(uid, at)
+        if record.state is ModelState.DRAINING:
+            self.resume(uid, at)
         elif record.state is ModelState.SLEEPING and record.end is None:
-            record.move(ModelState.LAUNCHING)
+            record.move(ModelState.LAUNCHING, reason="")
             record.waking = True
             record.failures = record.deployments = 0
             record.times.clear()
             record.begin(ReplicaStage.PENDING, at)
-            self._version += 1
+            self._changed()
 
     # What replicas say, and what is found out about them.
 
@@ -162,16 +168,16 @@ class Models:
             return
         if report.stage.is_final:
             record.replica_ended(report, self._failures_allowed)
-            self._version += 1
-        elif record.is_wanted and record.hear(report):
-            self._version += 1
+            self._changed()
+        elif record.is_wanted and record.on_report(report):
+            self._changed()
 
     def lost(self, uid: str, replica: str, at: float) -> None:
         """Nobody reaches this replica any more; a later report of its brings it back."""
         record = self._records.get(uid)
         if record and record.replicas.pop(replica, None):
-            record.settle(at)
-            self._version += 1
+            record.update_state(at)
+            self._changed()
 
     def silent(self, oldest: float) -> list[ReplicaReport]:
         """Replicas that take requests but have not reported since ``oldest``."""
@@ -194,11 +200,11 @@ class Models:
         # What runs is left alone.
         self._applications[uid] = record.spec
         # Its replicas report with their next health check, or have done so already.
-        record.move(ModelState.LAUNCHING)
-        record.settle(at)
-        self._version += 1
+        record.move(ModelState.LAUNCHING, reason="")
+        record.update_state(at)
+        self._changed()
 
-    def step(self, uid: str, at: float) -> Deploy | Delete | None:
+    def next_action(self, uid: str, at: float) -> Deploy | Delete | None:
         """What has to be done next about ``uid``, if anything; a deployment counts as begun with this."""
         record = self._records.get(uid)
         exists = uid in self._applications
@@ -220,12 +226,12 @@ class Models:
             return
         if record.was_ready and record.deployments < self._failures_allowed:
             self._clear_away(record)
-            record.settle(at)
+            record.update_state(at)
         else:
             record.give_up(record.reason or _NO_REASON)
-            self._version += 1
+            self._changed()
 
-    def gone(self, uid: str, at: float) -> None:
+    def on_application_deleted(self, uid: str, at: float) -> None:
         """Serve has nothing of this UID any more."""
         self._applications.pop(uid, None)
         record = self._records.get(uid)
@@ -237,6 +243,9 @@ class Models:
             del self._records[uid]
         else:
             self._settle_for_good(record, end, at)
+        self._changed()
+
+    def _changed(self) -> None:
         self._version += 1
 
     def _deploy(self, record: Record, at: float) -> Deploy:
@@ -244,21 +253,21 @@ class Models:
             record.deployments += 1
             record.drop_replicas()
         if record.state is not ModelState.READY:
-            record.move(ModelState.LAUNCHING, record.reason)
+            record.move(ModelState.LAUNCHING)
             record.begin(ReplicaStage.PLACING, at)
         self._applications[record.spec.uid] = record.spec
-        self._version += 1
+        self._changed()
         return Deploy(record.spec)
 
     def _clear_away(self, record: Record) -> None:
         """Whatever Serve has of it has to go, even if the model is wanted again before that has begun."""
         record.drop_replicas()
         self._applications[record.spec.uid] = None
-        self._version += 1
+        self._changed()
 
     def _settle_for_good(self, record: Record, end: ModelState, at: float) -> None:
         """FAILED or CANCELLED, and not before all is cleaned up: whoever reads that may launch the UID again at once."""
-        record.move(end, record.reason)
+        record.move(end)
         record.last_ended = record.last_ended or next(iter(record.replicas.values()), None)
         record.replicas.clear()
         record.begin(_END_STAGES[end], at)

@@ -9,8 +9,15 @@ from xinfer.messages import SETTLED, ModelSpec, ModelState, ModelStatus, Replica
 _MOVES = {
     ModelState.PENDING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
     ModelState.LAUNCHING: {ModelState.READY, ModelState.FAILED, ModelState.TERMINATING},
-    ModelState.READY: {ModelState.LAUNCHING, ModelState.SLEEPING, ModelState.FAILED, ModelState.TERMINATING},
-    ModelState.SLEEPING: {ModelState.LAUNCHING, ModelState.READY, ModelState.FAILED, ModelState.TERMINATING},
+    ModelState.READY: {ModelState.LAUNCHING, ModelState.DRAINING, ModelState.FAILED, ModelState.TERMINATING},
+    ModelState.DRAINING: {
+        ModelState.SLEEPING,
+        ModelState.READY,
+        ModelState.LAUNCHING,
+        ModelState.FAILED,
+        ModelState.TERMINATING,
+    },
+    ModelState.SLEEPING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
     ModelState.FAILED: {ModelState.TERMINATING},
     ModelState.CANCELLED: {ModelState.TERMINATING},
     ModelState.TERMINATING: {ModelState.CANCELLED},
@@ -45,8 +52,6 @@ class Record:
     deployments: int = 0
     """Applications begun for it since a replica was ready."""
     was_ready: bool = False
-    dozing: bool = False
-    """SLEEPING is announced, but everything is still there."""
     waking: bool = False
     fallback: int | None = None
     """While it is scaled up: the replicas it had, to go back to."""
@@ -58,13 +63,13 @@ class Record:
     @property
     def is_wanted(self) -> bool:
         """Whether its application should be there."""
-        is_up = self.state in (ModelState.PENDING, ModelState.LAUNCHING, ModelState.READY)
-        return self.end is None and (is_up or self.dozing)
+        is_up = self.state in (ModelState.PENDING, ModelState.LAUNCHING, ModelState.READY, ModelState.DRAINING)
+        return self.end is None and is_up
 
     @property
     def holds_resources(self) -> bool:
         """Whether its GPUs are taken, or kept for it."""
-        return self.state not in SETTLED and (self.state is not ModelState.SLEEPING or self.dozing)
+        return self.state not in SETTLED and self.state is not ModelState.SLEEPING
 
     @property
     def ready_replicas(self) -> int:
@@ -79,32 +84,34 @@ class Record:
             return [*live, ended]
         return live
 
-    def move(self, target: ModelState, reason: str = "") -> None:
-        """Go to ``target``; staying where it is is always legal."""
-        self.reason = reason
+    def move(self, target: ModelState, reason: str | None = None) -> None:
+        """Go to ``target``; staying where it is is always legal. The reason stays unless another one is given."""
+        if reason is not None:
+            self.reason = reason
         if target is self.state:
             return
         if target not in _MOVES[self.state]:
             raise InvalidTransition(self.spec.uid, self.history, target)
         self.history.append(target)
         del self.history[:-_HISTORY]
-        self.dozing = False
         self.waking = self.waking and target is ModelState.LAUNCHING
 
-    def settle(self, at: float) -> None:
+    def update_state(self, at: float) -> None:
         """READY while some replica takes requests, LAUNCHING while none does; ``at`` is when that became known."""
         if self.state not in (ModelState.LAUNCHING, ModelState.READY):
             return
         if not self.ready_replicas:
-            self.move(ModelState.LAUNCHING, self.reason)
+            self.move(ModelState.LAUNCHING)
             return
-        self.move(ModelState.READY, "" if self.state is ModelState.LAUNCHING else self.reason)
+        if self.state is ModelState.LAUNCHING:
+            self.reason = ""
+        self.move(ModelState.READY)
         self.was_ready = True
         if self.ready_replicas >= self.spec.replicas:
             self.fallback = None
             self.begin(ReplicaStage.READY, self._all_ready_at(at))
 
-    def hear(self, report: ReplicaReport) -> bool:
+    def on_report(self, report: ReplicaReport) -> bool:
         """A replica that lives says how it is doing; whether that is news for supervisors."""
         known = self.replicas.get(report.replica)
         self.replicas[report.replica] = report
@@ -114,7 +121,7 @@ class Record:
                 self.reason = ""
         if known is not None and _visible(known) == _visible(report):
             return False
-        self.settle(report.updated_at)
+        self.update_state(report.updated_at)
         return True
 
     def replica_ended(self, report: ReplicaReport, failures_allowed: int) -> None:
@@ -130,7 +137,7 @@ class Record:
                 self._scale_back(self.fallback)
             elif self.failures >= (failures_allowed if self.was_ready else 1):
                 self.give_up(report.info)
-        self.settle(report.updated_at)
+        self.update_state(report.updated_at)
 
     def give_up(self, reason: str) -> None:
         """It has to be taken down and becomes FAILED then."""
@@ -166,5 +173,6 @@ class Record:
 
 
 def _visible(report: ReplicaReport) -> tuple[object, ...]:
+    # Without info and download: a download reports five times a second, and each change sends the whole table.
     times = [time.stage for time in report.times]
-    return (report.stage, report.address, report.info, report.pid, report.context_length, report.download, times)
+    return (report.stage, report.address, report.pid, report.context_length, times)

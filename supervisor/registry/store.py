@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from supervisor.registry.families import Registration
-from xinfer.messages import ModelSpec
+from xinfer.messages import ModelSpec, Registration
 
 _log = logging.getLogger("xinfer.registry")
 _SPEC = TypeAdapter(ModelSpec)
@@ -45,6 +44,10 @@ class Store:
     def save(self, spec: ModelSpec, *, asleep: bool = False) -> None:
         """Record that ``spec`` should run, or sleep until it is asked for."""
         row = (spec.uid, _SPEC.dump_json(spec).decode(), int(asleep))
+        # A write waits for the disk: a launch is recorded when it is taken, and need not be again when it is deployed.
+        known = self._db.execute("SELECT uid, spec, asleep FROM models WHERE uid = ?", (spec.uid,)).fetchone()
+        if known == row:
+            return
         self._db.execute("INSERT OR REPLACE INTO models (uid, spec, asleep) VALUES (?, ?, ?)", row)
 
     def forget(self, uid: str) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import httpx
 import uvicorn
 
-from supervisor.registry.families import Families, Registration
+from supervisor.registry.families import Families
 from tests.supervisor.samples import model_status, report, table
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.cluster.ports import free_port
 from xinfer.errors import Unavailable
-from xinfer.messages import Event, ModelSpec, ModelStatus, ReplicaReport
+from xinfer.messages import Event, ModelSpec, ModelStatus, Registration, ReplicaReport
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,7 +109,9 @@ class RegistryDouble:
         self._table = table(version=1)
         self._changed = asyncio.Condition()
 
-    async def watch(self, version: int, timeout_s: float, supervisor: str = "", usages: Any = None) -> Any:
+    async def watch(
+        self, version: int, timeout_s: float, supervisor: str = "", usages: Any = None, families_version: int = 0
+    ) -> Any:
         return await self._call("watch", version, timeout_s, supervisor, usages)
 
     async def launch(self, spec: ModelSpec) -> None:
@@ -132,6 +134,9 @@ class RegistryDouble:
 
     async def terminate(self, uid: str) -> None:
         await self._call("terminate", uid)
+
+    async def progress(self, uid: str) -> list[ReplicaReport]:
+        return list(self.answers.get("progress", ()))
 
     async def logs(self, uid: str) -> list[ReplicaReport]:
         return list(await self._call("logs", uid) or ())

@@ -1,6 +1,7 @@
 """What the supervisor, the registry and the workers say to each other: small frozen records that import neither side."""
 
 from xinfer.messages.event import Event, EventType
+from xinfer.messages.metrics import Histogram, ModelMetrics
 from xinfer.messages.model import (
     SETTLED,
     Ability,
@@ -12,6 +13,7 @@ from xinfer.messages.model import (
     ThinkingMode,
     ThinkingSwitch,
 )
+from xinfer.messages.registration import Registration
 from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, ReplicaReport, ReplicaStage, StageTime
 from xinfer.messages.usage import Usage
 
@@ -23,11 +25,14 @@ __all__ = [
     "EffortParameter",
     "Event",
     "EventType",
+    "Histogram",
+    "ModelMetrics",
     "ModelSpec",
     "ModelState",
     "ModelStatus",
     "ModelTable",
     "ReasoningOutput",
+    "Registration",
     "ReplicaReport",
     "ReplicaStage",
     "StageTime",

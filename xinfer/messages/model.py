@@ -15,6 +15,7 @@ class ModelState(StrEnum):
     PENDING = "PENDING"  # asked for and recorded, nothing started yet
     LAUNCHING = "LAUNCHING"  # its replicas are on their way up
     READY = "READY"  # at least one replica has answered a real generation
+    DRAINING = "DRAINING"  # about to sleep: nobody sends it requests, but its engines and GPUs are still there
     SLEEPING = "SLEEPING"  # idle for so long that it gave its resources back; the next request wakes it
     FAILED = "FAILED"  # given up; the reason is kept
     CANCELLED = "CANCELLED"  # its launch was given up by whoever asked for it

@@ -125,7 +125,12 @@ class ModelStatus:
     @property
     def is_served(self) -> bool:
         """Whether requests for it get an answer: from its replicas, or by waking it."""
-        return self.waking or self.state in (ModelState.READY, ModelState.SLEEPING)
+        return self.waking or self.is_asleep or self.state is ModelState.READY
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether requests have to wake it first. Users see DRAINING as SLEEPING."""
+        return self.state in (ModelState.DRAINING, ModelState.SLEEPING)
 
     @property
     def context_length(self) -> int | None:
@@ -142,5 +147,7 @@ class ModelTable:
 
     version: int = 0
     models: dict[str, ModelStatus] = field(default_factory=dict)
-    families: tuple[str, ...] = ()
-    """What people have registered, each family as JSON."""
+    families: tuple[str, ...] | None = ()
+    """The registered families as JSON; None if they are those of ``families_version``, which the supervisor has."""
+    families_version: int = 0
+    """Of the table in which the families last changed."""

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from supervisor.registry.families import Registration
 from tests.catalog.samples import PLAIN
 from tests.supervisor.servers import RegistryDouble
+from xinfer.messages import Registration
 from xinfer.tiny_chat import model_path
 
 PATH = "/v1/model_registrations/LLM"

@@ -11,11 +11,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from supervisor.api.prometheus import Figures
-from supervisor.gateway.request_metrics import ClusterMetrics, ModelMetrics, RequestMetrics
+from supervisor.gateway.request_metrics import RequestMetrics
+from supervisor.registry.cluster_metrics import ClusterMetrics
 from tests.supervisor.completions import chat
 from tests.supervisor.samples import model_status, report, times
 from tests.supervisor.servers import RegistryDouble, dead_replica, fake_engine
 from xinfer.errors import BadRequest, EngineLost, ModelOverloaded, XinferError
+from xinfer.messages import ModelMetrics
 
 
 def ended(error: Exception | None = None, *, broken: bool = False) -> ModelMetrics:
@@ -53,9 +55,9 @@ def test_models_that_are_gone_are_forgotten() -> None:
 
 def test_supervisors_add_up_and_one_that_is_gone_has_nothing_under_way() -> None:
     totals = ClusterMetrics(silent_s=15)
-    totals.hear("a", {"m": ModelMetrics(requests=3, errors=1, in_flight=2)}, 0.0)
-    totals.hear("b", {"m": ModelMetrics(requests=4, in_flight=1), "n": ModelMetrics(requests=1)}, 10.0)
-    totals.hear("b", {"m": ModelMetrics(requests=5, in_flight=1), "n": ModelMetrics(requests=1)}, 20.0)
+    totals.on_report("a", {"m": ModelMetrics(requests=3, errors=1, in_flight=2)}, 0.0)
+    totals.on_report("b", {"m": ModelMetrics(requests=4, in_flight=1), "n": ModelMetrics(requests=1)}, 10.0)
+    totals.on_report("b", {"m": ModelMetrics(requests=5, in_flight=1), "n": ModelMetrics(requests=1)}, 20.0)
     sums = totals.sums(20.0)
     assert (sums["m"].requests, sums["m"].errors, sums["m"].in_flight, sums["n"].requests) == (8, 1, 1, 1)
 
@@ -67,7 +69,7 @@ def test_counting_costs_a_request_a_few_microseconds(figures: list[str]) -> None
         began = time.perf_counter()
         for _ in range(rounds):
             with tallies.count("m") as counted:
-                counted.answered()
+                counted.responded(streams=True)
         best = min(best, (time.perf_counter() - began) / rounds)
     figures.append(f"counting one request: {best * 1e6:.1f} microseconds")
     assert best < 50e-6
@@ -87,7 +89,7 @@ async def test_page(http: httpx.AsyncClient, registry: RegistryDouble, monkeypat
     totals = ClusterMetrics()
 
     async def exchange_metrics(supervisor: str, tallies: dict[str, ModelMetrics]) -> dict[str, ModelMetrics]:
-        totals.hear(supervisor, tallies, 0.0)
+        totals.on_report(supervisor, tallies, 0.0)
         return totals.sums(0.0)
 
     monkeypatch.setattr(registry, "exchange_metrics", exchange_metrics)
@@ -112,7 +114,8 @@ async def test_page(http: httpx.AsyncClient, registry: RegistryDouble, monkeypat
         "model_request_errors_total": 1,
         "model_serve_count": 0,
         "model_request_duration_seconds_count": 2,
-        "time_to_first_token_seconds_count": 2,
+        "time_to_first_token_seconds_count": 0,
+        "time_to_response_seconds_count": 2,
         "model_info": 1,
         "model_request_limit": 7,
         "model_last_load_duration_seconds": 2.5,

@@ -88,6 +88,7 @@ def test_size(text: str | None, shown: Any) -> None:
         (ModelState.LAUNCHING, "LOADING"),
         (ModelState.READY, "READY"),
         (ModelState.TERMINATING, "TERMINATING"),
+        (ModelState.DRAINING, "SLEEPING"),
         (ModelState.SLEEPING, "SLEEPING"),
         (ModelState.FAILED, "ERROR"),
     ],

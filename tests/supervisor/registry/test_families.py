@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.registry.families import Families, Registration
+from supervisor.registry.families import Families
 from supervisor.registry.store import Store
 from xinfer.errors import FamilyRefused, NotFound
+from xinfer.messages import Registration
 
 WHALE = Registration("whale", '{"name": "whale"}')
 KRILL = Registration("krill", '{"name": "krill"}', persist=False)

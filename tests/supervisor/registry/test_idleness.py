@@ -14,6 +14,8 @@ from tests.supervisor.samples import model_status, report, table
 from xinfer.messages import ModelState, Usage
 
 READY, SLEEPING, LAUNCHING = ModelState.READY, ModelState.SLEEPING, ModelState.LAUNCHING
+DRAINING = ModelState.DRAINING
+STATES = {Drain: DRAINING, Resume: READY, Sleep: SLEEPING}
 TIMEOUT_S = 60.0
 UP = 1000.0
 NEVER_USED = Usage()
@@ -36,7 +38,7 @@ class Sleeper:
     def decide(self, now: float) -> list[Verdict]:
         verdicts = self.idleness.decide(table(self.route, version=self.version), now)
         for verdict in verdicts:
-            self.become(READY if isinstance(verdict, Resume) else SLEEPING)
+            self.become(STATES[type(verdict)])
             if isinstance(verdict, Drain):
                 self.idleness.announced("m", self.version, now)
         return verdicts
@@ -190,7 +192,7 @@ class AnyUse(RuleBasedStateMachine):
         """Goes to the engine if the supervisor's table says so, else it wakes the model."""
         if self.seen[name][1] is READY:
             self.running[name] += 1
-        elif self.route.state is SLEEPING:
+        elif self.route.state in (DRAINING, SLEEPING):
             self.slept = False
             self.become(READY)
 
@@ -214,7 +216,7 @@ class AnyUse(RuleBasedStateMachine):
 
     def mind(self) -> None:
         for verdict in self.idleness.decide(table(self.route, version=self.version), self.now):
-            self.become(READY if isinstance(verdict, Resume) else SLEEPING)
+            self.become(STATES[type(verdict)])
             if isinstance(verdict, Drain):
                 self.idleness.announced("m", self.version, self.now)
             self.slept = isinstance(verdict, Sleep)
@@ -226,7 +228,7 @@ class AnyUse(RuleBasedStateMachine):
         ):
             known = self.idleness._supervisors
             assert not any(self.running[name] for name in known)
-            assert all(self.seen[name][1] is SLEEPING for name in known)
+            assert all(self.seen[name][1] in (DRAINING, SLEEPING) for name in known)
 
 
 TestAnyUse = AnyUse.TestCase

@@ -13,7 +13,7 @@ from tests.supervisor.samples import report, spec, times
 from xinfer.errors import Conflict, ModelNotFound
 from xinfer.messages import ModelState, ReplicaStage
 
-PENDING, LAUNCHING, READY, SLEEPING, FAILED, CANCELLED, TERMINATING = ModelState
+PENDING, LAUNCHING, READY, DRAINING, SLEEPING, FAILED, CANCELLED, TERMINATING = ModelState
 NOW = 100.0
 
 
@@ -23,22 +23,23 @@ def models_in(state: ModelState) -> Models:
     models.add(spec())
     if state is PENDING:
         return models
-    assert models.step("m", NOW) == Deploy(spec())
+    assert models.next_action("m", NOW) == Deploy(spec())
     if state is CANCELLED:
         models.cancel("m")
-        models.gone("m", NOW)
+        models.on_application_deleted("m", NOW)
     elif state is FAILED:
         models.report(report("r1", ReplicaStage.FAILED, info="out of memory"))
-        models.gone("m", NOW)
+        models.on_application_deleted("m", NOW)
     elif state is TERMINATING:
         models.terminate("m")
-    elif state in (READY, SLEEPING):
+    elif state in (READY, DRAINING, SLEEPING):
         models.report(report())
+    if state in (DRAINING, SLEEPING):
+        models.drain("m")
     if state is SLEEPING:
-        models.doze("m")
         models.sleep("m")
-        assert models.step("m", NOW) == Delete("m", forget=False)
-        models.gone("m", NOW)
+        assert models.next_action("m", NOW) == Delete("m", forget=False)
+        models.on_application_deleted("m", NOW)
     assert models.get("m").state is state
     return models
 
@@ -46,8 +47,9 @@ def models_in(state: ModelState) -> Models:
 LEGAL = {
     PENDING: {LAUNCHING, FAILED, TERMINATING},
     LAUNCHING: {READY, FAILED, TERMINATING},
-    READY: {LAUNCHING, SLEEPING, FAILED, TERMINATING},
-    SLEEPING: {LAUNCHING, READY, FAILED, TERMINATING},
+    READY: {LAUNCHING, DRAINING, FAILED, TERMINATING},
+    DRAINING: {SLEEPING, READY, LAUNCHING, FAILED, TERMINATING},
+    SLEEPING: {LAUNCHING, FAILED, TERMINATING},
     FAILED: {TERMINATING},
     CANCELLED: {TERMINATING},
     TERMINATING: {CANCELLED},
@@ -71,7 +73,7 @@ def test_moves(start: ModelState, target: ModelState) -> None:
 # Launches, cancelled and terminated.
 
 
-@pytest.mark.parametrize("state", [PENDING, LAUNCHING, READY, SLEEPING, TERMINATING])
+@pytest.mark.parametrize("state", [PENDING, LAUNCHING, READY, DRAINING, SLEEPING, TERMINATING])
 def test_uid_in_use_is_a_conflict_that_says_what_to_do(state: ModelState) -> None:
     models = models_in(state)
     before = models.table()
@@ -90,21 +92,21 @@ def test_uid_of_a_launch_that_is_over_is_free_again(state: ModelState) -> None:
     models.add(spec(name="second"))
     record = models.get("m")
     assert (record.spec.name, record.history, record.reason, record.failures) == ("second", [PENDING], "", 0)
-    assert models.step("m", NOW) == Deploy(spec(name="second"))
+    assert models.next_action("m", NOW) == Deploy(spec(name="second"))
 
 
 def test_unknown_uid() -> None:
     models = Models(version=0)
     with pytest.raises(ModelNotFound, match="xinfer list"):
         models.get("ghost")
-    for call in (models.terminate, models.cancel, models.doze, models.sleep):
+    for call in (models.terminate, models.cancel, models.drain, models.sleep):
         with pytest.raises(ModelNotFound):
             call("ghost")
-    models.gone("ghost", NOW)
+    models.on_application_deleted("ghost", NOW)
     models.lost("ghost", "r1", NOW)
     models.report(report(uid="ghost"))
     models.deploy_failed(spec("ghost"), NOW)
-    assert models.step("ghost", NOW) is None
+    assert models.next_action("ghost", NOW) is None
     assert models.version == 0
 
 
@@ -114,17 +116,17 @@ def test_cancelled_launch_is_taken_down_and_kept(state: ModelState) -> None:
     models.cancel("m")
     models.cancel("m")
     assert models.get("m").state is TERMINATING
-    assert models.step("m", NOW) == Delete("m", forget=True)
-    models.gone("m", NOW + 1)
+    assert models.next_action("m", NOW) == Delete("m", forget=True)
+    models.on_application_deleted("m", NOW + 1)
     route = models.table().models["m"]
     assert (route.state, route.reason, route.replicas) == (CANCELLED, "The launch was cancelled.", ())
     assert route.times[-1] == times(cancelled=NOW + 1)[0]
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
     models.cancel("m")
     assert models.get("m").state is CANCELLED
 
 
-@pytest.mark.parametrize("state", [READY, SLEEPING])
+@pytest.mark.parametrize("state", [READY, DRAINING, SLEEPING])
 def test_what_is_up_is_not_cancelled(state: ModelState) -> None:
     models = models_in(state)
     with pytest.raises(Conflict, match="is up; terminate it instead"):
@@ -137,7 +139,7 @@ def test_success_after_the_cancellation_is_none() -> None:
     models.cancel("m")
     models.report(report())
     assert models.get("m").state is TERMINATING
-    models.gone("m", NOW)
+    models.on_application_deleted("m", NOW)
     models.report(report("r2"))
     assert (models.get("m").state, models.table().models["m"].targets) == (CANCELLED, ())
 
@@ -145,12 +147,12 @@ def test_success_after_the_cancellation_is_none() -> None:
 def test_cancel_does_not_undo_a_termination_nor_a_failure() -> None:
     models = models_in(TERMINATING)
     models.cancel("m")
-    models.gone("m", NOW)
+    models.on_application_deleted("m", NOW)
     assert models.table().models == {}
     failing = models_in(LAUNCHING)
     failing.report(report("r1", ReplicaStage.FAILED, info="out of memory"))
     failing.cancel("m")
-    failing.gone("m", NOW)
+    failing.on_application_deleted("m", NOW)
     assert failing.get("m").state is FAILED
 
 
@@ -159,17 +161,17 @@ def test_terminated_from_anywhere_nothing_is_left(state: ModelState) -> None:
     models = models_in(state)
     models.terminate("m")
     models.terminate("m")
-    assert models.step("m", NOW) == Delete("m", forget=True)
-    models.gone("m", NOW)
+    assert models.next_action("m", NOW) == Delete("m", forget=True)
+    models.on_application_deleted("m", NOW)
     assert models.table().models == {}
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
 
 
 def test_terminate_wins_over_a_cancellation_under_way() -> None:
     models = models_in(LAUNCHING)
     models.cancel("m")
     models.terminate("m")
-    models.gone("m", NOW)
+    models.on_application_deleted("m", NOW)
     assert models.table().models == {}
 
 
@@ -178,12 +180,12 @@ def test_latest_hundred_launches_that_are_over_are_kept() -> None:
     for number in range(120):
         models.add(spec(f"m{number}"))
         models.cancel(f"m{number}")
-        models.gone(f"m{number}", NOW)
+        models.on_application_deleted(f"m{number}", NOW)
     models.add(spec("m30"))
     assert sorted(models.table().models) == sorted(f"m{number}" for number in range(20, 120))
     models.add(spec("last"))
     models.cancel("last")
-    models.gone("last", NOW)
+    models.on_application_deleted("last", NOW)
     assert len(models.table().models) == 101, "one of them is no longer over"
     assert "m20" in models.table().models
 
@@ -196,10 +198,10 @@ def test_gpus_of_models_that_are_over_or_asleep_are_free() -> None:
     assert models.gpus_wanted() == 4.5
     models.cancel("a")
     assert models.gpus_wanted() == 4.5
-    models.gone("a", NOW)
+    models.on_application_deleted("a", NOW)
     assert models.gpus_wanted() == 0.5
     models.terminate("b")
-    models.gone("b", NOW)
+    models.on_application_deleted("b", NOW)
     assert models.gpus_wanted() == 0
 
 
@@ -208,11 +210,11 @@ def test_gpus_of_models_that_are_over_or_asleep_are_free() -> None:
 
 def test_deployment_is_begun_once() -> None:
     models = models_in(PENDING)
-    assert models.step("m", NOW) == Deploy(spec())
+    assert models.next_action("m", NOW) == Deploy(spec())
     assert models.get("m").state is LAUNCHING
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
     models.report(report())
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
 
 
 def test_what_a_restart_finds() -> None:
@@ -227,34 +229,34 @@ def test_what_a_restart_finds() -> None:
     models.found("asleep", NOW, alive=True)
     models.found("stranger", NOW, alive=True)
     assert models.get("runs").state is READY
-    assert models.step("runs", NOW) is None
+    assert models.next_action("runs", NOW) is None
     assert [r.replica for r in models.table().models["runs"].targets] == ["r1"]
-    assert models.step("absent", NOW) == Deploy(spec("absent"))
+    assert models.next_action("absent", NOW) == Deploy(spec("absent"))
     for uid in ("failed", "asleep", "stranger"):
-        assert models.step(uid, NOW) == Delete(uid, forget=False)
-        models.gone(uid, NOW)
-    assert models.step("failed", NOW) == Deploy(spec("failed"))
-    assert models.step("asleep", NOW) is None
+        assert models.next_action(uid, NOW) == Delete(uid, forget=False)
+        models.on_application_deleted(uid, NOW)
+    assert models.next_action("failed", NOW) == Deploy(spec("failed"))
+    assert models.next_action("asleep", NOW) is None
     assert models.get("asleep").state is SLEEPING
-    assert models.step("stranger", NOW) is None
+    assert models.next_action("stranger", NOW) is None
 
 
 def test_launch_waits_for_the_end_of_what_had_its_uid() -> None:
     models = Models(version=0)
     models.found("m", NOW, alive=True)
-    assert models.step("m", NOW) == Delete("m", forget=False)
+    assert models.next_action("m", NOW) == Delete("m", forget=False)
     models.add(spec())
-    assert models.step("m", NOW) == Delete("m", forget=False)
+    assert models.next_action("m", NOW) == Delete("m", forget=False)
     assert models.get("m").state is PENDING
-    models.gone("m", NOW)
-    assert models.step("m", NOW) == Deploy(spec())
+    models.on_application_deleted("m", NOW)
+    assert models.next_action("m", NOW) == Deploy(spec())
 
 
 def test_start_that_serve_gives_up_without_a_report() -> None:
     models = models_in(LAUNCHING)
     models.deploy_failed(spec(), NOW)
-    assert models.step("m", NOW) == Delete("m", forget=True)
-    models.gone("m", NOW)
+    assert models.next_action("m", NOW) == Delete("m", forget=True)
+    models.on_application_deleted("m", NOW)
     record = models.get("m")
     assert (record.state, "log of the replica" in record.reason) == (FAILED, True)
 
@@ -265,20 +267,20 @@ def test_another_try_is_for_engines_that_were_good_once() -> None:
     for number in range(3):
         models.report(report(f"r{number}", ReplicaStage.STOPPED))
         models.deploy_failed(spec(), NOW)
-        assert models.step("m", NOW) == Delete("m", forget=False)
-        models.gone("m", NOW)
-        assert models.step("m", NOW) == Deploy(spec())
+        assert models.next_action("m", NOW) == Delete("m", forget=False)
+        models.on_application_deleted("m", NOW)
+        assert models.next_action("m", NOW) == Deploy(spec())
     models.deploy_failed(spec(), NOW)
-    assert models.step("m", NOW) == Delete("m", forget=True)
+    assert models.next_action("m", NOW) == Delete("m", forget=True)
 
 
 def test_news_of_an_older_application_mean_nothing() -> None:
     models = models_in(LAUNCHING)
     models.deploy_failed(spec(created_at=1.0), NOW)
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
     over = models_in(CANCELLED)
     over.deploy_failed(spec(), NOW)
-    assert over.step("m", NOW) is None
+    assert over.next_action("m", NOW) is None
     assert over.get("m").state is CANCELLED
 
 
@@ -299,9 +301,9 @@ def test_failure_before_ready_gives_up_at_once() -> None:
     models = models_in(LAUNCHING)
     models.report(report("r1", ReplicaStage.FAILED, info="out of memory"))
     assert models.get("m").state is LAUNCHING, "until it is cleaned up"
-    assert models.step("m", NOW) == Delete("m", forget=True)
+    assert models.next_action("m", NOW) == Delete("m", forget=True)
     models.report(report("r2", ReplicaStage.FAILED, info="another"))
-    models.gone("m", NOW)
+    models.on_application_deleted("m", NOW)
     record = models.get("m")
     assert (record.state, record.reason, record.replicas) == (FAILED, "out of memory", {})
     assert models.table().models["m"].ended is not None
@@ -311,11 +313,11 @@ def test_failures_after_ready_give_up_at_the_third_in_a_row() -> None:
     models = models_in(READY)
     for number, info in enumerate(("one", "two")):
         models.report(report(f"r{number}", ReplicaStage.FAILED, info=info))
-        assert models.step("m", NOW) is None
+        assert models.next_action("m", NOW) is None
         assert (models.get("m").state, models.get("m").reason) == (READY if number == 0 else LAUNCHING, info)
         models.lost("m", "r1", NOW)
     models.report(report("r3", ReplicaStage.FAILED, info="three"))
-    assert models.step("m", NOW) == Delete("m", forget=True)
+    assert models.next_action("m", NOW) == Delete("m", forget=True)
 
 
 def test_a_ready_replica_starts_the_count_again() -> None:
@@ -325,7 +327,7 @@ def test_a_ready_replica_starts_the_count_again() -> None:
         models.report(report(f"s{number}"))
         models.report(report(f"s{number}", ReplicaStage.FAILED))
         models.report(report(f"t{number}"))
-        assert models.step("m", NOW) is None
+        assert models.next_action("m", NOW) is None
     assert models.get("m").state is READY
 
 
@@ -334,7 +336,7 @@ def test_one_of_two_replicas_may_fail_and_the_model_stays_ready() -> None:
     models.report(report("r2"))
     models.report(report("r1", ReplicaStage.FAILED))
     assert models.get("m").state is READY
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
     assert [r.replica for r in models.table().models["m"].targets] == ["r2"]
 
 
@@ -405,7 +407,7 @@ def test_version_grows_on_visible_change_only() -> None:
 def test_times_of_a_launch() -> None:
     models = Models(version=0)
     models.add(spec(created_at=10, replicas=2))
-    models.step("m", 11)
+    models.next_action("m", 11)
     models.report(report("r1", updated_at=12))
     assert models.table().models["m"].times == times(pending=10, placing=11)
     models.report(report("r2", updated_at=13))
@@ -425,14 +427,14 @@ def test_ready_is_when_the_replica_was_not_when_a_new_registry_heard_of_it() -> 
 def test_times_of_a_launch_that_fails_and_of_one_cancelled() -> None:
     failing = Models(version=0)
     failing.add(spec(created_at=10))
-    failing.step("m", 11)
+    failing.next_action("m", 11)
     failing.report(report("r1", ReplicaStage.FAILED))
-    failing.gone("m", 12)
+    failing.on_application_deleted("m", 12)
     assert failing.table().models["m"].times == times(pending=10, placing=11, failed=12)
     pending = Models(version=0)
     pending.add(spec(created_at=10))
     pending.cancel("m")
-    pending.gone("m", 11)
+    pending.on_application_deleted("m", 11)
     assert pending.table().models["m"].times == times(pending=10, cancelled=11)
 
 
@@ -442,15 +444,15 @@ def test_times_of_a_launch_that_fails_and_of_one_cancelled() -> None:
 def test_scaled_model_is_told_to_serve_and_what_runs_stays() -> None:
     models = models_in(READY)
     models.scale("m", 3)
-    assert models.step("m", NOW) == Deploy(spec(replicas=3))
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) == Deploy(spec(replicas=3))
+    assert models.next_action("m", NOW) is None
     route = models.table().models["m"]
     assert (route.state, route.spec.replicas, len(route.targets), route.is_complete) == (READY, 3, 1, False)
     models.report(report("r2"))
     models.report(report("r3"))
     assert models.table().models["m"].is_complete
     models.scale("m", 1)
-    assert models.step("m", NOW) == Deploy(spec(replicas=1))
+    assert models.next_action("m", NOW) == Deploy(spec(replicas=1))
 
 
 @pytest.mark.parametrize("state", [each for each in ModelState if each is not READY])
@@ -465,10 +467,10 @@ def test_only_a_model_that_is_up_is_scaled(state: ModelState) -> None:
 def test_scaling_that_fails_goes_back_and_says_why() -> None:
     models = models_in(READY)
     models.scale("m", 3)
-    models.step("m", NOW)
+    models.next_action("m", NOW)
     models.report(report("r2"))
     models.report(report("r3", ReplicaStage.FAILED, info="out of memory"))
-    assert models.step("m", NOW) == Deploy(spec(replicas=1))
+    assert models.next_action("m", NOW) == Deploy(spec(replicas=1))
     route = models.table().models["m"]
     assert (route.state, route.spec.replicas) == (READY, 1)
     assert "out of memory" in route.reason
@@ -479,41 +481,41 @@ def test_scaling_that_fails_goes_back_and_says_why() -> None:
 def test_death_of_an_old_replica_while_scaling_does_not_end_it() -> None:
     models = models_in(READY)
     models.scale("m", 2)
-    models.step("m", NOW)
+    models.next_action("m", NOW)
     models.report(report("r1", ReplicaStage.FAILED, info="killed"))
     assert models.get("m").spec.replicas == 2
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
 
 
 # Sleep.
 
 
-def test_dozing_all_is_still_there() -> None:
+def test_draining_all_is_still_there() -> None:
     models = models_in(READY)
-    models.doze("m")
+    models.drain("m")
     route = models.table().models["m"]
-    assert (route.state, [r.replica for r in route.replicas]) == (SLEEPING, ["r1"])
-    assert models.step("m", NOW) is None
-    assert Record(spec(gpus=1), history=[SLEEPING], dozing=True).holds_resources
+    assert (route.state, [r.replica for r in route.replicas]) == (DRAINING, ["r1"])
+    assert models.next_action("m", NOW) is None
+    assert Record(spec(gpus=1), history=[DRAINING]).holds_resources
 
 
-@pytest.mark.parametrize("call", ["wake", "rouse"])
-def test_dozing_model_is_up_again_at_once(call: str) -> None:
+@pytest.mark.parametrize("call", ["wake", "resume"])
+def test_draining_model_is_up_again_at_once(call: str) -> None:
     models = models_in(READY)
-    models.doze("m")
+    models.drain("m")
     getattr(models, call)("m", NOW)
     route = models.table().models["m"]
     assert (route.state, route.waking, len(route.targets)) == (READY, False, 1)
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
     models.sleep("m")
-    assert models.get("m").state is READY, "it does not doze any more"
+    assert models.get("m").state is READY, "it does not drain any more"
 
 
-def test_dozing_model_whose_replica_dies_is_launched_again_when_roused() -> None:
+def test_draining_model_whose_replica_dies_is_launched_again_when_resumed() -> None:
     models = models_in(READY)
-    models.doze("m")
+    models.drain("m")
     models.report(report("r1", ReplicaStage.FAILED))
-    models.rouse("m", NOW)
+    models.resume("m", NOW)
     assert models.get("m").state is LAUNCHING
 
 
@@ -523,7 +525,7 @@ def test_asleep_nothing_is_left_and_late_reports_do_not_wake_it() -> None:
     models.report(report("r2"))
     route = models.table().models["m"]
     assert (route.state, route.replicas) == (SLEEPING, ())
-    assert models.step("m", NOW) is None
+    assert models.next_action("m", NOW) is None
 
 
 def test_wake() -> None:
@@ -533,7 +535,7 @@ def test_wake() -> None:
     models.wake("m", 201)
     assert models.version == version
     assert models.table().models["m"].waking
-    assert models.step("m", 202) == Deploy(spec())
+    assert models.next_action("m", 202) == Deploy(spec())
     assert models.table().models["m"].state is LAUNCHING
     models.report(report("r2", updated_at=203))
     route = models.table().models["m"]
@@ -543,30 +545,30 @@ def test_wake() -> None:
 
 def test_wake_while_it_is_being_deleted_waits_for_the_end_of_that() -> None:
     models = models_in(READY)
-    models.doze("m")
+    models.drain("m")
     models.sleep("m")
     models.wake("m", NOW)
-    assert models.step("m", NOW) == Delete("m", forget=False)
+    assert models.next_action("m", NOW) == Delete("m", forget=False)
     models.report(report("r1"))
     assert models.get("m").state is LAUNCHING, "that replica is on its way out"
-    models.gone("m", NOW)
-    assert models.step("m", NOW) == Deploy(spec())
+    models.on_application_deleted("m", NOW)
+    assert models.next_action("m", NOW) == Deploy(spec())
 
 
 def test_wake_that_fails_is_tried_thrice() -> None:
     models = models_in(SLEEPING)
     models.wake("m", NOW)
     for number in range(3):
-        assert models.step("m", NOW) == Deploy(spec())
+        assert models.next_action("m", NOW) == Deploy(spec())
         models.report(report(f"w{number}", ReplicaStage.FAILED, info="no memory"))
         models.deploy_failed(spec(), NOW)
-        models.step("m", NOW)
-        models.gone("m", NOW)
+        models.next_action("m", NOW)
+        models.on_application_deleted("m", NOW)
     route = models.table().models["m"]
     assert (route.state, route.reason, route.waking) == (FAILED, "no memory", False)
 
 
-@pytest.mark.parametrize("state", [each for each in ModelState if each is not SLEEPING])
+@pytest.mark.parametrize("state", [each for each in ModelState if each not in (DRAINING, SLEEPING)])
 def test_what_does_not_sleep_is_not_woken(state: ModelState) -> None:
     models = models_in(state)
     before = models.table()
@@ -605,7 +607,7 @@ class AnyLife(RuleBasedStateMachine):
             assert free
             self.owner[uid] = name
 
-    @rule(uid=UIDS, call=st.sampled_from(["terminate", "cancel", "doze", "sleep"]))
+    @rule(uid=UIDS, call=st.sampled_from(["terminate", "cancel", "drain", "sleep"]))
     def order(self, uid: str, call: str) -> None:
         try:
             getattr(self.models, call)(uid)
@@ -613,9 +615,9 @@ class AnyLife(RuleBasedStateMachine):
             assert uid not in self.owner
         except Conflict:
             assert call == "cancel"
-            assert self.state(uid) in (READY, SLEEPING)
+            assert self.state(uid) in (READY, DRAINING, SLEEPING)
         except InvalidTransition:
-            assert call == "doze"
+            assert call == "drain"
             assert self.state(uid) is not READY
 
     @rule(uid=UIDS, replicas=st.integers(1, 3))
@@ -625,21 +627,21 @@ class AnyLife(RuleBasedStateMachine):
         except (ModelNotFound, Conflict):
             assert self.state(uid) is not READY or self.models.get(uid).end
 
-    @rule(uid=UIDS, call=st.sampled_from(["wake", "rouse"]))
+    @rule(uid=UIDS, call=st.sampled_from(["wake", "resume"]))
     def wake(self, uid: str, call: str) -> None:
         if uid in self.owner:
             getattr(self.models, call)(uid, NOW)
 
     @rule(uid=UIDS)
     def step(self, uid: str) -> None:
-        match self.models.step(uid, NOW):
+        match self.models.next_action(uid, NOW):
             case Deploy(wanted):
                 there = self.serve.get(uid)
                 assert there is None or there.name == wanted.name, "never over what is not its own"  # type: ignore[attr-defined]
                 self.serve[uid] = wanted
             case Delete():
                 self.serve.pop(uid, None)
-                self.models.gone(uid, NOW)
+                self.models.on_application_deleted(uid, NOW)
                 if uid not in self.models.table().models:
                     self.owner.pop(uid, None)
 
@@ -688,7 +690,7 @@ class AnyLife(RuleBasedStateMachine):
         for uid in ("a", "b"):
             for _ in range(10):
                 self.step(uid)
-            assert self.models.step(uid, NOW) is None
+            assert self.models.next_action(uid, NOW) is None
             route = self.models.table().models.get(uid)
             wanted = route is not None and self.models.get(uid).is_wanted
             assert self.serve.get(uid) == (route.spec if route and wanted else None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.registry.prestarted_workers import PrestartedWorkers
+from supervisor.registry.prestarted_workers import PrestartedWorkers, prestart_worker
 from xinfer.cluster import spare
 
 
@@ -38,4 +38,4 @@ def test_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_node_that_does_not_answer() -> None:
     with pytest.raises(OSError, match="spare process"):
-        await spare.start_spare({"NodeManagerAddress": "127.0.0.1", "NodeManagerPort": 1})
+        await prestart_worker({"NodeManagerAddress": "127.0.0.1", "NodeManagerPort": 1})

@@ -1,0 +1,32 @@
+"""The registry as Ray starts it: its constructor's arguments travel as a pickle, so the real parts are made here."""
+
+from __future__ import annotations
+
+import logging
+
+import ray
+
+from supervisor.registry import actor
+from supervisor.registry.deployer import Deployer
+from supervisor.registry.prestarted_workers import PrestartedWorkers
+from supervisor.registry.store import Store
+from xinfer.cluster import spare
+from xinfer.settings import EngineSettings, home
+
+
+# Ray names the process after the class.
+class Registry(actor.Registry):
+    """The registry on Ray Serve, with its SQLite file under ``XINFER_HOME``."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        prestarted = None
+        if spare.wanted():
+            prestarted = PrestartedWorkers()
+        super().__init__(
+            settings,
+            Deployer(settings),
+            Store(home() / "registry.sqlite"),
+            restarted=ray.get_runtime_context().was_current_actor_reconstructed,
+            prestarted=prestarted,
+        )
