@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.smi import made_up_smi
+from tests.bench.nvml import GB10, H100, made_up_nvml
 from xinfer.bench.launching import report
 from xinfer.bench.launching.gpu import used_mib
 from xinfer.bench.launching.plot import plot
@@ -161,7 +161,7 @@ def test_plot_is_a_png(result: Result, tmp_path: Path) -> None:
 
 
 def test_memory_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    made_up_nvml(tmp_path, monkeypatch, [])
     assert used_mib() == {}
-    made_up_smi(tmp_path, answer="GPU-1, 120\nGPU-2, [N/A]\n")
-    assert used_mib() == {"GPU-1": 120}
+    made_up_nvml(tmp_path, monkeypatch, [{**H100, "used": 120}, GB10])
+    assert used_mib() == {"GPU-aaa": 120}

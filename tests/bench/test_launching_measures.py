@@ -14,7 +14,7 @@ import pytest
 
 from tests.client.scripted_server import Answer, ScriptedServer
 from tests.conftest import ROOT, free_port, wait_for
-from worker.command import engine_argv
+from worker.command import MIDDLEWARE, engine_argv
 from worker.fake.command import fake_argv
 from xinfer.bench.launching import bare, host, memory, serve
 from xinfer.bench.launching.cluster import Cluster, own_cluster
@@ -58,9 +58,10 @@ def server() -> Iterator[ScriptedServer]:
     server.close()
 
 
-def fake_bare(spec: ModelSpec, host: str, port: int) -> list[str]:
+def fake_bare(spec: ModelSpec, host: str, port: int) -> bare.Command:
     """The fake engine, under the name of the model that bare vLLM would have."""
-    return fake_argv(ModelSpec(spec.uid, "fake", "", engine_args={"load_s": 0.3}), EngineSettings(), host, port)
+    argv = fake_argv(ModelSpec(spec.uid, "fake", "", engine_args={"load_s": 0.3}), EngineSettings(), host, port)
+    return bare.Command(argv, dict(os.environ))
 
 
 class TestFirstToken:
@@ -108,9 +109,12 @@ class TestFirstToken:
 class TestBare:
     def test_it_is_the_worker_s_command_without_what_is_ours(self) -> None:
         spec = Subject(engine_args={"max_num_seqs": 8}).spec
-        ours, argv = engine_argv(spec, EngineSettings(), "127.0.0.1", 1), bare.bare_argv(spec, "127.0.0.1", 1)
+        ours = engine_argv(spec, EngineSettings(), "127.0.0.1", 1)
+        command = bare.bare_command(spec, "127.0.0.1", 1)
+        argv = command.argv
+        assert command.env["VLLM_NO_USAGE_STATS"] == "1"
         assert argv[:3] == [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-        assert [word for word in ours if word not in argv] == ["worker.engine_server", "--middleware", bare.MIDDLEWARE]
+        assert [word for word in ours if word not in argv] == ["worker.engine_server", "--middleware", MIDDLEWARE]
         assert "--enforce-eager" in argv
         assert argv[argv.index("--max-num-seqs") + 1] == "8"
 
@@ -123,8 +127,9 @@ class TestBare:
         assert {process.pid for process in psutil.Process().children()} <= before
 
     def test_one_that_fails_says_why_and_is_gone(self, tmp_path: Path) -> None:
-        def failing(spec: ModelSpec, host: str, port: int) -> list[str]:
-            return [sys.executable, "-c", "raise ValueError('no such model on this disk')"]
+        def failing(spec: ModelSpec, host: str, port: int) -> bare.Command:
+            argv = [sys.executable, "-c", "raise ValueError('no such model on this disk')"]
+            return bare.Command(argv, dict(os.environ))
 
         with pytest.raises(LaunchFailed, match="no such model on this disk"):
             bare.started_bare(ModelSpec("bare", "m", ""), tmp_path, failing)

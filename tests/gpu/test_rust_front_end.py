@@ -17,8 +17,9 @@ import requests
 from tests.conftest import wait_for
 from tests.gpu.checks import Book
 from tests.gpu.test_larger_model import ARGUMENTS, UID, bench, launch
+from worker.bare_command import bare_argv
 from worker.command import engine_env
-from xinfer.bench.launching.bare import bare_argv, end, start
+from xinfer.bench.launching.bare import end, start
 from xinfer.bench.launching.bench_cluster import Lab
 from xinfer.bench.launching.subject import Subject
 from xinfer.cluster.ports import free_port

@@ -11,7 +11,7 @@ import click
 from xinfer.bench.cpu import is_alive
 from xinfer.bench.level import Kind, Level
 from xinfer.bench.target import base_url
-from xinfer.nvidia_smi import query_gpus
+from xinfer.gpus import gpus
 
 STDOUT = Path("-")
 
@@ -81,7 +81,7 @@ class Gpu(click.ParamType[str]):
 
     def convert(self, value: Any, param: _Param, ctx: _Context) -> str:
         index = str(value)
-        if index not in (query_gpus("index") or "").split():
+        if index not in [str(gpu.index) for gpu in gpus()]:
             self.fail(f"{value!r}: expected the index of a GPU as nvidia-smi shows it", param, ctx)
         return index
 
