@@ -16,9 +16,10 @@ serve: setup ## set up, start a cluster on this machine and serve the bundled mo
 test: setup-tests check ## set up, check and run the whole suite, the real engine included
 	@exec $(BIN)/pytest
 
-check: setup-tests ## formatting, lint and types
+check: setup-tests ## formatting, lint, directions of imports, and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
 format: setup-tests ## put the code in form

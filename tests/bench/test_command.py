@@ -189,3 +189,12 @@ def test_misuse_asks_nobody(run: Callable[..., Result], server: ScriptedServer, 
 def test_help_imports_neither_aiohttp_nor_matplotlib() -> None:
     _, imported = help_of("bench")
     assert imported.isdisjoint({"aiohttp", "matplotlib", "numpy", "ray", "uvloop"})
+
+
+def test_a_picture_needs_matplotlib(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xinfer.bench.arguments.find_spec", lambda _: None)
+    result = run(*QUICK, "--plot", str(tmp_path / "x.png"))
+    assert result.exit_code == 1
+    assert result.stderr == "Error: Pictures need matplotlib: pip install 'xinfer[bench]'\n"

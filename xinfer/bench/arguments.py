@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,13 @@ class OutputFile(click.ParamType[Path]):
         if file != STDOUT and (file.is_dir() or not file.absolute().parent.is_dir()):
             self.fail(f"{value!r}: expected a file in a folder that exists", param, ctx)
         return file
+
+
+class PictureFile(OutputFile):
+    """A file to draw into, on a machine that has matplotlib, which the package does not bring by itself."""
+
+    def convert(self, value: Any, param: _Param, ctx: _Context) -> Path:
+        # Here and not when the picture is drawn: a run takes minutes.
+        if find_spec("matplotlib") is None:
+            raise click.ClickException("Pictures need matplotlib: pip install 'xinfer[bench]'")
+        return super().convert(value, param, ctx)
