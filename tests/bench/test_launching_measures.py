@@ -26,7 +26,7 @@ from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
-from xinfer.cluster.fork_server import MODULE, HostStage, HostState
+from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState
 from xinfer.errors import LaunchFailed, LaunchRefused, ModelOverloaded, Unavailable
 from xinfer.messages import ModelSpec
 from xinfer.settings import EngineSettings
@@ -224,16 +224,17 @@ class TestFootprint:
 
 class TestHost:
     @pytest.mark.parametrize(
-        ("stage", "told"), [(HostStage.FAILED, "no fork"), (HostStage.STARTING, "starting"), (None, "there is none")]
+        ("stage", "told"),
+        [(ForkServerStage.FAILED, "no fork"), (ForkServerStage.STARTING, "starting"), (None, "there is none")],
     )
-    def test_one_that_does_not_get_ready(self, tmp_path: Path, stage: HostStage | None, told: str) -> None:
+    def test_one_that_does_not_get_ready(self, tmp_path: Path, stage: ForkServerStage | None, told: str) -> None:
         if stage:
-            HostState(os.getpid(), stage, "no fork" if stage is HostStage.FAILED else "").save(tmp_path)
+            ForkServerState(os.getpid(), stage, "no fork" if stage is ForkServerStage.FAILED else "").save(tmp_path)
         with pytest.raises(LaunchFailed, match=told):
             host.wait_until_ready(tmp_path, timeout_s=0.1, appears_s=0.1)
 
     def test_one_that_is_ready(self, tmp_path: Path) -> None:
-        HostState(os.getpid(), HostStage.READY).save(tmp_path)
+        ForkServerState(os.getpid(), ForkServerStage.READY).save(tmp_path)
         host.wait_until_ready(tmp_path, timeout_s=0.1)
 
     def test_its_processes_are_known_by_their_module(self) -> None:

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.gpu.checks import Book
 from tests.gpu.device import Device
 from xinfer.bench import machine
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.cluster import Cluster, own_cluster
 from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
@@ -67,9 +67,9 @@ def cluster(device: Device, book: Book) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def lab(cluster: Cluster) -> Iterator[Lab]:
+def lab(cluster: Cluster) -> Iterator[BenchCluster]:
     """The cluster with tiny-chat to launch on a GPU of its own. Whatever a test launches is terminated after it."""
     with RESTfulClient(cluster.endpoint) as client:
-        lab = Lab(cluster, client, Subject(n_gpu=1))
+        lab = BenchCluster(cluster, client, Subject(n_gpu=1))
         yield lab
         lab.clear()

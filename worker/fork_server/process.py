@@ -14,7 +14,7 @@ from worker.fork_server.fork_safety import Warmth, unfit_to_fork, warm_up
 from worker.fork_server.gpus import unlike_gpus
 from worker.fork_server.server import Child, Loop, Unfit
 from worker.vllm_build import is_cpu_build
-from xinfer.cluster.fork_server import MODULE, HostStage, HostState, socket_path
+from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState, socket_path
 from xinfer.cluster.node_process import BROKEN
 from xinfer.messages import ModelSpec
 from xinfer.process_lifetime import die_with_parent
@@ -35,9 +35,9 @@ def main() -> None:
     show_as([MODULE])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     listener = _listen()
-    HostState(os.getpid(), HostStage.STARTING).save(home())
+    ForkServerState(os.getpid(), ForkServerStage.STARTING).save(home())
     warmth = _warm_up()
-    HostState(os.getpid(), HostStage.READY).save(home())
+    ForkServerState(os.getpid(), ForkServerStage.READY).save(home())
     _log.info("ready to fork engines")
     try:
         child = Loop(listener, warmth).run()
@@ -75,7 +75,7 @@ def _warm_up() -> Warmth:
     except Exception as error:  # noqa: BLE001  # whatever the engine's packages raise on this machine
         reason = f"the engine cannot be imported: {type(error).__name__}: {error}"
     if reason:
-        HostState(os.getpid(), HostStage.FAILED, reason).save(home())
+        ForkServerState(os.getpid(), ForkServerStage.FAILED, reason).save(home())
         _log.error("%s", reason)
         sys.exit(BROKEN)
     return warmth
