@@ -26,9 +26,10 @@ coverage: setup-tests ## run the whole suite and print its branch coverage
 	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage combine -q
 	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage report
 
-check: setup-tests ## formatting, lint and types
+check: setup-tests ## formatting, lint, directions of imports, and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
 format: setup-tests ## put the code in form

@@ -22,7 +22,7 @@ from worker.engine import Engine, ServerEngine
 from worker.engine_start import start_forked
 from worker.memory.check import check_memory
 from worker.reporter import Reporter
-from xinfer.cluster import spare
+from xinfer.cluster import prestart
 from xinfer.errors import XinferError
 from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage
 from xinfer.names import NAMESPACE, REGISTRY
@@ -105,7 +105,7 @@ class EngineReplica:
 
     async def _prestart_next(self) -> None:
         """Have a Ray process prestarted for the next replica: this one has taken the idle one."""
-        wanted = os.environ.get(spare.SETTING) == spare.PRELOADED
+        wanted = prestart.wanted()
         if not wanted or await asyncio.to_thread(has_idle_worker):
             return
 

@@ -36,8 +36,8 @@ def gpu_stats(found: Iterable[Gpu]) -> NodeStats:
     free = 0
     utilizations = []
     for gpu in found:
-        # A GPU that is split with MIG does not report how busy it is, and is left out of all three.
-        if gpu.utilization is None:
+        # A GPU that is split with MIG does not report everything, and is left out of all three.
+        if gpu.utilization is None or gpu.memory_total_bytes is None or gpu.memory_free_bytes is None:
             continue
         total += gpu.memory_total_bytes
         free += gpu.memory_free_bytes

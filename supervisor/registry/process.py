@@ -10,7 +10,7 @@ from supervisor.registry import actor
 from supervisor.registry.deployer import Deployer
 from supervisor.registry.prestarted_workers import PrestartedWorkers
 from supervisor.registry.store import Store
-from xinfer.cluster import spare
+from xinfer.cluster import prestart
 from xinfer.settings import EngineSettings, home
 
 
@@ -21,7 +21,7 @@ class Registry(actor.Registry):
     def __init__(self, settings: EngineSettings) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         prestarted = None
-        if spare.wanted():
+        if prestart.wanted():
             prestarted = PrestartedWorkers()
         super().__init__(
             settings,

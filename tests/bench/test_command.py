@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.bench.smi import made_up_smi
+from tests.bench.nvml import made_up_nvml
 from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer import errors
@@ -88,10 +88,9 @@ def test_turns_and_engines(run: Callable[..., Result], server: ScriptedServer, t
 def test_gpus(
     run: Callable[..., Result], server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    made_up_smi(tmp_path)
+    made_up_nvml(tmp_path, monkeypatch)
     report = tmp_path / "x.json"
-    legs = ("-c", "1", "--duration-s", "0.6", "--warm-up", "0", "--rounds", "1")
+    legs = ("-c", "1", "--duration-s", "1.8", "--warm-up", "0", "--rounds", "1")
     result = run(*legs, "--versus", server.url, "--gpu", "0", "--json", str(report))
     assert result.exit_code == 0, result.output
     assert "1 x NVIDIA H100 80GB HBM3 (81559 MiB)" in result.stdout
@@ -190,3 +189,12 @@ def test_misuse_asks_nobody(run: Callable[..., Result], server: ScriptedServer, 
 def test_help_imports_neither_aiohttp_nor_matplotlib() -> None:
     _, imported = help_of("bench")
     assert imported.isdisjoint({"aiohttp", "matplotlib", "numpy", "ray", "uvloop"})
+
+
+def test_a_picture_needs_matplotlib(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xinfer.bench.arguments.find_spec", lambda _: None)
+    result = run(*QUICK, "--plot", str(tmp_path / "x.png"))
+    assert result.exit_code == 1
+    assert result.stderr == "Error: Pictures need matplotlib: pip install 'xinfer[bench]'\n"

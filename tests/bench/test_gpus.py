@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.bench.nvml import made_up_nvml
 from tests.bench.samples import leg, result, sample
-from tests.bench.smi import made_up_smi
 from xinfer.bench import machine, report
 from xinfer.bench.figures import Figures, Leg, figures
 from xinfer.bench.gpus import Gpus, GpuUse, busy_share, memory_peak_mib, uses
 from xinfer.bench.median_leg import typical
 from xinfer.bench.result import Round
-from xinfer.nvidia_smi import cuda_version
+from xinfer.gpus import driver_cuda_version
 
 OUTLIVED = """
 import time
@@ -33,10 +33,15 @@ with Gpus.watched(period_s=0.02):
 
 
 @pytest.fixture
-def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with two GPUs, of which the first is busy."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    return made_up_smi(tmp_path)
+    made_up_nvml(tmp_path, monkeypatch)
+
+
+def readers() -> list[psutil.Process]:
+    """The processes that read the driver, of this process and of those that it started."""
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if "xinfer.bench.gpus" in process.cmdline()]
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
@@ -52,11 +57,11 @@ def busy(**shares: float | None) -> Figures:
 
 
 def test_readings() -> None:
-    text = "0, 10, 500\n1, [N/A], [N/A]\n0, 80, 700\nsomething else\n1, [N/A], [N/A]\n0, 90, 600\n"
+    text = "0 10 500\n1 None None\n0 80 700\n1 None None\n0 90 600\n"
     assert uses(text) == {"0": GpuUse(pytest.approx(0.6), 700), "1": GpuUse(None, None)}
     assert uses(text, skipped=1)["0"] == GpuUse(pytest.approx(0.85), 700)
     assert uses(text, skipped=3)["0"] == GpuUse(None, 700)
-    assert uses("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n") == {}
+    assert uses("") == {}
 
 
 def test_gpus_that_had_nothing_to_do_are_left_out_of_the_mean() -> None:
@@ -68,45 +73,44 @@ def test_gpus_that_had_nothing_to_do_are_left_out_of_the_mean() -> None:
     assert (busy_share({}), memory_peak_mib({})) == (None, None)
 
 
-def test_a_leg_has_its_own_readings(smi: Path) -> None:
+def test_a_leg_has_its_own_readings(two_gpus: None) -> None:
     with Gpus.watched(period_s=0.02, window_s=0.1) as gpus:
         mark = gpus.mark()
         wait_for(lambda: (gpus.uses_since(mark) or {"0": GpuUse(None, None)})["0"].busy_share)
-        assert gpus.uses_since(mark) == {"0": GpuUse(pytest.approx(0.9), 70000), "1": GpuUse(0.0, 4)}
-        pid = int((smi.parent / "pid").read_text())
-    assert not psutil.pid_exists(pid)
+        assert gpus.uses_since(mark) == {"0": GpuUse(pytest.approx(0.9), 70000), "1": GpuUse(0.0, None)}
+        (reader,) = readers()
+    assert not psutil.pid_exists(reader.pid)
 
 
-def test_only_some_gpus(smi: Path) -> None:
+def test_only_some_gpus(two_gpus: None) -> None:
     with Gpus.watched(["1"], period_s=0.02) as gpus:
         assert gpus.uses_since(0).keys() == {"1"}
 
 
 def test_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    made_up_nvml(tmp_path, monkeypatch, [])
     with Gpus.watched() as gpus:
         assert gpus.uses_since(gpus.mark()) == {}
 
 
-def test_a_driver_that_fails(smi: Path) -> None:
-    smi.write_text("#!/bin/sh\necho NVIDIA-SMI has failed\nexit 9\n")
+def test_a_driver_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up_nvml(tmp_path, monkeypatch, fails=True)
     with Gpus.watched() as gpus:
         assert gpus.uses_since(0) == {}
     facts = machine.facts()
     assert (facts["gpus"], facts["driver"], facts["cuda"]) == ([], None, None)
 
 
-def test_nobody_watches_when_the_one_who_reads_was_killed(smi: Path) -> None:
+def test_nobody_watches_when_the_one_who_reads_was_killed(two_gpus: None) -> None:
     reader = subprocess.Popen([sys.executable, "-c", OUTLIVED], stdout=subprocess.PIPE)
-    file = smi.parent / "pid"
-    wait_for(lambda: file.exists() and file.read_text().strip())
-    pid = int(file.read_text())
+    wait_for(readers)
+    (watching,) = readers()
     os.kill(reader.pid, signal.SIGKILL)
     reader.communicate()
-    wait_for(lambda: not psutil.pid_exists(pid))
+    wait_for(lambda: not psutil.pid_exists(watching.pid))
 
 
-def test_what_the_machine_has(smi: Path) -> None:
+def test_what_the_machine_has(two_gpus: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = machine.facts()
     assert facts["gpus"] == ["NVIDIA H100 80GB HBM3", "NVIDIA GB10"]
     assert (facts["gpu_memory_mib"], facts["driver"], facts["cuda"]) == ([81559, None], "580.159.04", "13.0")
@@ -114,12 +118,12 @@ def test_what_the_machine_has(smi: Path) -> None:
     gpus = "1 x NVIDIA H100 80GB HBM3 (81559 MiB), 1 x NVIDIA GB10 (unknown MiB)"
     assert hardware.endswith(f"; {gpus}, driver 580.159.04, CUDA 13.0")
     assert f"xinfer {facts['versions']['xinfer']}" in software
-    made_up_smi(smi.parent, version="")
-    assert cuda_version() is None
+    made_up_nvml(tmp_path, monkeypatch, cuda=0)
+    assert driver_cuda_version() is None
 
 
 def test_a_machine_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    made_up_nvml(tmp_path, monkeypatch, [])
     assert machine.told(machine.facts())[0].endswith("; no GPU")
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.smi import made_up_smi
+from tests.bench.nvml import GB10, H100, made_up_nvml
 from xinfer.bench.launching import report
 from xinfer.bench.launching.gpu import used_mib
 from xinfer.bench.launching.plot import plot
 from xinfer.bench.launching.result import Result, RowResult
 from xinfer.bench.launching.row import ROWS, Name
 from xinfer.bench.launching.sample import Sample
-from xinfer.bench.launching.target import Goal
+from xinfer.bench.launching.target import Target
 from xinfer.bench.launching.timeline import durations, moments
 
 MEMORY = {"idle_pss": 300.0, "idle_private": 250.0, "beside_pss": 200.0, "beside_private": 50.0}
@@ -41,20 +41,20 @@ RESULT = found(
 @pytest.mark.parametrize(
     ("goal", "median", "bare", "reached"),
     [
-        (Goal(at_most=6), 6, None, True),
-        (Goal(at_most=6), 6.01, None, False),
-        (Goal(of_bare=0.5), 30, 60, True),
-        (Goal(of_bare=0.5), 30.1, 60, False),
-        (Goal(of_bare=0.5), 30, None, None),
-        (Goal(at_most=6, of_bare=0.12), 5, 40, False),
-        (Goal(at_most=6, of_bare=0.12), 6.1, 600, False),
-        (Goal(at_most=6, of_bare=0.12), 6.1, None, False),
-        (Goal(at_most=6, of_bare=0.12), 6, None, None),
-        (Goal(at_most=0), 0, None, True),
+        (Target(at_most=6), 6, None, True),
+        (Target(at_most=6), 6.01, None, False),
+        (Target(of_bare=0.5), 30, 60, True),
+        (Target(of_bare=0.5), 30.1, 60, False),
+        (Target(of_bare=0.5), 30, None, None),
+        (Target(at_most=6, of_bare=0.12), 5, 40, False),
+        (Target(at_most=6, of_bare=0.12), 6.1, 600, False),
+        (Target(at_most=6, of_bare=0.12), 6.1, None, False),
+        (Target(at_most=6, of_bare=0.12), 6, None, None),
+        (Target(at_most=0), 0, None, True),
     ],
 )
 def test_a_goal_holds_with_all_of_its_parts(
-    goal: Goal, median: float, bare: float | None, reached: bool | None
+    goal: Target, median: float, bare: float | None, reached: bool | None
 ) -> None:
     assert goal.reached(median, bare) is reached
 
@@ -161,7 +161,7 @@ def test_plot_is_a_png(result: Result, tmp_path: Path) -> None:
 
 
 def test_memory_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    made_up_nvml(tmp_path, monkeypatch, [])
     assert used_mib() == {}
-    made_up_smi(tmp_path, answer="GPU-1, 120\nGPU-2, [N/A]\n")
-    assert used_mib() == {"GPU-1": 120}
+    made_up_nvml(tmp_path, monkeypatch, [{**H100, "used": 120}, GB10])
+    assert used_mib() == {"GPU-aaa": 120}

@@ -15,7 +15,7 @@ import pytest
 from tests.client.scripted_server import Answer, ScriptedServer
 from tests.conftest import ROOT
 from tests.waiting import wait_for
-from worker.command import engine_argv
+from worker.command import MIDDLEWARE, engine_argv
 from worker.replica import fake_argv
 from xinfer.bench.launching import bare, host, memory, serve
 from xinfer.bench.launching.cluster import Cluster, own_cluster
@@ -27,7 +27,7 @@ from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
-from xinfer.cluster.fork_server import MODULE, HostStage, HostState
+from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchFailed, LaunchRefused, ModelOverloaded, Unavailable
 from xinfer.messages import ModelSpec
@@ -60,9 +60,10 @@ def server() -> Iterator[ScriptedServer]:
     server.close()
 
 
-def fake_bare(spec: ModelSpec, host: str, port: int) -> list[str]:
+def fake_bare(spec: ModelSpec, host: str, port: int) -> bare.Command:
     """The fake engine, under the name of the model that bare vLLM would have."""
-    return fake_argv(ModelSpec(spec.uid, "fake", "", engine_args={"load_s": 0.3}), EngineSettings(), host, port)
+    argv = fake_argv(ModelSpec(spec.uid, "fake", "", engine_args={"load_s": 0.3}), EngineSettings(), host, port)
+    return bare.Command(argv, dict(os.environ))
 
 
 class TestFirstToken:
@@ -110,9 +111,12 @@ class TestFirstToken:
 class TestBare:
     def test_it_is_the_worker_s_command_without_what_is_ours(self) -> None:
         spec = Subject(engine_args={"max_num_seqs": 8}).spec
-        ours, argv = engine_argv(spec, EngineSettings(), "127.0.0.1", 1), bare.bare_argv(spec, "127.0.0.1", 1)
+        ours = engine_argv(spec, EngineSettings(), "127.0.0.1", 1)
+        command = bare.bare_command(spec, "127.0.0.1", 1)
+        argv = command.argv
+        assert command.env["VLLM_NO_USAGE_STATS"] == "1"
         assert argv[:3] == [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-        assert [word for word in ours if word not in argv] == ["worker.engine_server", "--middleware", bare.MIDDLEWARE]
+        assert [word for word in ours if word not in argv] == ["worker.engine_server", "--middleware", MIDDLEWARE]
         assert "--enforce-eager" in argv
         assert argv[argv.index("--max-num-seqs") + 1] == "8"
 
@@ -125,8 +129,9 @@ class TestBare:
         assert {process.pid for process in psutil.Process().children()} <= before
 
     def test_one_that_fails_says_why_and_is_gone(self, tmp_path: Path) -> None:
-        def failing(spec: ModelSpec, host: str, port: int) -> list[str]:
-            return [sys.executable, "-c", "raise ValueError('no such model on this disk')"]
+        def failing(spec: ModelSpec, host: str, port: int) -> bare.Command:
+            argv = [sys.executable, "-c", "raise ValueError('no such model on this disk')"]
+            return bare.Command(argv, dict(os.environ))
 
         with pytest.raises(LaunchFailed, match="no such model on this disk"):
             bare.started_bare(ModelSpec("bare", "m", ""), tmp_path, failing)
@@ -221,16 +226,17 @@ class TestFootprint:
 
 class TestHost:
     @pytest.mark.parametrize(
-        ("stage", "told"), [(HostStage.FAILED, "no fork"), (HostStage.STARTING, "starting"), (None, "there is none")]
+        ("stage", "told"),
+        [(ForkServerStage.FAILED, "no fork"), (ForkServerStage.STARTING, "starting"), (None, "there is none")],
     )
-    def test_one_that_does_not_get_ready(self, tmp_path: Path, stage: HostStage | None, told: str) -> None:
+    def test_one_that_does_not_get_ready(self, tmp_path: Path, stage: ForkServerStage | None, told: str) -> None:
         if stage:
-            HostState(os.getpid(), stage, "no fork" if stage is HostStage.FAILED else "").save(tmp_path)
+            ForkServerState(os.getpid(), stage, "no fork" if stage is ForkServerStage.FAILED else "").save(tmp_path)
         with pytest.raises(LaunchFailed, match=told):
             host.wait_until_ready(tmp_path, timeout_s=0.1, appears_s=0.1)
 
     def test_one_that_is_ready(self, tmp_path: Path) -> None:
-        HostState(os.getpid(), HostStage.READY).save(tmp_path)
+        ForkServerState(os.getpid(), ForkServerStage.READY).save(tmp_path)
         host.wait_until_ready(tmp_path, timeout_s=0.1)
 
     def test_its_processes_are_known_by_their_module(self) -> None:

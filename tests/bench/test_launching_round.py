@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer.bench.launching import job, launches
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.cluster import Cluster
 from xinfer.bench.launching.record import Record
 from xinfer.bench.launching.round import Round, _cleared
@@ -23,7 +23,7 @@ from xinfer.bench.launching.sample import Sample
 from xinfer.bench.launching.subject import Subject
 from xinfer.cli import xinfer
 from xinfer.client import RESTfulClient
-from xinfer.cluster.fork_server import HostStage, HostState
+from xinfer.cluster.fork_server import ForkServerStage, ForkServerState
 from xinfer.errors import LaunchFailed
 
 TOKENS = (
@@ -55,10 +55,10 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def lab(server: ScriptedServer, tmp_path: Path) -> Iterator[Lab]:
-    HostState(os.getpid(), HostStage.READY).save(tmp_path)
+def lab(server: ScriptedServer, tmp_path: Path) -> Iterator[BenchCluster]:
+    ForkServerState(os.getpid(), ForkServerStage.READY).save(tmp_path)
     with RESTfulClient(server.url) as client:
-        yield Lab(PlayedCluster(tmp_path, server.url), client, Subject())
+        yield BenchCluster(PlayedCluster(tmp_path, server.url), client, Subject())
 
 
 def stages(server: ScriptedServer, uid: str, *reports: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ def asked(server: ScriptedServer) -> list[tuple[str, str]]:
     ("uid", "measure"), [("cold", launches.cold), ("warm", launches.warm), ("plain", launches.plain)]
 )
 def test_a_launch_is_followed_and_then_asked(
-    lab: Lab, server: ScriptedServer, uid: str, measure: Callable[[Lab], Sample]
+    lab: BenchCluster, server: ScriptedServer, uid: str, measure: Callable[[BenchCluster], Sample]
 ) -> None:
     stages(server, uid, {"stage": "loading"}, {"stage": "ready"})
     sample = measure(lab)
@@ -87,14 +87,14 @@ def test_a_launch_is_followed_and_then_asked(
     assert server.asked[0].params == {"wait_ready": "false"}
 
 
-def test_a_failed_launch_tells_why(lab: Lab, server: ScriptedServer) -> None:
+def test_a_failed_launch_tells_why(lab: BenchCluster, server: ScriptedServer) -> None:
     stages(server, "cold", {"stage": "failed", "error": "Out of memory."})
     with pytest.raises(LaunchFailed, match="Out of memory"):
         launches.cold(lab)
     assert ("POST", "/v1/chat/completions") not in asked(server)
 
 
-def test_a_second_replica_has_to_be_ready(lab: Lab, server: ScriptedServer) -> None:
+def test_a_second_replica_has_to_be_ready(lab: BenchCluster, server: ScriptedServer) -> None:
     stages(server, "twice", {"stage": "ready"})
     server.reply("POST", "/v1/models/twice/replicas", {"replica_id": 1})
     one_of_two = [{"replica_statuses": [{"status": "READY"}, {"status": status}]} for status in ("LOADING", "READY")]
@@ -106,7 +106,7 @@ def test_a_second_replica_has_to_be_ready(lab: Lab, server: ScriptedServer) -> N
     assert json.loads(body)["replica"] == 1
 
 
-def test_wake_asks_a_model_that_sleeps(lab: Lab, server: ScriptedServer) -> None:
+def test_wake_asks_a_model_that_sleeps(lab: BenchCluster, server: ScriptedServer) -> None:
     stages(server, "sleeper", {"stage": "ready"})
     states = [{"status": status, "replica_statuses": []} for status in ("READY", "READY", "SLEEPING")]
     server.answer("GET", "/v1/models/instances", *(Answer([each]) for each in states))
@@ -115,7 +115,7 @@ def test_wake_asks_a_model_that_sleeps(lab: Lab, server: ScriptedServer) -> None
     assert asked(server).index(("POST", "/v1/chat/completions")) > asked(server).index(("GET", "/v1/models/instances"))
 
 
-def test_terminate_ends_when_all_is_gone(lab: Lab, server: ScriptedServer) -> None:
+def test_terminate_ends_when_all_is_gone(lab: BenchCluster, server: ScriptedServer) -> None:
     stages(server, "brief", {"stage": "ready"})
     server.reply("GET", "/v1/models/instances", [{"replica_statuses": []}])
     server.reply("DELETE", "/v1/models/brief", None)
@@ -123,7 +123,7 @@ def test_terminate_ends_when_all_is_gone(lab: Lab, server: ScriptedServer) -> No
     assert asked(server)[-1] == ("DELETE", "/v1/models/brief")
 
 
-def test_what_is_left_of_a_measurement_is_taken_down(lab: Lab, server: ScriptedServer) -> None:
+def test_what_is_left_of_a_measurement_is_taken_down(lab: BenchCluster, server: ScriptedServer) -> None:
     stages(server, "cold", {"stage": "failed", "error": "No."})
     server.reply("GET", "/v1/models/instances", [{"model_uid": "cold"}])
     server.reply("DELETE", "/v1/models/cold", None)
@@ -132,8 +132,8 @@ def test_what_is_left_of_a_measurement_is_taken_down(lab: Lab, server: ScriptedS
     assert asked(server)[-1] == ("DELETE", "/v1/models/cold")
 
 
-def test_an_interrupt_asks_the_cluster_nothing_more(lab: Lab, server: ScriptedServer) -> None:
-    def interrupted(_: Lab) -> Sample:
+def test_an_interrupt_asks_the_cluster_nothing_more(lab: BenchCluster, server: ScriptedServer) -> None:
+    def interrupted(_: BenchCluster) -> Sample:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -16,8 +16,8 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.waiting import wait_for
-from xinfer.cluster.fork_server import HostStage, HostState, socket_path
-from xinfer.cluster.node_process import BROKEN, Keeper
+from xinfer.cluster.fork_server import ForkServerStage, ForkServerState, socket_path
+from xinfer.cluster.node_process import BROKEN, ForkServerWatchdog
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(3600)"]
 HOST = "from xinfer.process_lifetime import die_with_parent; die_with_parent(); import time; time.sleep(3600)"
@@ -26,11 +26,11 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from xinfer.cluster import node_process as node
 
-class Keeper(node.Keeper):
+class ForkServerWatchdog(node.ForkServerWatchdog):
     def __init__(self, argv):
         super().__init__([sys.executable, "-c", {HOST!r}])
 
-node.Keeper = Keeper
+node.ForkServerWatchdog = ForkServerWatchdog
 sys.exit(node.main(sys.argv[1:]))
 """
 ORPHANING = "import os, sys, time\nif os.fork() == 0:\n    time.sleep(0.3)\n    os._exit(0)\ntime.sleep(0.1)"
@@ -119,61 +119,61 @@ def test_collects_orphans() -> None:
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[Keeper]:
+def watchdog(tmp_path: Path) -> Iterator[ForkServerWatchdog]:
     """Keeps a host that ends at once, with the exit code in a file."""
     code = tmp_path / "code"
-    keeper = Keeper([sys.executable, "-c", f"import sys; sys.exit(int(open({str(code)!r}).read()))"])
+    watchdog = ForkServerWatchdog([sys.executable, "-c", f"import sys; sys.exit(int(open({str(code)!r}).read()))"])
     code.write_text("1")
-    yield keeper
-    keeper.stop()
+    yield watchdog
+    watchdog.stop()
 
 
-def ended(keeper: Keeper) -> None:
+def ended(watchdog: ForkServerWatchdog) -> None:
     wait_for(
-        lambda: keeper.pid is not None and psutil.Process(keeper.pid).status() == psutil.STATUS_ZOMBIE, 5, "its end"
+        lambda: watchdog.pid is not None and psutil.Process(watchdog.pid).status() == psutil.STATUS_ZOMBIE, 5, "its end"
     )
 
 
-def test_waits_longer_and_longer(keeper: Keeper) -> None:
+def test_waits_longer_and_longer(watchdog: ForkServerWatchdog) -> None:
     now = 0.0
     for pause in (1, 2, 4):
-        keeper.look(now)
-        ended(keeper)
-        keeper.look(now)
-        keeper.look(now + pause - 0.1)
-        assert keeper.pid is None
+        watchdog.look(now)
+        ended(watchdog)
+        watchdog.look(now)
+        watchdog.look(now + pause - 0.1)
+        assert watchdog.pid is None
         now += pause
-    keeper.look(now)
-    assert keeper.pid is not None
+    watchdog.look(now)
+    assert watchdog.pid is not None
 
 
-def test_one_that_was_steady_comes_back_soon(keeper: Keeper) -> None:
-    keeper.look(0)
-    ended(keeper)
-    keeper.look(1000)
-    keeper.look(1000.9)
-    assert keeper.pid is None
-    keeper.look(1001.1)
-    assert keeper.pid is not None
+def test_one_that_was_steady_comes_back_soon(watchdog: ForkServerWatchdog) -> None:
+    watchdog.look(0)
+    ended(watchdog)
+    watchdog.look(1000)
+    watchdog.look(1000.9)
+    assert watchdog.pid is None
+    watchdog.look(1001.1)
+    assert watchdog.pid is not None
 
 
-def test_one_that_cannot_be_warmed_is_left(keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_cannot_be_warmed_is_left(watchdog: ForkServerWatchdog, tmp_path: Path) -> None:
     (tmp_path / "code").write_text(str(BROKEN))
-    keeper.look(0)
-    ended(keeper)
-    keeper.look(1)
-    keeper.look(10_000)
-    assert keeper.pid is None
+    watchdog.look(0)
+    ended(watchdog)
+    watchdog.look(1)
+    watchdog.look(10_000)
+    assert watchdog.pid is None
 
 
 def test_state_on_disk(tmp_path: Path) -> None:
-    assert HostState.load(tmp_path) is None
-    HostState(os.getpid(), HostStage.FAILED, "no engine").save(tmp_path)
-    loaded = HostState.load(tmp_path)
+    assert ForkServerState.load(tmp_path) is None
+    ForkServerState(os.getpid(), ForkServerStage.FAILED, "no engine").save(tmp_path)
+    loaded = ForkServerState.load(tmp_path)
     assert loaded
-    assert (loaded.stage, loaded.error) == (HostStage.FAILED, "no engine")
-    HostState(2**22 - 1, HostStage.READY).save(tmp_path)  # of a process that is gone
-    assert HostState.load(tmp_path) is None
+    assert (loaded.stage, loaded.error) == (ForkServerStage.FAILED, "no engine")
+    ForkServerState(2**22 - 1, ForkServerStage.READY).save(tmp_path)  # of a process that is gone
+    assert ForkServerState.load(tmp_path) is None
 
 
 def test_socket_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import RunningCluster
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.fork_server import HostStage, HostState
+from xinfer.cluster.fork_server import ForkServerStage, ForkServerState
 from xinfer.cluster.processes import of_cluster
 from xinfer.errors import ModelNotFound
 
@@ -41,14 +41,14 @@ def launch(client: RESTfulClient) -> Iterator[Callable[..., str]]:
             client.terminate_model(uid)
 
 
-def warm(cluster: RunningCluster) -> HostState:
+def warm(cluster: RunningCluster) -> ForkServerState:
     """The host, once it is ready."""
 
-    def ready() -> HostState | None:
-        state = HostState.load(cluster.home)
-        return state if state and state.stage is HostStage.READY else None
+    def ready() -> ForkServerState | None:
+        state = ForkServerState.load(cluster.home)
+        return state if state and state.stage is ForkServerStage.READY else None
 
-    found: HostState = wait_for(ready, 90, "a warm host")
+    found: ForkServerState = wait_for(ready, 90, "a warm host")
     return found
 
 
@@ -97,7 +97,7 @@ def test_engine_comes_from_the_host(cluster: RunningCluster, client: RESTfulClie
     client.terminate_model("warm-one")
     wait_for(lambda: gone(everything), 3, "the engine's end")
     assert set(Path("/dev/shm").iterdir()) <= before
-    assert HostState.load(cluster.home) == host
+    assert ForkServerState.load(cluster.home) == host
 
 
 def spares(cluster: RunningCluster) -> list[int]:

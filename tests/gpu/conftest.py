@@ -15,26 +15,25 @@ from tests.conftest import ROOT
 from tests.gpu.checks import Book
 from tests.gpu.device import Device
 from xinfer.bench import machine
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.cluster import Cluster, own_cluster
 from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
 
 REHEARSAL = os.environ.get("XINFER_GPU_REHEARSAL") == "1"
-"""Without a GPU: engines on the CPU, GPUs that only Ray counts, and a made-up nvidia-smi."""
+"""Without a GPU: engines on the CPU, GPUs that only Ray counts, and a made-up NVML."""
 _BOOK = Path(os.environ.get("XINFER_GPU_BOOK") or ROOT / "build" / "gpu" / "outcomes.jsonl")
 
 
 @pytest.fixture(scope="session")
-def made_up_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """In a rehearsal, an nvidia-smi that speaks of a GPU which is not there."""
+def made_up_gpu() -> Iterator[None]:
+    """In a rehearsal, an NVML that reports a GPU which is not there."""
     with pytest.MonkeyPatch.context() as patch:
         if REHEARSAL:
-            folder = tmp_path_factory.mktemp("made-up")
-            command = folder / "nvidia-smi"
-            command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests/gpu/made_up_smi.py"}" "$@"\n')
-            command.chmod(0o700)
-            patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+            folder = ROOT / "tests" / "gpu" / "made_up"
+            patch.syspath_prepend(str(folder))
+            patch.delitem(sys.modules, "pynvml", raising=False)
+            patch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
         yield
 
 
@@ -68,9 +67,9 @@ def cluster(device: Device, book: Book) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def lab(cluster: Cluster) -> Iterator[Lab]:
+def lab(cluster: Cluster) -> Iterator[BenchCluster]:
     """The cluster with tiny-chat to launch on a GPU of its own. Whatever a test launches is terminated after it."""
     with RESTfulClient(cluster.endpoint) as client:
-        lab = Lab(cluster, client, Subject(n_gpu=1))
+        lab = BenchCluster(cluster, client, Subject(n_gpu=1))
         yield lab
         lab.clear()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from dataclasses import dataclass
 
-from xinfer.nvidia_smi import query_gpus, rows
+from xinfer.gpus import compute_processes, gpus
 
 _POLL_PERIOD_S = 0.05
 
@@ -23,12 +22,13 @@ class Device:
     @classmethod
     def all(cls) -> list[Device]:
         """Every GPU of this machine; none without one or without a driver."""
-        table = query_gpus("index", "uuid", "name", "memory.total")
-        return [cls(index, uuid, name, int(mib)) for index, uuid, name, mib in rows(table, 4)]
+        return [cls(str(gpu.index), gpu.uuid, gpu.name, gpu.memory_total_mib or 0) for gpu in gpus()]
 
     def used_mib(self) -> int:
         """Its memory in use."""
-        return next(int(mib) for index, mib in rows(query_gpus("index", "memory.used"), 2) if index == self.index)
+        (gpu,) = [gpu for gpu in gpus() if gpu.uuid == self.uuid]
+        assert gpu.memory_used_mib is not None
+        return gpu.memory_used_mib
 
     def used_within(self, seconds: float, at_most_mib: int) -> int:
         """Its memory in use as soon as that is so little, or after ``seconds``."""
@@ -40,9 +40,4 @@ class Device:
 
 def processes() -> dict[int, set[str]]:
     """The UUIDs of the GPUs that each process computes on, by its id."""
-    argv = ["nvidia-smi", "--query-compute-apps=pid,gpu_uuid", "--format=csv,noheader"]
-    table = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout
-    found: dict[int, set[str]] = {}
-    for pid, uuid in rows(table, 2):
-        found.setdefault(int(pid), set()).add(uuid)
-    return found
+    return compute_processes()

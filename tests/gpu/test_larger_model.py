@@ -15,7 +15,7 @@ from tests.gpu import larger_model
 from tests.gpu.checks import LEAST_RATIO, LEVELS, MOST_TTFT_MS, MOST_TTFT_PERCENT, Book
 from tests.gpu.conftest import REHEARSAL
 from tests.gpu.patience import run
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.cluster import Cluster
 from xinfer.bench.launching.subject import Subject
 
@@ -31,7 +31,7 @@ _REHEARSAL_ARGS = {"kv_cache_gib": 1, "enforce_eager": True} if REHEARSAL else {
 ARGUMENTS = {"load_format": "dummy", "max_model_len": 4096, **_REHEARSAL_ARGS}
 
 
-def test_through_and_direct(lab: Lab, book: Book, tmp_path: Path) -> None:
+def test_through_and_direct(lab: BenchCluster, book: Book, tmp_path: Path) -> None:
     """`xinfer bench` in pairs: the engine through xinfer, and the same engine asked directly."""
     began = time.monotonic()
     parameters = launch(lab, tmp_path / "model", gpus=1)
@@ -43,10 +43,10 @@ def test_through_and_direct(lab: Lab, book: Book, tmp_path: Path) -> None:
     assert not missed
 
 
-def launch(lab: Lab, folder: Path, gpus: float) -> int:
+def launch(lab: BenchCluster, folder: Path, gpus: float) -> int:
     """Make the model and launch it; its number of parameters."""
     parameters = larger_model.make(folder, SIZE)
-    Lab(lab.cluster, lab.client, Subject(UID, str(folder), gpus, ARGUMENTS)).launch(UID)
+    BenchCluster(lab.cluster, lab.client, Subject(UID, str(folder), gpus, ARGUMENTS)).launch(UID)
     return parameters
 
 

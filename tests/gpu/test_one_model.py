@@ -14,7 +14,7 @@ from tests.e2e.traces import ray_side
 from tests.gpu.checks import MOST_LEFT_MIB, Book
 from tests.gpu.device import Device, processes
 from tests.waiting import wait_for
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.cluster import Cluster
 
 pytestmark = pytest.mark.gpu
@@ -25,7 +25,7 @@ _GONE_S = 20.0
 _AGAIN_S = 180.0
 
 
-def test_life(lab: Lab, device: Device, book: Book) -> None:
+def test_life(lab: BenchCluster, device: Device, book: Book) -> None:
     """From its launch to its end, with Ray's count of GPUs and the driver's count of memory."""
     used_before, free_before = device.used_mib(), free_gpus(lab.cluster)
     began = time.monotonic()
@@ -53,7 +53,7 @@ def test_life(lab: Lab, device: Device, book: Book) -> None:
     assert left <= MOST_LEFT_MIB
 
 
-def ask(lab: Lab, book: Book) -> None:
+def ask(lab: BenchCluster, book: Book) -> None:
     """Chat, thinking switched by the request, and a stream."""
     model: Any = lab.client.get_model(UID)
     short = {"max_tokens": 200, "temperature": 0}
@@ -79,7 +79,7 @@ def message(answer: Any) -> dict[str, Any]:
     return found
 
 
-def test_killed_worker(lab: Lab, device: Device, book: Book) -> None:
+def test_killed_worker(lab: BenchCluster, device: Device, book: Book) -> None:
     """kill -9 of the Ray actor: its engine goes with it, GPU memory too, and another replica comes."""
     used_before = device.used_mib()
     lab.launch(UID)
@@ -96,7 +96,7 @@ def test_killed_worker(lab: Lab, device: Device, book: Book) -> None:
     assert not old & set(processes())
 
 
-def answers(lab: Lab) -> bool:
+def answers(lab: BenchCluster) -> bool:
     """Whether a replica of the model answers now."""
     try:
         model: Any = lab.client.get_model(UID)

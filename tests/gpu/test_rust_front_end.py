@@ -17,9 +17,10 @@ import requests
 from tests.gpu.checks import Book
 from tests.gpu.test_larger_model import ARGUMENTS, UID, bench, launch
 from tests.waiting import wait_for
+from worker.bare_command import bare_argv
 from worker.command import engine_env
-from xinfer.bench.launching.bare import bare_argv, end, start
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bare import end, start
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.subject import Subject
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchRefused
@@ -34,13 +35,13 @@ _UP_S = 400.0
 _UNKNOWN = "--uvicorn-log-level"  # which the Rust front end refuses
 
 
-def test_is_refused(lab: Lab) -> None:
+def test_is_refused(lab: BenchCluster) -> None:
     """It loads no middleware, so a launch that asks for it would not keep the contract."""
     with pytest.raises(LaunchRefused, match=RUST_FRONTEND):
         lab.client.launch_model("tiny-chat", envs={RUST_FRONTEND: "1"}, n_gpu=HALF)
 
 
-def test_beside_pythons(lab: Lab, book: Book, tmp_path: Path) -> None:
+def test_beside_pythons(lab: BenchCluster, book: Book, tmp_path: Path) -> None:
     """What it would bring: A is the Rust front end, B the engine of xinfer, both asked directly."""
     if binary() is None:
         book.add("rust", "this vLLM has none")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.gpu.checks import MOST_LEFT_MIB, Book
 from tests.gpu.device import Device
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.errors import LaunchRefused
 
 pytestmark = pytest.mark.gpu
@@ -18,7 +18,7 @@ _CONTEXT_MIB = 1024
 """What a process has on a GPU that vLLM does not count to its share: the CUDA context and the kernels."""
 
 
-def test_two_and_a_third(lab: Lab, device: Device, book: Book) -> None:
+def test_two_and_a_third(lab: BenchCluster, device: Device, book: Book) -> None:
     """One after the other. The third hears at once why it cannot be."""
     before = device.used_mib()
     used = []
@@ -37,7 +37,7 @@ def test_two_and_a_third(lab: Lab, device: Device, book: Book) -> None:
     assert "free" in refused.value.message
 
 
-def test_at_once(lab: Lab, device: Device, book: Book) -> None:
+def test_at_once(lab: BenchCluster, device: Device, book: Book) -> None:
     """Each measures the GPU's memory while the other fills it."""
     before = device.used_mib()
     for uid in ("left", "right"):
@@ -52,7 +52,7 @@ def test_at_once(lab: Lab, device: Device, book: Book) -> None:
     assert left <= MOST_LEFT_MIB
 
 
-def first_word(lab: Lab, uid: str) -> str:
+def first_word(lab: BenchCluster, uid: str) -> str:
     model: Any = lab.client.get_model(uid)
     question = [{"role": "user", "content": "Hello"}]
     answer = model.chat(question, generate_config={"max_tokens": 8, "temperature": 0}, enable_thinking=False)

@@ -15,7 +15,7 @@ from tests.gpu.conftest import REHEARSAL
 from tests.gpu.device import processes
 from tests.gpu.patience import run
 from xinfer.bench.launching import host
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 
@@ -25,7 +25,7 @@ RUNS = "1" if REHEARSAL else "3"
 _ROWS = {"bare": "launch-bare", "warm": "launch-warm", "cold": "launch-cold", "plain": "launch-plain"}
 
 
-def test_forks_clean(lab: Lab, book: Book) -> None:
+def test_forks_clean(lab: BenchCluster, book: Book) -> None:
     """Before and after a fork: one thread, nothing on a GPU, and the engine is its child."""
     lab.wait_for_host()
     (process,) = host.processes(lab.cluster.id)
@@ -49,7 +49,7 @@ def cuda_devices(process: psutil.Process) -> list[str]:
     return [str(target) for target in links if str(target).startswith("/dev/nvidia-uvm")]
 
 
-def test_launches(lab: Lab, book: Book, tmp_path: Path) -> None:
+def test_launches(lab: BenchCluster, book: Book, tmp_path: Path) -> None:
     """`xinfer bench-launch` beside bare vLLM, on a GPU that nobody else uses."""
     lab.clear()
     file = tmp_path / "launches.json"

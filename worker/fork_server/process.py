@@ -16,7 +16,7 @@ from worker.fork_server.child import detach
 from worker.fork_server.fork_safety import ImportSnapshot, snapshot_imports, unfit_to_fork
 from worker.fork_server.server import ForkServer, Unfit
 from worker.vllm_build import is_cpu_build
-from xinfer.cluster.fork_server import MODULE, HostStage, HostState, socket_path
+from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState, socket_path
 from xinfer.cluster.node_process import BROKEN
 from xinfer.messages import ModelSpec
 from xinfer.process_lifetime import die_with_parent
@@ -42,9 +42,9 @@ def main() -> None:
 
     # Listen before the imports: a launch that arrives meanwhile waits in the backlog.
     listener = _listen()
-    HostState(os.getpid(), HostStage.STARTING).save(home())
+    ForkServerState(os.getpid(), ForkServerStage.STARTING).save(home())
     snapshot = _import_engine()
-    HostState(os.getpid(), HostStage.READY).save(home())
+    ForkServerState(os.getpid(), ForkServerStage.READY).save(home())
     _log.info("ready to fork engines")
 
     try:
@@ -95,7 +95,7 @@ def _import_engine() -> ImportSnapshot:
         reason = f"the engine cannot be imported: {type(error).__name__}: {error}"
 
     if reason:
-        HostState(os.getpid(), HostStage.FAILED, reason).save(home())
+        ForkServerState(os.getpid(), ForkServerStage.FAILED, reason).save(home())
         _log.error("%s", reason)
         sys.exit(BROKEN)
     return snapshot

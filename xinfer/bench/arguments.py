@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 from xinfer.bench.cpu import is_alive
 from xinfer.bench.level import Kind, Level
 from xinfer.bench.target import base_url
-from xinfer.nvidia_smi import query_gpus
+from xinfer.gpus import gpus
 
 STDOUT = Path("-")
 
@@ -81,7 +82,7 @@ class Gpu(click.ParamType[str]):
 
     def convert(self, value: Any, param: _Param, ctx: _Context) -> str:
         index = str(value)
-        if index not in (query_gpus("index") or "").split():
+        if index not in [str(gpu.index) for gpu in gpus()]:
             self.fail(f"{value!r}: expected the index of a GPU as nvidia-smi shows it", param, ctx)
         return index
 
@@ -96,3 +97,13 @@ class OutputFile(click.ParamType[Path]):
         if file != STDOUT and (file.is_dir() or not file.absolute().parent.is_dir()):
             self.fail(f"{value!r}: expected a file in a folder that exists", param, ctx)
         return file
+
+
+class PictureFile(OutputFile):
+    """A file to draw into, on a machine that has matplotlib, which the package does not bring by itself."""
+
+    def convert(self, value: Any, param: _Param, ctx: _Context) -> Path:
+        # Here and not when the picture is drawn: a run takes minutes.
+        if find_spec("matplotlib") is None:
+            raise click.ClickException("Pictures need matplotlib: pip install 'xinfer[bench]'")
+        return super().convert(value, param, ctx)

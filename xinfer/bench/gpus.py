@@ -6,14 +6,18 @@ import math
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
-from xinfer.nvidia_smi import number, rows, stream_gpus
+from xinfer.gpus import gpus as gpus_here
+from xinfer.gpus import watch
+from xinfer.process_lifetime import PARENT_VARIABLE, die_with_parent
 
 PERIOD_S = 0.2
 WINDOW_S = 1.0
@@ -21,7 +25,6 @@ WINDOW_S = 1.0
 _FIRST_S = 5.0
 """A driver that nobody uses takes a second or two to tell; no leg begins meanwhile."""
 _POLL_PERIOD_S = 0.01
-_FIELDS = ("index", "utilization.gpu", "memory.used")
 _IDLE_SHARE = 0.01
 """A GPU that is busy for less of the time had nothing to do with the leg."""
 
@@ -55,9 +58,8 @@ def memory_peak_mib(uses: Uses) -> float | None:
     return None
 
 
-# By the driver's command, which is there wherever the driver is; NVML's Python package comes with vLLM and not with a client.
-# It is one process for the whole run and writes to a file, so that the generator pays nothing before a leg is over, however long
-# the driver takes to answer.
+# One process for the whole run reads the driver and writes to a file, so that the generator pays nothing before a leg is over,
+# however long the driver takes to respond.
 @dataclass(frozen=True, slots=True)
 class Gpus:
     """The readings of this machine's GPUs, which go on; there may be none."""
@@ -78,7 +80,7 @@ class Gpus:
         There is a reading already when it begins, unless the driver fails.
         """
         with tempfile.TemporaryFile() as file:
-            process = stream_gpus(file, *_FIELDS, period_s=period_s)
+            process = _start_reader(file, period_s) if gpus_here() else None
             gpus = cls(file.fileno() if process else None, tuple(only), math.ceil(window_s / period_s))
             try:
                 if process:
@@ -111,9 +113,10 @@ def uses(readings: str, skipped: int = 0) -> dict[str, GpuUse]:
     """Of each GPU in these lines; the first ``skipped`` readings of each count for its memory alone."""
     busy: dict[str, list[int | None]] = defaultdict(list)
     memory: dict[str, list[int | None]] = defaultdict(list)
-    for index, percent, mib in rows(readings, len(_FIELDS)):
-        busy[index].append(number(percent))
-        memory[index].append(number(mib))
+    for line in readings.splitlines():
+        index, percent, mib = line.split()
+        busy[index].append(_number(percent))
+        memory[index].append(_number(mib))
     return {index: GpuUse(_mean_share(busy[index][skipped:]), _peak(memory[index])) for index in busy}
 
 
@@ -126,3 +129,27 @@ def _mean_share(percents: Sequence[int | None]) -> float | None:
 
 def _peak(mib: Sequence[int | None]) -> int | None:
     return max((each for each in mib if each is not None), default=None)
+
+
+def _start_reader(output: IO[bytes], period_s: float) -> subprocess.Popen[bytes]:
+    env = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    argv = [sys.executable, "-m", __name__, str(period_s)]
+    return subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=output)
+
+
+def _number(cell: str) -> int | None:
+    return int(cell) if cell.isdecimal() else None
+
+
+def _write_readings(period_s: float) -> None:
+    """A line for each GPU and reading on stdout: index, percent of the time busy, MiB used; ``None`` where it is not reported."""
+    for reading in watch(period_s):
+        lines = [f"{gpu.index} {gpu.utilization} {gpu.memory_used_mib}\n" for gpu in reading]
+        # One write for all of them, so that a reader of the file never sees half a line.
+        os.write(sys.stdout.fileno(), "".join(lines).encode())
+
+
+if __name__ == "__main__":
+    # It goes on for ever when its reader has been killed.
+    die_with_parent()
+    _write_readings(float(sys.argv[1]))

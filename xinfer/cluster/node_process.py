@@ -27,7 +27,7 @@ _STEADY_S = 30.0
 _POLL_PERIOD_S = 0.2
 
 
-class Keeper:
+class ForkServerWatchdog:
     """Keeps one warm host alive. ``look`` is called again and again."""
 
     def __init__(self, argv: Sequence[str]) -> None:
@@ -93,17 +93,17 @@ def main(words: Sequence[str]) -> int:
     # An engine outlives the host that forked it, and its end is collected here.
     adopt_orphans()
     ray = subprocess.Popen(words[1:] if warm else words, stdin=subprocess.DEVNULL)
-    keeper = Keeper([sys.executable, "-m", MODULE]) if warm else None
+    watchdog = ForkServerWatchdog([sys.executable, "-m", MODULE]) if warm else None
     signal.signal(signal.SIGTERM, lambda *_: ray.terminate())
     try:
         while ray.poll() is None:
-            if keeper:
-                keeper.look(time.monotonic())
-            _collect_orphans({ray.pid, keeper.pid if keeper else None})
+            if watchdog:
+                watchdog.look(time.monotonic())
+            _collect_orphans({ray.pid, watchdog.pid if watchdog else None})
             time.sleep(_POLL_PERIOD_S)
     finally:
-        if keeper:
-            keeper.stop()
+        if watchdog:
+            watchdog.stop()
     return ray.returncode
 
 

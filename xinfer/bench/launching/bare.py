@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from worker.command import MIDDLEWARE, engine_argv, engine_env
+import msgspec
+
 from xinfer.bench.launching.first_token import awaited_first_token
 from xinfer.bench.launching.sample import Sample
 from xinfer.bench.launching.subject import completion
@@ -20,35 +24,43 @@ from xinfer.cluster.ports import free_port
 from xinfer.engine_log import LogReader, cause_of, stage_of, tail
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec
-from xinfer.settings import EngineSettings
-
-Argv = Callable[[ModelSpec, str, int], list[str]]
 
 _HOST = "127.0.0.1"
-_SERVER = "vllm.entrypoints.openai.api_server"
 _TIMEOUT_S = 600.0
 _POLL_PERIOD_S = 0.05
 _STOP_GRACE_S = 15.0
 
 
-def bare_argv(spec: ModelSpec, host: str, port: int) -> list[str]:
-    """The worker's command with vLLM's own module in it, and without our middleware."""
-    argv = engine_argv(spec, EngineSettings.from_environment(), host, port)
-    module = argv.index("-m") + 1
-    words = argv[module + 1 :]
-    place = words.index(MIDDLEWARE) - 1
-    return [*argv[:module], _SERVER, *words[:place], *words[place + 2 :]]
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What starts a server."""
+
+    argv: list[str]
+    env: dict[str, str]
 
 
-def started_bare(spec: ModelSpec, folder: Path, argv: Argv = bare_argv) -> Sample:
+def bare_command(spec: ModelSpec, host: str, port: int) -> Command:
+    """The worker's command with vLLM's own server in it, and without our middleware."""
+    # In a process of its own, since this package imports nothing of the worker's.
+    words = ["-m", "worker.bare_command", msgspec.json.encode(spec).decode(), host, str(port)]
+    done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=True)
+    return Command(**json.loads(done.stdout))
+
+
+def started_bare(
+    spec: ModelSpec, folder: Path, make_command: Callable[[ModelSpec, str, int], Command] = bare_command
+) -> Sample:
     """From its exec to its first token, by stage; its log is in ``folder``. It is gone afterwards."""
     port = free_port(_HOST)
     log = folder / "bare.log"
     reached = _Reached(log)
     url, body = completion(f"http://{_HOST}:{port}", spec.uid)
+    # Before the clock runs: an operator has the command at hand.
+    command = make_command(spec, _HOST, port)
+
     began = perf_counter()
     began_at = time.time()
-    process = start(argv(spec, _HOST, port), engine_env(spec, EngineSettings.from_environment()), log)
+    process = start(command.argv, command.env, log)
     try:
         ended = awaited_first_token(
             url, body, _TIMEOUT_S, alive=lambda: process.poll() is None, period_s=_POLL_PERIOD_S, look=reached.look

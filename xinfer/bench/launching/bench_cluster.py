@@ -42,7 +42,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Lab:
+class BenchCluster:
     """What the measurements are made with."""
 
     cluster: Cluster

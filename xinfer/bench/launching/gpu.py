@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from xinfer.nvidia_smi import number, query_gpus, rows
-
-_TIMEOUT_S = 10.0
+from xinfer.gpus import gpus
 
 
 def used_mib() -> dict[str, int]:
-    """In use on each GPU, by whomever; empty on a machine without."""
-    told = rows(query_gpus("uuid", "memory.used", timeout_s=_TIMEOUT_S), 2)
-    return {uuid: mib for uuid, cell in told if (mib := number(cell)) is not None}
+    """In use on each GPU by its UUID, by anybody's processes; without GPUs that do not report it."""
+    used: dict[str, int] = {}
+    for gpu in gpus():
+        if gpu.memory_used_mib is not None:
+            used[gpu.uuid] = gpu.memory_used_mib
+    return used

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from xinfer.cluster.fork_server import MODULE, HostStage, HostState
+from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState
 from xinfer.cluster.processes import of_cluster
 from xinfer.errors import LaunchFailed
 
@@ -17,9 +17,9 @@ _POLL_PERIOD_S = 0.1
 def wait_until_ready(home: Path, timeout_s: float = 120.0, appears_s: float = 20.0) -> None:
     """Return when it is ready; ``LaunchFailed`` if it fails, is not ready in time, or there is none."""
     began = time.monotonic()
-    while (state := HostState.load(home)) is None or state.stage is not HostStage.READY:
+    while (state := ForkServerState.load(home)) is None or state.stage is not ForkServerStage.READY:
         waited_s = time.monotonic() - began
-        failed = state is not None and state.stage is HostStage.FAILED
+        failed = state is not None and state.stage is ForkServerStage.FAILED
         if failed or waited_s > (timeout_s if state else appears_s):
             if state:
                 seen = state.error or state.stage.value

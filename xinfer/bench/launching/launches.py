@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from xinfer.bench.launching import gpu
-from xinfer.bench.launching.bench_cluster import Clock, Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster, Clock
 from xinfer.bench.launching.footprint import Footprint
 from xinfer.bench.launching.sample import Sample
 from xinfer.errors import LaunchFailed
@@ -16,23 +16,23 @@ _ASLEEP_S = 60.0
 _POLL_PERIOD_S = 0.1
 
 
-def cold(lab: Lab) -> Sample:
+def cold(lab: BenchCluster) -> Sample:
     """A launch on a cluster that has just been started, however far its warm host is."""
     return _launched(lab, "cold")
 
 
-def warm(lab: Lab) -> Sample:
+def warm(lab: BenchCluster) -> Sample:
     """A launch with the warm host ready."""
     lab.wait_for_host()
     return _launched(lab, "warm")
 
 
-def plain(lab: Lab) -> Sample:
+def plain(lab: BenchCluster) -> Sample:
     """A launch on a cluster that has no warm host: what each launch falls back to."""
     return _launched(lab, "plain")
 
 
-def second_replica(lab: Lab) -> Sample:
+def second_replica(lab: BenchCluster) -> Sample:
     """One more replica of a model that runs, until it is ready."""
     lab.wait_for_host()
     lab.launch("twice")
@@ -46,7 +46,7 @@ def second_replica(lab: Lab) -> Sample:
     return clock.sample(ended, lab.progress("twice"))
 
 
-def wake(lab: Lab) -> Sample:
+def wake(lab: BenchCluster) -> Sample:
     """One request to a model that sleeps, to its first token."""
     lab.launch("sleeper", idle_timeout=_IDLE_TIMEOUT_S)
     processes = lab.footprint("sleeper").processes
@@ -58,7 +58,7 @@ def wake(lab: Lab) -> Sample:
     return clock.sample(lab.ask("sleeper"), lab.progress("sleeper"))
 
 
-def terminate(lab: Lab) -> Sample:
+def terminate(lab: BenchCluster) -> Sample:
     """From the request until nothing is left of the model."""
     before_mib = gpu.used_mib()
     lab.launch("brief")
@@ -72,14 +72,14 @@ def terminate(lab: Lab) -> Sample:
     return Sample(ended - clock.began, {"answered": answered - clock.began, "until gone": ended - answered})
 
 
-def _launched(lab: Lab, uid: str) -> Sample:
+def _launched(lab: BenchCluster, uid: str) -> Sample:
     """From the request to the first token."""
     clock = Clock()
     lab.launch(uid)
     return clock.sample(lab.ask(uid), lab.progress(uid))
 
 
-def _wait_until_asleep(lab: Lab) -> None:
+def _wait_until_asleep(lab: BenchCluster) -> None:
     deadline = time.monotonic() + _ASLEEP_S
     while (status := lab.instance("sleeper")["status"]) != "SLEEPING":
         if time.monotonic() > deadline:

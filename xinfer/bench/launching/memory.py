@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xinfer.bench.launching import host
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.sample import Sample
 from xinfer.errors import LaunchFailed
 
@@ -35,7 +35,7 @@ def use(pids: Iterable[int]) -> Use:
     return Use(pss / 1024, private / 1024)
 
 
-def measured_host(lab: Lab) -> Sample:
+def measured_host(lab: BenchCluster) -> Sample:
     """The idle warm host's own memory in MiB, beside a running engine; the parts have the rest of the figures."""
     lab.wait_for_host()
     idle = use(_pids(lab))
@@ -55,13 +55,13 @@ def measured_host(lab: Lab) -> Sample:
     )
 
 
-def without_host(lab: Lab) -> Sample:
+def without_host(lab: BenchCluster) -> Sample:
     """How many processes of a warm host a cluster has that was told to have none."""
     time.sleep(_SHOWS_S)
     return Sample(len(host.processes(lab.cluster.id)))
 
 
-def _pids(lab: Lab) -> list[int]:
+def _pids(lab: BenchCluster) -> list[int]:
     pids = [process.pid for process in host.processes(lab.cluster.id)]
     if not pids:
         raise LaunchFailed("There is no process of a warm host.")

@@ -8,7 +8,7 @@ from functools import partial
 
 from xinfer.bench.launching import launches, memory
 from xinfer.bench.launching.bare import started_bare
-from xinfer.bench.launching.bench_cluster import Lab
+from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.cluster import Cluster, own_cluster
 from xinfer.bench.launching.record import Record
 from xinfer.bench.launching.row import Name
@@ -20,7 +20,7 @@ from xinfer.errors import XinferError
 
 _SILENCE_S = 120.0
 
-Measure = Callable[[Lab], Sample]
+Measure = Callable[[BenchCluster], Sample]
 
 _ON_ONE_CLUSTER: dict[Name, Measure] = {
     "cold": launches.cold,  # first, while there is no warm host
@@ -71,12 +71,12 @@ class Round:
 
     def _take_all(self, measures: dict[Name, Measure], cluster: Cluster) -> None:
         with RESTfulClient(cluster.endpoint, timeout=_SILENCE_S) as client:
-            lab = Lab(cluster, client, self._subject)
+            lab = BenchCluster(cluster, client, self._subject)
             for name, measure in measures.items():
                 self._record.take(name, partial(_cleared, measure, lab))
 
 
-def _cleared(measure: Measure, lab: Lab) -> Sample:
+def _cleared(measure: Measure, lab: BenchCluster) -> Sample:
     """What was measured; the model is gone afterwards. An interrupt leaves it to the end of the cluster."""
     try:
         sample = measure(lab)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from supervisor.launching import gpu_inventory as hardware
-from supervisor.launching.launch_request import LaunchRequest
-from supervisor.launching.resolve import resolve
+import msgspec
+
 from xinfer.bench import machine
+from xinfer.errors import InternalError, from_response
 from xinfer.messages import ModelSpec
 
 BUNDLED = "tiny-chat"
@@ -35,8 +38,18 @@ class Subject:
     @cached_property
     def spec(self) -> ModelSpec:
         """What a cluster on this machine makes of it; ``LaunchRefused`` if that is nothing."""
-        request = LaunchRequest.read(self.launch("bare"))
-        return resolve(request, uids=(), nodes=hardware.this_machine(len(machine.facts()["gpus"])))
+        gpus = len(machine.facts()["gpus"])
+        # In a process of its own, since the supervisor's package imports Ray and this one must not.
+        words = ["-m", "supervisor.launching", json.dumps(self.launch("bare")), str(gpus)]
+        done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=False)
+        if done.returncode == 0:
+            return msgspec.json.decode(done.stdout, type=ModelSpec)
+
+        try:
+            refusal = json.loads(done.stdout)
+        except ValueError:
+            raise InternalError("The launch could not be resolved; the reason is above.") from None
+        raise from_response(refusal["status"], refusal["body"])
 
     def question(self, url: str, uid: str) -> tuple[str, dict[str, Any]]:
         """Where to ask for a short answer, and how; a model that does not chat continues a text."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class Target:
     """Upper bounds, both of which count."""
 
     at_most: float | None = None

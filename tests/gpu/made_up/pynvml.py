@@ -1,12 +1,12 @@
-"""Stands in for NVIDIA's command where there is no GPU, so that a turn can be rehearsed.
+"""Stands in for NVML where there is no GPU, so that a turn can be rehearsed.
 
 One made-up GPU. The processes on it are engines, its used memory is what those have for themselves of the machine's, and it is
 busy as far as they keep one core busy: numbers that move as a GPU's would, and are no GPU's.
 """
 
 import contextlib
-import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 
@@ -14,8 +14,12 @@ _MIB = 1024**2
 _UUID = "GPU-00000000-0000-0000-0000-000000000000"
 _ENGINE = ("VLLM::EngineCore", "VLLM::Worker", "worker.engine_server", "vllm.entrypoints")
 _REHEARSAL = "XINFER_GPU_REHEARSAL"
-_HEAD = ("index", "uuid", "name", "driver_version", "memory.total", "compute_cap")
-_FACTS = dict(zip(_HEAD, ("0", _UUID, "made up for a rehearsal", "none", "24576", "9.0"), strict=True))
+_TOTAL_MIB = 24576
+nvmlMemory_v2 = 2
+
+
+class NVMLError(Exception):
+    """None of the calls below fails."""
 
 
 def engines():
@@ -46,36 +50,50 @@ def busy():
         return 0
 
 
-def value(field):
-    if field == "memory.used":
-        return str(used_mib())
-    if field == "memory.free":
-        return str(int(_FACTS["memory.total"]) - used_mib())
-    if field == "utilization.gpu":
-        return str(busy())
-    return _FACTS.get(field, "[N/A]")
+def nvmlInit():
+    pass
 
 
-def tell(fields):
-    print(", ".join(value(field) for field in fields), flush=True)
+def nvmlShutdown():
+    pass
 
 
-def main():
-    options = dict(word.partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
-    fields = options.get("--query-gpu", "").split(",")
-    if "--version" in options:
-        print("CUDA Version        : 13.0")
-    elif "--query-compute-apps" in options:
-        for process in engines():
-            print(f"{process.pid}, {_UUID}")
-    elif "--query-gpu" not in options:
-        sys.exit("made up for a rehearsal: only queries are answered")
-    elif period_ms := options.get("--loop-ms"):
-        while True:
-            tell(fields)
-            time.sleep(int(period_ms) / 1000)
-    else:
-        tell(fields)
+def nvmlSystemGetDriverVersion():
+    return "none"
 
 
-main()
+def nvmlSystemGetCudaDriverVersion():
+    return 13000
+
+
+def nvmlDeviceGetCount():
+    return 1
+
+
+def nvmlDeviceGetHandleByIndex(index):
+    return index
+
+
+def nvmlDeviceGetUUID(_):
+    return _UUID
+
+
+def nvmlDeviceGetName(_):
+    return "made up for a rehearsal"
+
+
+def nvmlDeviceGetMemoryInfo(_, version=None):
+    used = used_mib()
+    return SimpleNamespace(total=_TOTAL_MIB * _MIB, used=used * _MIB, free=(_TOTAL_MIB - used) * _MIB)
+
+
+def nvmlDeviceGetUtilizationRates(_):
+    return SimpleNamespace(gpu=busy())
+
+
+def nvmlDeviceGetCudaComputeCapability(_):
+    return 9, 0
+
+
+def nvmlDeviceGetComputeRunningProcesses(_):
+    return [SimpleNamespace(pid=process.pid) for process in engines()]

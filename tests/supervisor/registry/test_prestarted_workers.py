@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor.registry.prestarted_workers import PrestartedWorkers, prestart_worker
-from xinfer.cluster import spare
+from xinfer.cluster import prestart
 
 
 def node(name: str) -> dict[str, Any]:
@@ -30,10 +30,10 @@ def test_node_that_comes_back() -> None:
 
 
 def test_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(spare.SETTING, raising=False)
-    assert not spare.wanted()
-    monkeypatch.setenv(spare.SETTING, spare.PRELOADED)
-    assert spare.wanted()
+    monkeypatch.delenv(prestart.PRELOAD_VARIABLE, raising=False)
+    assert not prestart.wanted()
+    monkeypatch.setenv(prestart.PRELOAD_VARIABLE, prestart.PRELOADED_MODULES)
+    assert prestart.wanted()
 
 
 async def test_node_that_does_not_answer() -> None:
