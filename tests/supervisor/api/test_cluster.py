@@ -56,7 +56,8 @@ async def test_nodes_in_detail(http: httpx.AsyncClient, asked: list[tuple[str, A
 
 def gpu(total: int, free: int, utilization: int | None) -> Gpu:
     mib = 1024**2
-    return Gpu(0, "GPU-0", "made up", total * mib, free * mib, utilization, "9.0")
+    used = (total - free) * mib
+    return Gpu(0, "GPU-0", "made up", total * mib, free * mib, used, utilization, "9.0")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.launching.gpu_inventory import nodes
+from supervisor.launching.gpu_inventory import of_nodes
 from supervisor.registry.actor import Registry
 from supervisor.registry.record import Record
 from supervisor.registry.store import Store
@@ -241,7 +241,7 @@ async def test_wake_without_room(start: Callable[..., Registry], tmp_path: Path)
 def test_both_halves_agree_on_who_holds_gpus(state: ModelState) -> None:
     """The registry admits launches by its records, a supervisor places them by its table."""
     node = {"NodeManagerAddress": "10.0.0.1", "Resources": {"GPU": 2.0}}
-    (left,) = nodes([node], [model_status(state=state, gpus=1)])
+    (left,) = of_nodes([node], [model_status(state=state, gpus=1)])
     held = Record(spec(gpus=1), history=[state]).holds_resources
     assert left.free == (1.0 if held else 2.0)
 
