@@ -206,7 +206,7 @@ def test_ctrl_c_on_a_terminal_asks(
     assert result.exit_code == code
     assert "Cancel the launch of m?" in result.stderr
     assert [each.path for each in server.asked if each.path.endswith("/cancel")] == [path for path in [asked] if path]
-    assert ("on its way up" in result.stdout) is (answer == "n")
+    assert ("It is starting" in result.stdout) is (answer == "n")
 
 
 def test_ctrl_c_cancels(run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:

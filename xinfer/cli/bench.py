@@ -32,13 +32,17 @@ _WORKLOAD = Workload(seed=0)
 @click.command(cls=SwitchCommand)
 @click.argument("url", type=types.Url(), default=settings.endpoint)
 @click.option("-m", "--model", help="Which of the server's models; not needed if it has only one.")
-@click.option("--versus", type=types.Url(), metavar="URL", help="Another server, B, to ask in turn and compare with.")
-@click.option("--versus-model", help="What B calls the model; as A does, unless given.")
+@click.option(
+    "--versus", type=types.Url(), metavar="URL", help="A second server, B, to compare with in alternating legs."
+)
+@click.option("--versus-model", help="The model's name on B; same as A's by default.")
 @click.option("-c", "--concurrency", type=types.Levels("concurrency"), help="Requests at once.  [default: 1,8,32]")
 @click.option("--rate", type=types.Levels("rate"), help="Requests per second instead, at random moments.")
 @click.option("-n", "--requests", type=click.IntRange(1), help="Of each leg.  [default: 3 per stream, 12 at least]")
 @click.option("--duration-s", type=click.FloatRange(0, min_open=True), help="Of each leg, instead of a number.")
-@click.option("--prompt-tokens", type=int, default=_WORKLOAD.prompt_tokens, show_default=True, help="About so many.")
+@click.option(
+    "--prompt-tokens", type=int, default=_WORKLOAD.prompt_tokens, show_default=True, help="Approximate prompt length."
+)
 @click.option("--shared-prefix-tokens", type=click.IntRange(0), default=0, help="Of these, the same in all prompts.")
 @click.option("--output-tokens", type=click.IntRange(1), default=_WORKLOAD.output_tokens, show_default=True)
 @click.option(
@@ -46,18 +50,18 @@ _WORKLOAD = Workload(seed=0)
     type=click.IntRange(1),
     default=_WORKLOAD.turns,
     show_default=True,
-    help="Of a conversation, all sent again with each.",
+    help="Turns per conversation; each request resends the earlier ones.",
 )
 @click.option(
     "--turn-tokens",
     type=click.IntRange(1),
     default=_WORKLOAD.turn_tokens,
     show_default=True,
-    help="Of each question but the first.",
+    help="Tokens of each user message but the first.",
 )
-@click.option("--stream/--no-stream", default=True, show_default=True, help="Answers as they come, or in one piece.")
+@click.option("--stream/--no-stream", default=True, show_default=True, help="Streamed or whole responses.")
 @click.option("--api", type=click.Choice(["chat", "completions"]), default=_WORKLOAD.api, show_default=True)
-@click.option("--ignore-eos/--no-ignore-eos", default=True, show_default=True, help="Answers of exactly that length.")
+@click.option("--ignore-eos/--no-ignore-eos", default=True, show_default=True, help="Responses of exactly that length.")
 @click.option(
     "--extra-body", type=types.JsonObject(), default="{}", metavar="JSON", help="More fields of each request."
 )
@@ -76,8 +80,8 @@ _WORKLOAD = Workload(seed=0)
 def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
     """Load a server and measure its latency and throughput, or compare two.
 
-    URL is that of any OpenAI-compatible server, xinfer's own unless given. With --versus both are asked in turn, and what
-    is told is medians of pairs.
+    URL is that of any OpenAI-compatible server, xinfer's own unless given. With --versus requests alternate between the two, and
+    the report shows medians of pairs.
     """
     from xinfer.bench.progress import Progress
 

@@ -18,7 +18,7 @@ _COLUMNS = {
     "SIZE (GIB)": "size_bytes",
     "PATH": "path",
 }
-_worker_ip = click.option("--worker-ip", help="Only the node of this address.")
+_worker_ip = click.option("--worker-ip", help="Only the node with this address.")
 
 
 @click.command()
@@ -43,7 +43,7 @@ def cached(client: RESTfulClient, model_name: str | None, worker_ip: str | None,
 @click.argument("version", required=False, metavar="[VERSION]")
 @click.option("-n", "--model-version", "--model_version", help="The same as the argument.")
 @_worker_ip
-@click.option("-y", "--yes", "--check", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", "--check", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 def remove_cache(
     client: RESTfulClient,

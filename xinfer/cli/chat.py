@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 Reply = Callable[[list[dict[str, str]]], Any]
 
 
-def _talk_options(command: Callable[..., None]) -> Callable[..., None]:
+def _chat_options(command: Callable[..., None]) -> Callable[..., None]:
     """What both commands take; they get the ``generate_config`` made of it."""
 
     @click.argument("words", nargs=-1, metavar="[MODEL_UID] [MESSAGE]")
     @click.option("-u", "--model-uid", help="The same as the argument; the running model if there is only one.")
     @click.option("--max-tokens", "--max_tokens", type=click.IntRange(1), default=512, show_default=True)
     @click.option("--temperature", type=click.FloatRange(0), help="0 always takes the likeliest token.")
-    @click.option("--stream/--no-stream", default=True, show_default=True, help="Print the answer as it comes.")
+    @click.option("--stream/--no-stream", default=True, show_default=True, help="Stream the response.")
     @as_json
     @functools.wraps(command)
     def configured(
@@ -44,7 +44,7 @@ def _talk_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(cls=SwitchCommand)
 @with_client
-@_talk_options
+@_chat_options
 @click.option("--system", help="Instructions that come before the conversation.")
 @click.option("--enable-thinking/--no-enable-thinking", default=None, help="Whether it reasons before it answers.")
 def chat(
@@ -58,7 +58,7 @@ def chat(
 ) -> None:
     """Chat with a running model.
 
-    With MESSAGE, or with text on stdin, it answers once. Without, it talks; an empty line ends the talk.
+    With MESSAGE, or with text on stdin, it prints one response. Without, it starts a conversation; an empty line ends it.
     """
     from xinfer.client import RESTfulChatModelHandle
 
@@ -71,22 +71,22 @@ def chat(
     def reply(said: list[dict[str, str]]) -> Any:
         return model.chat([*messages, *said], enable_thinking=enable_thinking, generate_config=config)
 
-    _talk(message, as_json, reply)
+    _run(message, as_json, reply)
 
 
 @click.command(cls=SwitchCommand)
 @with_client
-@_talk_options
+@_chat_options
 def generate(
     client: RESTfulClient, words: tuple[str, ...], model_uid: str | None, config: dict[str, Any], as_json: bool
 ) -> None:
-    """Let a running model continue a text.
+    """Complete a text with a running model.
 
-    With MESSAGE, or with text on stdin, it does so once. Without, it asks for texts; an empty line ends it.
+    With MESSAGE, or with text on stdin, it completes that text. Without, it prompts for texts; an empty line ends it.
     """
     uid, message = _uid_and_message(client, words, model_uid)
     model = client.get_model(uid)
-    _talk(message, as_json, lambda said: model.generate(said[-1]["content"], config))
+    _run(message, as_json, lambda said: model.generate(said[-1]["content"], config))
 
 
 def _uid_and_message(client: RESTfulClient, words: tuple[str, ...], option: str | None) -> tuple[str, str | None]:
@@ -111,7 +111,7 @@ def _only_running(client: RESTfulClient) -> str:
     return running[0]
 
 
-def _talk(message: str | None, as_json: bool, reply: Reply) -> None:
+def _run(message: str | None, as_json: bool, reply: Reply) -> None:
     """Answer one message, or hold a conversation if there is none and a terminal to hold it on."""
     if message is None and (as_json or not sys.stdin.isatty()):
         message = sys.stdin.read().strip()

@@ -42,13 +42,13 @@ class GpuCount(click.ParamType[Any]):
 @click.command(cls=SwitchCommand, context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[MODEL_NAME] [--ENGINE-OPTION VALUE]...")
 @click.option("-n", "--model-name", help="Name in the catalog; the same as the argument.")
-@click.option("-u", "--model-uid", help="Name to call it by; the model's name if unset.")
+@click.option("-u", "--model-uid", help="UID of the model; the model's name if unset.")
 @click.option("-en", "--model-engine", default="vLLM", show_default=True)
 @click.option("-t", "--model-type", default="LLM", show_default=True)
 @click.option("-s", "--size-in-billions", "model_size_in_billions", help="Such as 8, 0.6 or 1_8.")
 @click.option("-f", "--model-format", help="Such as pytorch, fp8, awq or gptq.")
 @click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
-@click.option("--context-length", type=click.IntRange(1), help="Longest prompt plus answer, in tokens.")
+@click.option("--context-length", type=click.IntRange(1), help="Maximum prompt plus output, in tokens.")
 @click.option("-r", "--replica", type=click.IntRange(1), default=1, show_default=True, help="Number of replicas.")
 @click.option(
     "--request-limits",
@@ -59,14 +59,14 @@ class GpuCount(click.ParamType[Any]):
     "--idle-timeout",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Give its GPU back after so long without a request; the next one wakes it.",
+    help="Free its GPU after this long without a request; the next request wakes it.",
 )
 @click.option(
     "--kv-cache-gib", type=click.FloatRange(0, min_open=True), metavar="N", help="KV cache of each replica, in GiB."
 )
 @click.option("--n-gpu", type=GpuCount(), default="auto", show_default=True, help="GPUs of each replica; none is CPU.")
 @click.option("-mp", "--model-path", help="A folder or a hub id, instead of the catalog's.")
-@click.option("--enable-thinking/--no-enable-thinking", default=None, help="What a request that does not say gets.")
+@click.option("--enable-thinking/--no-enable-thinking", default=None, help="Default for requests that do not set it.")
 @click.option("--trust-remote-code/--no-trust-remote-code", default=None, help="Run code that comes with the model.")
 @click.option("-ev", "--env", "envs", type=(str, str), multiple=True, metavar="KEY VALUE", help="For the engine.")
 @of_xinference
@@ -154,4 +154,4 @@ def _print_next_step(client: RESTfulClient, uid: str, outcome: str) -> None:
             command = "generate"
         click.echo(f'Try it: xinfer {command} {uid} "Hello"')
     else:
-        click.echo("It is on its way up; `xinfer list` shows it when it is ready.")
+        click.echo("It is starting; `xinfer list` shows it when it is ready.")

@@ -20,7 +20,7 @@ _MIB = 1024**2
 @click.option("-s", "--size-in-billions", required=True, help="Such as 8, 0.6 or 1_8.")
 @click.option("-f", "--model-format", required=True, help="Such as pytorch, fp8, awq or gptq.")
 @click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
-@click.option("-c", "--context-length", type=click.IntRange(1), required=True, help="Tokens of prompt and answer.")
+@click.option("-c", "--context-length", type=click.IntRange(1), required=True, help="Tokens of prompt and output.")
 @click.option(
     "--kv-cache-dtype", type=click.Choice(list(_KV_DTYPES)), default="16", show_default=True, help="Bits of a value."
 )
@@ -34,7 +34,7 @@ def cal_model_mem(
     kv_cache_dtype: str,
     as_json: bool,
 ) -> None:
-    """Estimate the GPU memory that one model needs for one request; no server is asked. `xinfer models` does it for a family."""
+    """Estimate the GPU memory that one model needs for one request; needs no server. `xinfer models` does it for a family."""
     size = _footprint(model_name, size_in_billions, model_format, quantization)
     need = size.estimate(context_length, kv_dtype=_KV_DTYPES[kv_cache_dtype])
     parts = {"model_mem": size.weights_bytes, "kv_cache": need.kv_cache_bytes, "overhead": need.overhead_bytes}

@@ -122,7 +122,7 @@ def _explained(load: Load, memory: GpuMemory, needs: list[dict[str, Any]]) -> st
         f"Memory: weights and the KV cache of {sequences} of {max(need['tokens'] for need in needs)} tokens, at least; "
         "--context-length and --sequences count others.",
         f"GPUs: of {memory.gib:.0f} GiB each ({memory.source}), {load.share:.0%} of it for the model; "
-        "- where no number of them holds it.",
+        "- if the model does not fit any number of them.",
     ]
     missing = dict.fromkeys(what for need in needs for what in need["not_counted"])
     if missing:

@@ -34,7 +34,7 @@ _endpoint = click.option(
     help="Address of the server.",
 )
 _api_key = click.option(
-    "-ak", "--api-key", envvar="XINFER_API_KEY", show_envvar=True, help="Key, if the server asks for one."
+    "-ak", "--api-key", envvar="XINFER_API_KEY", show_envvar=True, help="API key, if the server requires one."
 )
 
 

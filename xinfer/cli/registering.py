@@ -1,4 +1,4 @@
-"""The commands ``register`` and ``unregister``: families of one's own."""
+"""The commands ``register`` and ``unregister``: custom model families."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _model_type = click.option("-t", "--model-type", default="LLM", show_default=Tru
 def register(
     client: RESTfulClient, /, argument: Path | None, file: Path | None, model_type: str, persist: bool, as_json: bool
 ) -> None:
-    """Make a family of your own known, so that it can be launched by name.
+    """Register a custom model family, so that it can be launched by name.
 
     FILE is YAML or JSON, in xinfer's format or in Xinference's.
     """
@@ -55,7 +55,7 @@ def register(
 def unregister(
     client: RESTfulClient, /, argument: str | None, model_name: str | None, model_type: str, as_json: bool
 ) -> None:
-    """Forget a family that was registered; models of it that run go on."""
+    """Remove a registered family; its running models keep running."""
     name = argument or model_name
     if name is None or (argument and model_name):
         raise click.UsageError("Name one family: MODEL_NAME. `xinfer registrations` lists them.")

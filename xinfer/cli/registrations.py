@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("-t", "--model-type", default="LLM", show_default=True)
-@click.option("--mine", is_flag=True, help="Only those that were registered, not those that come with xinfer.")
+@click.option("--mine", is_flag=True, help="Only registered families, not built-in ones.")
 @as_json
 @with_client
 def registrations(client: RESTfulClient, /, model_type: str, mine: bool, as_json: bool) -> None:
-    """List the families a server knows, those that were registered first."""
+    """List the registered and built-in families, registered ones first."""
     found = client.list_model_registrations(model_type, detailed=True)
     shown = sorted((each for each in found if not (mine and each["is_builtin"])), key=lambda each: each["is_builtin"])
     if as_json:

@@ -29,7 +29,7 @@ _COLUMNS = {
 @with_client
 @as_json
 def list_models(client: RESTfulClient, as_json: bool) -> None:
-    """List the running models, and those that sleep until somebody asks them."""
+    """List the running models, and sleeping ones that wake on the next request."""
     running = list(client.list_models().values())
     if as_json:
         print_json(running)
@@ -57,7 +57,7 @@ def describe(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
 @with_uid
 @as_json
 def terminate(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
-    """Stop one model and free what it holds."""
+    """Terminate a model and free its resources."""
     client.terminate_model(model_uid)
     if as_json:
         print_json({"model_uid": model_uid})

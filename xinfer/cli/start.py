@@ -40,7 +40,7 @@ Try:
 @click.command()
 @click.option("-H", "--host", default=_DEFAULTS.host, show_default=True, help="Where the REST API listens.")
 @click.option("-p", "--port", default=_DEFAULTS.port, show_default=True)
-@click.option("--join", metavar="HOST:PORT", help="Be a worker node of the cluster whose Ray listens there.")
+@click.option("--join", metavar="HOST:PORT", help="Join the cluster whose Ray listens there, as a worker node.")
 @click.option("--node-ip", help="This node's address inside the cluster.")
 @click.option(
     "--ray-port", default=_DEFAULTS.ray_port, show_default=True, help="Ray's port on the head; another if taken."
@@ -62,10 +62,10 @@ Try:
     "--warm-host/--no-warm-host",
     default=_DEFAULTS.warm_host,
     show_default=True,
-    help="Keep a process on this node from which engines start in seconds; it takes memory.",
+    help="Keep a fork server on this node, from which engines start in seconds; it takes memory.",
 )
 @click.option("--fresh", is_flag=True, help="Forget the models that ran here before; otherwise they come back.")
-@click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without any key.")
+@click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
 def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:

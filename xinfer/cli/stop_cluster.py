@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @click.command("stop-cluster")
 @with_client
-@click.option("-y", "--yes", "--check", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", "--check", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 def stop_cluster(client: RESTfulClient, yes: bool, as_json: bool) -> None:
-    """Stop every node of a cluster, from anywhere; `xinfer stop` stops the node of this machine."""
+    """Stop every node of a cluster. Works from any machine; `xinfer stop` stops only this machine's node."""
     if not yes:
         nodes = ", ".join(worker["work-ip"] for worker in client.get_workers_info())
         click.confirm(f"Stop the cluster at {client.base_url} ({nodes}) and every model?", abort=True, err=True)

@@ -13,7 +13,7 @@ from supervisor.registry.actor import Registry
 from supervisor.registry.record import Record
 from supervisor.registry.store import Store
 from tests.supervisor.samples import model_status, report, spec
-from tests.supervisor.servers import eventually
+from tests.waiting import eventually
 from xinfer.errors import Conflict, LaunchRefused, ModelNotFound
 from xinfer.messages import DownloadState, ModelSpec, ModelState, Registration, ReplicaStage
 from xinfer.settings import EngineSettings
