@@ -33,7 +33,7 @@ from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RayRegistryClient, RegistryClient
-from supervisor.translate.engine_request import find
+from supervisor.translate.engine_request import match_route
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
 from xinfer.sched_batch import use_batch_scheduling
 from xinfer.settings import GatewaySettings
@@ -86,7 +86,7 @@ class Supervisor:
         request_id = _request_id(scope)
         send = answer = _Answer(send)
         try:
-            target = find(scope["path"])
+            target = match_route(scope["path"])
             if target is None:
                 _refuse_web_pages(scope)
                 await self.control({**scope}, receive, send)
@@ -116,7 +116,7 @@ class Supervisor:
 
     def _methods_of(self, path: str) -> str:
         """For the header ``Allow``: what a path does take."""
-        if find(path):
+        if match_route(path):
             return "POST"
         return ", ".join(self.control.allowed_methods(path))
 

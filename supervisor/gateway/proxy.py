@@ -20,7 +20,7 @@ from supervisor.gateway.upstream import Answer, Upstream
 from supervisor.gateway.wake import Waking
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
-from supervisor.translate.engine_request import EngineRequest, model_uid, prepare
+from supervisor.translate.engine_request import EngineRequest, build_engine_request, model_uid
 from xinfer.errors import EngineTimeout, ModelLoading, Unavailable
 from xinfer.messages import ModelStatus, ReplicaReport
 from xinfer.settings import GatewaySettings
@@ -73,7 +73,7 @@ class Proxy:
     async def serve(
         self, target: tuple[str, str | None], scope: Scope, receive: Receive, send: Send, request_id: str
     ) -> None:
-        """Answer one request for ``target``, as ``requests.find`` gives it.
+        """Answer one request for ``target``, as ``match_route`` gives it.
 
         A failure before the first byte is raised; after it, it is the stream's last event.
         """
@@ -98,7 +98,7 @@ class Proxy:
         body = parse_object(raw)
         uid = model_uid(body, uid_in_path)
         model, targets = self._models.targets(uid)
-        request = prepare(path, raw, body, model.spec)
+        request = build_engine_request(path, raw, body, model.spec)
         limit = model.spec.request_limits or self._settings.max_requests_per_replica
         share = math.ceil(limit / self._settings.supervisors)
         if self._balancer.wants_key(targets):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.middleware import Middleware
 
 from supervisor.gateway.asgi import App, Receive, Scope, Send
-from supervisor.translate.engine_request import find
+from supervisor.translate.engine_request import match_route
 
 _NO_WATCHING = (b"x-request-disconnect-disabled", b"?1")
 _SERVERS_SEND = "xinfer.servers_send"
@@ -24,7 +24,7 @@ class BypassServe:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, marked if it is a completion."""
-        if scope["type"] == "http" and find(scope["path"]):
+        if scope["type"] == "http" and match_route(scope["path"]):
             scope["headers"] = [*scope["headers"], _NO_WATCHING]
             scope[_SERVERS_SEND] = send
         await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What a request for an engine needs before the engine gets it. What is not ours passes untouched."""
+"""Which engine route a path leads to, and the request that the engine gets for a client's. Other fields pass untouched."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from typing import Any
 
 import msgspec
 
-from supervisor.translate import anthropic_messages as anthropic
-from supervisor.translate import openai_responses as responses
-from supervisor.translate import tokenize as tokenizing
-from supervisor.translate.chat_checks import check_chats, check_messages
-from supervisor.translate.constraints import check_constraints
-from supervisor.translate.delivery import apply_delivery
-from supervisor.translate.stops import apply_stops
-from supervisor.translate.thinking import apply_thinking
-from supervisor.translate.xinference_compat import apply_dialect
+from supervisor.translate.anthropic_messages import translate_messages
+from supervisor.translate.chat import translate_chat, translate_completion
+from supervisor.translate.openai_responses import translate_response
+from supervisor.translate.response_options import take_response_options
+from supervisor.translate.tokenize import check_detokenize, translate_tokenize
+from supervisor.translate.xinference_compat import translate_xinference_fields
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec
-from xinfer.wire.paths import CHAT, COMPLETIONS, MESSAGES, RESPONSES, USAGE_HEADER, USAGE_MERGED
+from xinfer.wire.paths import CHAT, COMPLETIONS, MESSAGES, RESPONSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +31,16 @@ class EngineRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
-    """One route of vLLM's server. ``prepare`` changes a body in place and says whether it did."""
+class EngineRoute:
+    """One route of vLLM's server. ``translate`` changes a parsed body in place, on its top level only."""
 
     path: str
-    prepare: Callable[[dict[str, Any], ModelSpec], bool]
-    merges_usage: bool = False
-    """Whether its streams bring the token counts on the chunk that finishes the answer."""
+    translate: Callable[[dict[str, Any], ModelSpec], None]
+    rewrites_responses: bool = False
+    """Whether the middleware rewrites its responses, by the request's options."""
 
 
-def find(path: str) -> tuple[str, str | None] | None:
+def match_route(path: str) -> tuple[str, str | None] | None:
     """The data plane's route that ``path`` leads to, and the model's UID if it is in the path; None for any other path."""
     if path in DATA_PLANE:
         return path, None
@@ -65,51 +62,53 @@ def model_uid(body: dict[str, Any], in_path: str | None = None) -> str:
     return uid
 
 
-def prepare(path: str, raw: bytes, body: dict[str, Any], spec: ModelSpec) -> EngineRequest:
-    """The engine's request for ``body``, which came to ``path``; ``BadRequest`` for what no engine has to see."""
-    api = DATA_PLANE[path]
-    changed = api.merges_usage and apply_dialect(body, chat=path == CHAT)
-    changed = api.prepare(body, spec) or changed
+def build_engine_request(path: str, raw: bytes, body: dict[str, Any], spec: ModelSpec) -> EngineRequest:
+    """The engine's request for ``body``, parsed from ``raw``, which came to ``path``. Changes ``body``.
+
+    Raises ``BadRequest`` for what no engine has to see.
+    """
+    route = DATA_PLANE[path]
     headers = {"content-type": "application/json"}
-    if api.merges_usage:
-        changed = apply_delivery(body, spec, headers) or changed
+    before = dict(body)
+    if route.rewrites_responses:
+        translate_xinference_fields(body, chat=path == CHAT)
+    route.translate(body, spec)
+
     streams = body.get("stream") is True
-    if streams and api.merges_usage and _wants_merged_usage(body):
-        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        headers[USAGE_HEADER.decode()] = USAGE_MERGED.decode()
-        changed = True
-    return EngineRequest(api.path, msgspec.json.encode(body) if changed else raw, headers, streams)
+    if route.rewrites_responses:
+        merge_usage = streams and _leaves_usage_to_us(body)
+        headers |= take_response_options(body, spec, merge_usage=merge_usage).to_headers()
+        if merge_usage:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+
+    # A body that needs no translation goes on as the bytes that came in: encoding it anew costs more than comparing its fields.
+    if _has_changed(before, body):
+        raw = msgspec.json.encode(body)
+    return EngineRequest(route.path, raw, headers, streams)
 
 
-def _prepare_chat(body: dict[str, Any], spec: ModelSpec) -> bool:
-    check_chats(spec)
-    check_messages(body)
-    changed = apply_stops(body, spec)
-    return apply_thinking(body, spec) or changed
+def _has_changed(before: dict[str, Any], body: dict[str, Any]) -> bool:
+    """By identity, since translation replaces values and never changes one in place."""
+    if before.keys() != body.keys():
+        return True
+    return any(body[name] is not value for name, value in before.items())
 
 
-def _prepare_completion(body: dict[str, Any], spec: ModelSpec) -> bool:
-    prompt = body.get("prompt")
-    if prompt is None or prompt in ("", []):
-        raise InvalidBody("The field 'prompt' has to be there and must not be empty.", param="prompt")
-    check_constraints(body, spec)
-    return False
-
-
-def _wants_merged_usage(body: dict[str, Any]) -> bool:
+def _leaves_usage_to_us(body: dict[str, Any]) -> bool:
+    """True unless the caller asks for OpenAI's own usage chunk, or for something that vLLM has to refuse."""
     options = body.get("stream_options")
     return options is None or (isinstance(options, dict) and not options.get("include_usage"))
 
 
 _BY_UID = re.compile(r"/v1/models/(?P<uid>[^/]+)(?P<path>/(?:de)?tokenize)\Z")
-_MESSAGES = Api(MESSAGES, anthropic.prepare)
-_COUNT_TOKENS = Api("/v1/messages/count_tokens", anthropic.prepare)
-_TOKENIZE = Api("/tokenize", tokenizing.prepare)
-_DETOKENIZE = Api("/detokenize", tokenizing.prepare_back)
+_MESSAGES = EngineRoute(MESSAGES, translate_messages)
+_COUNT_TOKENS = EngineRoute("/v1/messages/count_tokens", translate_messages)
+_TOKENIZE = EngineRoute("/tokenize", translate_tokenize)
+_DETOKENIZE = EngineRoute("/detokenize", check_detokenize)
 DATA_PLANE = {
-    CHAT: Api(CHAT, _prepare_chat, merges_usage=True),
-    COMPLETIONS: Api(COMPLETIONS, _prepare_completion, merges_usage=True),
-    RESPONSES: Api(RESPONSES, responses.prepare),
+    CHAT: EngineRoute(CHAT, translate_chat, rewrites_responses=True),
+    COMPLETIONS: EngineRoute(COMPLETIONS, translate_completion, rewrites_responses=True),
+    RESPONSES: EngineRoute(RESPONSES, translate_response),
     MESSAGES: _MESSAGES,
     "/anthropic/v1/messages": _MESSAGES,
     "/v1/messages/count_tokens": _COUNT_TOKENS,

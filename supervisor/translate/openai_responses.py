@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor.translate.chat_checks import check_chats, put_effort_to, take_effort_from
+from supervisor.translate.chat import check_chats, put_effort_to, take_effort_from
 from supervisor.translate.thinking import apply_thinking
 from supervisor.translate.thinking_effort import BUDGET, ENGINE_BUDGET
-from supervisor.translate.xinference_compat import apply_dialect
+from supervisor.translate.xinference_compat import translate_xinference_fields
 from xinfer.errors import BadRequest
 from xinfer.messages import ModelSpec
 
@@ -20,16 +20,15 @@ _REFUSED = {
 }
 
 
-def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
+def translate_response(body: dict[str, Any], spec: ModelSpec) -> None:
     """Make the body of ``/v1/responses`` the engine's; ``BadRequest`` for what only a server that keeps responses could do."""
     check_chats(spec)
-    changed = apply_dialect(body, chat=True)
+    translate_xinference_fields(body, chat=True)
     for field, sentence in _REFUSED.items():
         if body.get(field):
             raise BadRequest(sentence, param=field)
-    moved = take_effort_from(body, "reasoning")
-    changed = apply_thinking(body, spec) or changed or moved
+    take_effort_from(body, "reasoning")
+    apply_thinking(body, spec)
     put_effort_to(body, "reasoning")
     if ENGINE_BUDGET in body:
         raise BadRequest("The engine limits the thinking of chats and messages, not of responses.", param=BUDGET)
-    return changed

@@ -16,8 +16,8 @@ _FIELDS = frozenset({SWITCH, TEMPLATE, EFFORT, BUDGET})
 _SPELLINGS = (SWITCH, "thinking")
 
 
-def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
-    """Translate the switch, the effort and the budget in ``body``, in place; returns whether anything changed.
+def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> None:
+    """Translate the switch, the effort and the budget in ``body``, in place.
 
     Precedence: ``enable_thinking`` at the top level, then in ``chat_template_kwargs``, then what effort and budget imply, then
     the launch option, then the template's own default. Raises ``ThinkingNotSupported`` for what the family cannot do and
@@ -25,7 +25,7 @@ def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
     """
     says_nothing = body.keys().isdisjoint(_FIELDS) and body.keys().isdisjoint(spec.thinking.variables)
     if spec.enable_thinking is None and says_nothing:
-        return False
+        return
     kwargs = _template_kwargs(body)
     kwargs |= {name: body.pop(name) for name in spec.thinking.variables if name in body}
     effort = take_effort(body, spec)
@@ -38,7 +38,6 @@ def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> bool:
         words |= effort.words | budget.words
         body.update(budget.engine)
     _tell(body, kwargs | words)
-    return not says_nothing or TEMPLATE in body or EFFORT in body
 
 
 def check_thinking(wish: bool, spec: ModelSpec, param: str = SWITCH) -> None:

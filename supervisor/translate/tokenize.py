@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor.translate.chat_checks import check_chats, check_messages
+from supervisor.translate.chat import check_chats, check_messages
 from supervisor.translate.thinking import TEMPLATE, apply_thinking
 from supervisor.translate.thinking_effort import EFFORT, ENGINE_BUDGET
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec
 
 
-def prepare(body: dict[str, Any], spec: ModelSpec) -> bool:
+def translate_tokenize(body: dict[str, Any], spec: ModelSpec) -> None:
     """Make the body of ``/tokenize`` the engine's: ``prompt``, or ``messages`` as they stand in a chat."""
     if "messages" in body:
         check_chats(spec)
         check_messages(body)
-        changed = apply_thinking(body, spec)
+        apply_thinking(body, spec)
         # It limits an answer, and there is none.
         body.pop(ENGINE_BUDGET, None)
         effort = body.pop(EFFORT, None)
         if effort is not None:
             body[TEMPLATE] = {**body.get(TEMPLATE, {}), EFFORT: effort}
-        return changed
+        return
     if not isinstance(body.get("prompt"), str):
         raise InvalidBody("Send a text as 'prompt', or a conversation as 'messages'.", param="prompt")
-    return False
 
 
-def prepare_back(body: dict[str, Any], _spec: ModelSpec) -> bool:
-    """Make the body of ``/detokenize`` the engine's."""
+def check_detokenize(body: dict[str, Any], _spec: ModelSpec) -> None:
+    """``InvalidBody`` unless the body of ``/detokenize`` has a list of tokens."""
     if not isinstance(body.get("tokens"), list):
         raise InvalidBody("The field 'tokens' has to be a list of token ids.", param="tokens")
-    return False

@@ -19,14 +19,14 @@ _BACKEND = "guided_decoding_backend"
 _FIELDS = frozenset({*_CONSTRAINTS, _BACKEND, "extra_body", "lora_name"})
 
 
-def apply_dialect(body: dict[str, Any], *, chat: bool) -> bool:
-    """Say in vLLM's words what ``body`` says in Xinference's, in place; returns whether anything changed.
+def translate_xinference_fields(body: dict[str, Any], *, chat: bool) -> None:
+    """Replace Xinference's fields in ``body`` by vLLM's.
 
     A null says nothing: clients send it for what is unset, and vLLM refuses it in many fields or takes it for a value.
     """
     has_nulls = None in body.values()
     if not has_nulls and body.keys().isdisjoint(_FIELDS) and (chat or "max_completion_tokens" not in body):
-        return False
+        return
     _merge_extra_body(body)
     for name in [name for name, value in body.items() if value is None]:
         del body[name]
@@ -35,7 +35,6 @@ def apply_dialect(body: dict[str, Any], *, chat: bool) -> bool:
     _translate_constraints(body)
     if not chat and "max_completion_tokens" in body:
         body["max_tokens"] = body.pop("max_completion_tokens")
-    return True
 
 
 def _merge_extra_body(body: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ class Abortable:
             waiting.cancel()
 
 
-class UnderWay:
+class AbortableRequests:
     """All such requests of one engine. Several may have the same id; they are given up together."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

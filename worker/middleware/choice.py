@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.middleware.tool_calls import ToolCalls
-from worker.middleware.wishes import Wishes
+from worker.middleware.reasoning import shape_of
+from xinfer.wire.response_options import ResponseOptions
 
 
 class Choice:
@@ -13,11 +13,11 @@ class Choice:
 
     __slots__ = ("_calls", "_chat", "_index", "_shape", "finished")
 
-    def __init__(self, index: int, wishes: Wishes, *, chat: bool) -> None:
+    def __init__(self, index: int, options: ResponseOptions, *, chat: bool) -> None:
         self._index = index
         self._chat = chat
-        self._shape = wishes.reasoning().delta
-        self._calls = ToolCalls() if wishes.whole_calls else None
+        self._shape = shape_of(options).delta
+        self._calls = ToolCalls() if options.whole_tool_calls else None
         self.finished = False
 
     def reshape(self, choice: dict[str, Any]) -> bool:
@@ -54,3 +54,29 @@ def _says(delta: dict[str, Any], choice: dict[str, Any]) -> bool:
         or choice.get("logprobs")
         or choice.get("token_ids")
     )
+
+
+class ToolCalls:
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        self._calls: dict[int, dict[str, Any]] = {}
+
+    def take(self, delta: dict[str, Any]) -> None:
+        """Take the pieces of calls out of ``delta``."""
+        for piece in delta.pop("tool_calls") or ():
+            call = self._calls.setdefault(piece.get("index", 0), {"type": "function", "name": "", "arguments": []})
+            function = piece.get("function") or {}
+            call["id"] = piece.get("id") or call.get("id")
+            call["name"] = function.get("name") or call["name"]
+            call["arguments"].append(function.get("arguments") or "")
+
+    def give(self, delta: dict[str, Any]) -> None:
+        """Put the calls, each in one piece, into ``delta``; no field at all if there are none."""
+        if self._calls:
+            delta["tool_calls"] = [_whole(index, call) for index, call in sorted(self._calls.items())]
+
+
+def _whole(index: int, call: dict[str, Any]) -> dict[str, Any]:
+    function = {"name": call["name"], "arguments": "".join(call["arguments"])}
+    return {"index": index, "id": call["id"], "type": call["type"], "function": function}

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from worker.middleware.aborts import UnderWay
+from worker.middleware.aborts import AbortableRequests
 from worker.middleware.asgi import App, Message, Receive, Scope, Send, read_body, send_json
-from worker.middleware.stream_rewriter import StreamReshaper, reshape_answer
+from worker.middleware.stream_rewriter import StreamRewriter, rewrite_response
 from worker.middleware.streams import EventsMiddleware
-from worker.middleware.wishes import Wishes
 from xinfer.wire.paths import ABORT_PATH, CHAT, COMPLETIONS
+from xinfer.wire.response_options import ResponseOptions
 
 _ABORTED = {"message": "The request was aborted.", "type": "invalid_request_error", "code": "request_aborted"}
 _ABORTED_STATUS = 499
@@ -22,7 +22,7 @@ class ContractMiddleware:
 
     def __init__(self, app: App) -> None:
         self._app = EventsMiddleware(app)
-        self._under_way = UnderWay()
+        self._under_way = AbortableRequests()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
@@ -32,12 +32,12 @@ class ContractMiddleware:
         if path == ABORT_PATH:
             await self._abort(receive, send)
             return
-        wishes = Wishes.read(scope["headers"])
-        answer = _Answer(send, wishes, chat=path == CHAT)
-        if wishes.request_id is None:
+        options = ResponseOptions.from_headers(scope["headers"])
+        answer = _Answer(send, options, chat=path == CHAT)
+        if options.request_id is None:
             await self._app(scope, receive, answer)
         else:
-            await self._serve_abortable(wishes.request_id, scope, receive, answer)
+            await self._serve_abortable(options.request_id, scope, receive, answer)
 
     async def _serve_abortable(self, request_id: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
         with self._under_way.request(request_id, receive) as request:
@@ -60,9 +60,9 @@ class ContractMiddleware:
 class _Answer:
     """One answer on its way out. What becomes of its body is decided when its head is there."""
 
-    def __init__(self, send: Send, wishes: Wishes, *, chat: bool) -> None:
+    def __init__(self, send: Send, options: ResponseOptions, *, chat: bool) -> None:
         self._send = send
-        self._wishes = wishes
+        self._options = options
         self._chat = chat
         self._body: Send = send
         self._stream: _Streamed | None = None
@@ -89,9 +89,9 @@ class _Answer:
     async def _begin(self, head: Message) -> None:
         kind = dict(head["headers"]).get(b"content-type", b"")
         if head["status"] == 200 and kind.startswith(b"text/event-stream"):
-            self._body = self._stream = _Streamed(self._send, head, StreamReshaper(self._wishes, chat=self._chat))
+            self._body = self._stream = _Streamed(self._send, head, StreamRewriter(self._options, chat=self._chat))
         elif head["status"] == 200 and self._chat:
-            self._body = _Whole(self._send, head, self._wishes)
+            self._body = _Whole(self._send, head, self._options)
         else:
             await self._send(head)
 
@@ -99,7 +99,7 @@ class _Answer:
 class _Streamed:
     """A stream. Its head waits for its first event: one that begins with an error is no stream but a plain error answer."""
 
-    def __init__(self, send: Send, head: Message, reshaper: StreamReshaper) -> None:
+    def __init__(self, send: Send, head: Message, reshaper: StreamRewriter) -> None:
         self._send = send
         self._reshaper = reshaper
         self._head: Message | None = head
@@ -138,14 +138,14 @@ class _Streamed:
 class _Whole:
     """An answer in one piece: collected, reshaped, sent."""
 
-    def __init__(self, send: Send, head: Message, wishes: Wishes) -> None:
+    def __init__(self, send: Send, head: Message, options: ResponseOptions) -> None:
         self._send = send
         self._head = head
-        self._wishes = wishes
+        self._options = options
         self._parts: list[bytes] = []
 
     async def __call__(self, message: Message) -> None:
         self._parts.append(message.get("body", b""))
         if not message.get("more_body", False):
-            body = reshape_answer(b"".join(self._parts), self._wishes.reasoning)
+            body = rewrite_response(b"".join(self._parts), self._options)
             await send_json(self._send, self._head["status"], body, self._head["headers"])

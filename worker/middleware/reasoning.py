@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
+
+from xinfer.messages import ReasoningOutput
+from xinfer.wire.response_options import ResponseOptions
 
 _FIELD = "reasoning_content"
 """What clients call it; vLLM says ``reasoning``."""
@@ -104,4 +106,10 @@ def _rename(part: dict[str, Any]) -> None:
         part["content"] = ""
 
 
-MakeShape = Callable[[], Shape]
+def shape_of(options: ResponseOptions) -> Shape:
+    """A new shape for one choice of a response with these options."""
+    if options.reasoning is ReasoningOutput.OMIT:
+        return Omit()
+    if options.reasoning is ReasoningOutput.INLINE:
+        return Inline(*options.tags)
+    return Split()

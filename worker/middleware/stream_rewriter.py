@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from worker.middleware.choice import Choice
-from worker.middleware.reasoning import MakeShape, Split
-from worker.middleware.wishes import Wishes
+from worker.middleware.reasoning import shape_of
+from xinfer.wire.response_options import ResponseOptions
 
 DONE = b"data: [DONE]\n\n"
 STILL_HERE = b":\n\n"
@@ -39,22 +39,22 @@ def error_event(message: str, code: str) -> bytes:
     return event({"error": error, "detail": message})
 
 
-def reshape_answer(body: bytes, reasoning: MakeShape = Split) -> bytes:
+def rewrite_response(body: bytes, options: ResponseOptions) -> bytes:
     """A whole chat completion, not streamed."""
     answer = _decode(body)
     for choice in answer.get("choices", ()):
-        reasoning().message(choice["message"], choice)
+        shape_of(options).message(choice["message"], choice)
     return encode(answer)
 
 
-class StreamReshaper:
+class StreamRewriter:
     """Reshapes one stream, event by event, as its request wishes."""
 
-    def __init__(self, wishes: Wishes, *, chat: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, options: ResponseOptions, *, chat: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._chat = chat
-        self._wishes = wishes
+        self._options = options
         self._clock = clock
-        self._merge_usage = wishes.merge_usage
+        self._merge_usage = options.merge_usage
         self._choices: dict[int, Choice] = {}
         self._envelope: dict[str, Any] = {}
         self._rest = b""
@@ -128,7 +128,7 @@ class StreamReshaper:
 
     def _meet(self, choice: dict[str, Any]) -> Choice:
         index = choice.get("index", 0)
-        self._choices[index] = Choice(index, self._wishes, chat=self._chat)
+        self._choices[index] = Choice(index, self._options, chat=self._chat)
         return self._choices[index]
 
     def _sign_of_life(self) -> bytes:

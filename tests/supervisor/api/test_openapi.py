@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from supervisor.api import render, schemas
 from supervisor.api.data_plane_schemas import BY_UID
 from supervisor.api.launch_progress import progress
-from supervisor.translate.engine_request import DATA_PLANE, find
+from supervisor.translate.engine_request import DATA_PLANE, match_route
 from tests.supervisor.document import control_plane, document, operations
 from tests.supervisor.samples import model_status, report, times
 from xinfer.messages import ModelState
@@ -30,8 +30,8 @@ def test_it_has_what_is_served_and_nothing_else() -> None:
         listed |= {(method, route.path_format) for method in route.methods}
     assert set(operations()) == control | data_plane
     assert {path.rpartition("/")[0] for _, path in unlisted} == {"/docs"}
-    assert all(find(path.replace("{uid}", "m")) for _, path in data_plane)
-    assert not any(find(path.replace("{uid}", "m")) for _, path in control)
+    assert all(match_route(path.replace("{uid}", "m")) for _, path in data_plane)
+    assert not any(match_route(path.replace("{uid}", "m")) for _, path in control)
 
 
 def test_every_operation_says_what_it_does_and_what_it_responds_with() -> None:

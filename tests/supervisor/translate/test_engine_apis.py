@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.translate.engine_request import EngineRequest, find, model_uid, prepare
+from supervisor.translate.engine_request import EngineRequest, build_engine_request, match_route, model_uid
 from tests.supervisor.samples import ALWAYS, NEVER, ON_OFF, SWITCH, spec
 from xinfer.errors import AbilityNotSupported, BadRequest, InvalidBody, ThinkingNotSupported
 from xinfer.messages import BudgetParameter, EffortParameter, ModelSpec, ThinkingMode, ThinkingSwitch
@@ -19,7 +19,7 @@ CHATTING = {RESPONSES: {"input": "hello"}, MESSAGES: {"messages": HELLO, "max_to
 
 def prepared(path: str, body: dict[str, Any], of: ModelSpec | None = None) -> EngineRequest:
     raw = json.dumps(body, indent=1).encode()
-    return prepare(path, raw, json.loads(raw), of or spec())
+    return build_engine_request(path, raw, json.loads(raw), of or spec())
 
 
 def sent(path: str, body: dict[str, Any], thinking: ThinkingSwitch = SWITCH) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_tokenize_goes_to_the_engine_s_path(path: str) -> None:
     ],
 )
 def test_a_path_may_name_the_model(path: str, target: tuple[str, str | None] | None) -> None:
-    assert find(path) == target
+    assert match_route(path) == target
 
 
 def test_body_may_leave_the_model_to_the_path_and_not_contradict_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.translate.engine_request import DATA_PLANE, EngineRequest, model_uid, prepare
+from supervisor.translate.engine_request import DATA_PLANE, EngineRequest, build_engine_request, model_uid
 from tests.supervisor.samples import spec
 from xinfer.errors import AbilityNotSupported, BadRequest, InvalidBody
 from xinfer.messages import ModelSpec
@@ -21,7 +21,7 @@ HELLO = [{"role": "user", "content": "hello"}]
 
 def prepared(path: str, body: dict[str, Any], of: ModelSpec | None = None) -> EngineRequest:
     raw = json.dumps(body, indent=1).encode()
-    return prepare(path, raw, json.loads(raw), of or spec())
+    return build_engine_request(path, raw, json.loads(raw), of or spec())
 
 
 def passed_untouched(path: str, body: dict[str, Any], of: ModelSpec | None = None) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from supervisor.translate.engine_request import prepare
+from supervisor.translate.engine_request import build_engine_request
 from tests.supervisor.samples import spec
 from xinfer.wire.paths import CHAT
 
@@ -17,7 +17,7 @@ STOPS = {"stop": ("<|end|>",), "stop_token_ids": (7, 8)}
 def sent(of: dict[str, Any], **body: Any) -> dict[str, Any]:
     """What of a chat's stops reaches the engine."""
     body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], **body}
-    request = prepare(CHAT, msgspec.json.encode(body), body, spec(**of))
+    request = build_engine_request(CHAT, msgspec.json.encode(body), body, spec(**of))
     found = msgspec.json.decode(request.body)
     return {name: found[name] for name in STOPS if name in found}
 

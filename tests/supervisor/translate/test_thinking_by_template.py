@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.translate.engine_request import prepare
+from supervisor.translate.engine_request import build_engine_request
 from tests.catalog import samples
 from tests.supervisor.samples import spec
 from xinfer.catalog import Catalog, Family
@@ -30,7 +30,7 @@ def prompt(family: Family, *, launch: bool | None = None, **fields: Any) -> str 
     """The prompt of a request with these fields, made as vLLM 0.32 makes it of the body that reaches it."""
     raw = json.dumps({"messages": QUESTION, **fields}).encode()
     of = spec(name=family.name, thinking=family.thinking_switch(), enable_thinking=launch)
-    body = json.loads(prepare(CHAT, raw, json.loads(raw), of).body)
+    body = json.loads(build_engine_request(CHAT, raw, json.loads(raw), of).body)
     kwargs = body.get("chat_template_kwargs", {})
     effort = body.get("reasoning_effort")
     if effort is not None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from supervisor.translate.engine_request import prepare
-from supervisor.translate.xinference_compat import apply_dialect
+from supervisor.translate.engine_request import build_engine_request
+from supervisor.translate.xinference_compat import translate_xinference_fields
 from tests.supervisor.samples import NEVER, spec
 from xinfer.errors import AbilityNotSupported, InvalidBody
 from xinfer.wire.paths import CHAT, COMPLETIONS
@@ -20,7 +20,7 @@ def engine(path: str = CHAT, **fields: Any) -> dict[str, Any]:
     """What the engine gets beside the question."""
     question = HELLO if path == CHAT else {"prompt": "hello"}
     raw = json.dumps({**question, **fields}).encode()
-    body: dict[str, Any] = json.loads(prepare(path, raw, json.loads(raw), spec()).body)
+    body: dict[str, Any] = json.loads(build_engine_request(path, raw, json.loads(raw), spec()).body)
     return {name: value for name, value in body.items() if name not in question}
 
 
@@ -143,17 +143,19 @@ def test_constraint_that_vllm_would_ignore_is_refused() -> None:
         {"response_format": {"type": "json_object"}},
     ):
         with pytest.raises(AbilityNotSupported, match="/v1/chat/completions"):
-            prepare(COMPLETIONS, b"", {"prompt": "hello", **field}, thinks)
-        prepare(COMPLETIONS, b"", {"prompt": "hello<think>\n\n</think>\n\n", **field}, thinks)
-        prepare(COMPLETIONS, b"", {"prompt": [1, 2], **field}, thinks)
-        prepare(COMPLETIONS, b"", {"prompt": "hello", **field}, spec(thinking=NEVER, reasoning_parser="qwen3"))
-        prepare(COMPLETIONS, b"", {"prompt": "hello", **field}, spec())
-        prepare(CHAT, b"", {**HELLO, **field}, thinks)
-    prepare(COMPLETIONS, b"", {"prompt": "hello", "response_format": {"type": "text"}}, thinks)
+            build_engine_request(COMPLETIONS, b"", {"prompt": "hello", **field}, thinks)
+        build_engine_request(COMPLETIONS, b"", {"prompt": "hello<think>\n\n</think>\n\n", **field}, thinks)
+        build_engine_request(COMPLETIONS, b"", {"prompt": [1, 2], **field}, thinks)
+        build_engine_request(
+            COMPLETIONS, b"", {"prompt": "hello", **field}, spec(thinking=NEVER, reasoning_parser="qwen3")
+        )
+        build_engine_request(COMPLETIONS, b"", {"prompt": "hello", **field}, spec())
+        build_engine_request(CHAT, b"", {**HELLO, **field}, thinks)
+    build_engine_request(COMPLETIONS, b"", {"prompt": "hello", "response_format": {"type": "text"}}, thinks)
 
 
 def test_nothing_is_done_for_who_uses_none_of_it() -> None:
     body = {**HELLO, "temperature": 0, "tools": [{}], "max_completion_tokens": 5}
     before = dict(body)
-    assert apply_dialect(body, chat=True) is False
+    translate_xinference_fields(body, chat=True)
     assert body == before

@@ -6,8 +6,8 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from worker.middleware.stream_rewriter import StreamReshaper
-from worker.middleware.wishes import Wishes
+from worker.middleware.stream_rewriter import StreamRewriter
+from xinfer.wire.response_options import ResponseOptions
 
 HEAD = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -31,7 +31,7 @@ USAGE_CHUNK = {**HEAD, "choices": [], "usage": USAGE}
 
 def run(data: bytes, *, chat: bool = True, merge: bool = True, cuts: tuple[int, ...] = (), **wishes: Any) -> list[Any]:
     """Payloads that come out when ``data`` comes in, cut at ``cuts``."""
-    reshaper = StreamReshaper(Wishes(merge_usage=merge, **wishes), chat=chat)
+    reshaper = StreamRewriter(ResponseOptions(merge_usage=merge, **wishes), chat=chat)
     ends = [0, *sorted(cuts), len(data)]
     return payloads(b"".join(reshaper.feed(data[a:b]) for a, b in pairwise(ends)) + reshaper.finish())
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.worker.middleware.streams import HEAD, chunk, payloads, sse, text_chunk
 from worker.middleware import ContractMiddleware
-from worker.middleware.aborts import UnderWay
+from worker.middleware.aborts import AbortableRequests
 from xinfer.wire.paths import ABORT_PATH
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -161,7 +161,7 @@ async def test_blocked_id_is_refused_before_the_engine_hears_of_it() -> None:
 
 async def test_block_ends() -> None:
     now = 0.0
-    under_way = UnderWay(lambda: now)
+    under_way = AbortableRequests(lambda: now)
     under_way.abort("mine", 30)
     under_way.abort("mine", 5)
     for seconds, refused in ((29.0, True), (1.0, False)):
@@ -172,7 +172,7 @@ async def test_block_ends() -> None:
 
 async def test_blocks_do_not_pile_up() -> None:
     now = 0.0
-    under_way = UnderWay(lambda: now)
+    under_way = AbortableRequests(lambda: now)
     for number in range(10_500):
         under_way.abort(str(number), 30)
     assert len(under_way._refused_until) == 10_000

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worker.middleware.streams import USAGE, USAGE_CHUNK, chunk, deltas, run, sse, text_chunk
-from worker.middleware.stream_rewriter import StreamReshaper, reshape_answer
-from worker.middleware.wishes import Wishes
+from worker.middleware.stream_rewriter import StreamRewriter, rewrite_response
+from xinfer.wire.response_options import ResponseOptions
 
 THINKING = sse(
     chunk(role="assistant", content="", reasoning=None),
@@ -64,7 +64,7 @@ def test_many_cuts_change_nothing(cuts: list[int], merge: bool) -> None:
 
 
 def test_what_can_go_out_goes_out_at_once() -> None:
-    reshaper = StreamReshaper(Wishes(merge_usage=True), chat=True)
+    reshaper = StreamRewriter(ResponseOptions(merge_usage=True), chat=True)
     assert b"Let" in reshaper.feed(sse(chunk(content="Let")))
     assert reshaper.feed(b'data: {"id"') == b""
 
@@ -137,7 +137,7 @@ def test_stream_that_breaks_off_ends_with_an_error(chat: bool) -> None:
 
 
 def test_comments_pass() -> None:
-    reshaper = StreamReshaper(Wishes(merge_usage=True), chat=True)
+    reshaper = StreamRewriter(ResponseOptions(merge_usage=True), chat=True)
     assert reshaper.feed(b": ping\n\n") == b": ping\n\n"
 
 
@@ -152,7 +152,7 @@ def test_whole_answer() -> None:
         {"role": "assistant"},
     ]
     answer = {"id": "x", "usage": USAGE, "choices": [{"index": n, "message": m} for n, m in enumerate(messages)]}
-    got = json.loads(reshape_answer(json.dumps(answer).encode()))
+    got = json.loads(rewrite_response(json.dumps(answer).encode(), ResponseOptions()))
     assert [choice["message"] for choice in got["choices"]] == [
         {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": [{"id": "1"}]},
         {"role": "assistant", "content": "text"},

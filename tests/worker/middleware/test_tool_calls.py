@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worker.middleware.streams import USAGE, USAGE_CHUNK, chunk, deltas, payloads, run, sse
-from worker.middleware.stream_rewriter import STILL_HERE, StreamReshaper
-from worker.middleware.wishes import Wishes
+from worker.middleware.stream_rewriter import STILL_HERE, StreamRewriter
+from xinfer.wire.response_options import ResponseOptions
 
 
 def name(index: int, call_id: str = "call-1", function: str = "get_weather") -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_answer_without_calls_has_no_such_field() -> None:
 
 
 def test_incremental_if_the_request_says_so() -> None:
-    out = run(sse(*CALL, chunk("tool_calls"), "[DONE]"), whole_calls=False)
+    out = run(sse(*CALL, chunk("tool_calls"), "[DONE]"), whole_tool_calls=False)
     assert [delta.get("tool_calls") for delta in deltas(out)] == [
         *(each["choices"][0]["delta"]["tool_calls"] for each in CALL),
         None,
@@ -95,7 +95,7 @@ def test_incremental_if_the_request_says_so() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.text(max_size=4)), max_size=12))
-def test_whole_calls_are_the_sum_of_their_pieces(pieces: list[tuple[int, str]]) -> None:
+def test_whole_tool_calls_are_the_sum_of_their_pieces(pieces: list[tuple[int, str]]) -> None:
     begun = sorted({index for index, _ in pieces})
     stream = [chunk(**name(index, f"id-{index}")) for index in begun]
     stream += [chunk(**arguments(index, text)) for index, text in pieces]
@@ -106,7 +106,7 @@ def test_whole_calls_are_the_sum_of_their_pieces(pieces: list[tuple[int, str]]) 
 def test_a_long_call_is_no_silence() -> None:
     """The supervisor gives up an engine that says nothing for two minutes, and calls can be longer."""
     now = 100.0
-    reshaper = StreamReshaper(Wishes(), chat=True, clock=lambda: now)
+    reshaper = StreamRewriter(ResponseOptions(), chat=True, clock=lambda: now)
     assert reshaper.feed(sse(ROLE))
     assert reshaper.feed(sse(chunk(**name(0)))) == b""
     signs = 0
