@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from ray import serve
 from ray.serve import Application
 from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
 from supervisor.api import not_kept, pages
 from supervisor.api.aborts import AbortApi
@@ -25,7 +26,8 @@ from supervisor.api.models import ModelsApi
 from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
 from supervisor.api.unsupported_routes import why_unsupported
-from supervisor.gateway.asgi import Message, Receive, Scope, Send, send_json
+from supervisor.gateway.asgi import send_json
+from supervisor.gateway.exchange import open_exchange
 from supervisor.gateway.memory_trim import ALLOCATOR, MemoryTrimmer
 from supervisor.gateway.proxy import Proxy
 from supervisor.gateway.request_body import ClientGone
@@ -35,11 +37,12 @@ from supervisor.model_table import LiveTable
 from supervisor.registry.client import RayRegistryClient, RegistryClient
 from supervisor.translate.engine_request import match_route
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
+from xinfer.logs import attach_to_serve
 from xinfer.sched_batch import use_batch_scheduling
 from xinfer.settings import GatewaySettings
 from xinfer.wire.error_format import ErrorFormat
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger("xinfer.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_ONGOING = 100_000
 
@@ -52,8 +55,11 @@ class Supervisor:
         self._registry = registry
         self._allow_fake = allow_fake
         self._models = LiveTable(registry)
-        self._tallies = RequestMetrics()
-        self._metrics = MetricsApi(self._models, registry, self._tallies, settings.max_requests_per_replica)
+        self._request_metrics = RequestMetrics()
+        self._metrics = MetricsApi(self._models, registry, self._request_metrics, settings.max_requests_per_replica)
+        self._upstream = Upstream(settings)
+        self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics)
+        self._trimmer = MemoryTrimmer(self._proxy.in_flight)
         self.control = self._build_control()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,10 +72,9 @@ class Supervisor:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                attach_to_serve()
                 use_batch_scheduling()
-                self._upstream = Upstream(self._settings)
-                self._inference = Proxy(self._settings, self._models, self._registry, self._upstream, self._tallies)
-                self._trimmer = MemoryTrimmer(self._inference.in_flight)
+                await self._upstream.start()
                 self._trimmer.start()
                 await self._models.start()
                 self._metrics.start()
@@ -84,14 +89,14 @@ class Supervisor:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
-        send = answer = _Answer(send)
+        send = started = StartedSend(send)
         try:
-            target = match_route(scope["path"])
-            if target is None:
+            exchange = open_exchange(scope, receive, send, request_id)
+            if exchange is None:
                 _refuse_web_pages(scope)
                 await self.control({**scope}, receive, send)
             elif scope["method"] == "POST":
-                await self._inference.serve(target, scope, receive, send, request_id)
+                await self._proxy.serve(exchange)
             else:
                 raise HTTPException(405)
         except ClientGone:
@@ -108,7 +113,7 @@ class Supervisor:
             await _refuse(scope, send, _routing_error(error, scope), request_id, allow)
         except Exception:  # the edge: whatever it is, the caller gets a fixed sentence
             _log.exception("request %s failed", request_id)
-            if answer.begun:
+            if started.begun:
                 # The server cuts the connection: a second head must not follow the first.
                 raise
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
@@ -132,13 +137,13 @@ class Supervisor:
             pages.router(),
             not_kept.router(),
             AnthropicModelsApi(self._models).router(),
-            AbortApi(self._models, lambda: self._upstream).router(),
+            AbortApi(self._models, self._upstream).router(),
         ]
         return ControlPlane(routers, self._settings.max_body_bytes)
 
 
-class _Answer:
-    """``send``, remembering whether an answer has begun."""
+class StartedSend:
+    """``send`` that knows whether a response has begun."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -16,7 +16,7 @@ from xinfer.catalog import Catalog
 from xinfer.errors import ModelLoading, ModelNotFound, Unavailable
 from xinfer.messages import ModelState, ModelStatus, ModelTable, ReplicaReport, Usage
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger("xinfer.gateway")
 # How old what the registry knows of the use of models may be.
 _WATCH_S = 5.0
 _RETRY_S = 0.5

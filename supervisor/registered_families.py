@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from xinfer.catalog import Catalog, Family
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger("xinfer.gateway")
 
 
 @lru_cache(maxsize=1)

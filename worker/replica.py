@@ -24,6 +24,7 @@ from worker.memory.check import check_memory
 from worker.reporter import Reporter
 from xinfer.cluster import prestart
 from xinfer.errors import XinferError
+from xinfer.logs import attach_to_serve
 from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage
 from xinfer.names import NAMESPACE, REGISTRY
 from xinfer.settings import EngineSettings, home
@@ -59,6 +60,7 @@ class EngineReplica:
     ) -> None:
         self._spec = spec
         self._settings = settings
+        attach_to_serve()
         context = serve.get_replica_context()
         replica = context.replica_id.unique_id
         self.log = home() / "logs" / "engines" / f"{spec.uid}-{replica}.log"

@@ -8,8 +8,8 @@
     │   ├── AbilityNotSupported    400  chat asked of a model that only generates, and the like
     │   ├── LaunchRefused          400  a launch that cannot work: no such family, no such path, too many GPUs
     │   └── FamilyRefused          400  a family that cannot be registered as it is described, or whose name is taken
-    ├── AuthenticationFailed       401  a key is needed and none, or a wrong one, came
-    ├── PermissionRefused          403  the key is good, but not for this
+    ├── AuthenticationFailed       401  a proxy in front of xinfer wants a key; xinfer itself requires none
+    ├── PermissionRefused          403  this caller may not do this, such as a web page that would change the cluster
     ├── NotFound                   404  no such route, family, job
     │   └── ModelNotFound          404  no model has this UID
     ├── MethodNotAllowed           405  the route is there, but not for this method
@@ -17,7 +17,7 @@
     ├── BodyTooLarge               413  the body is over the limit
     ├── LaunchCancelled            499  the launch was cancelled before it was ready
     ├── RequestAborted             499  the request was given up by its id before its answer had begun
-    ├── ModelOverloaded            429  every replica of the model is full and so is its queue
+    ├── ModelOverloaded            429  every replica of the model has as many requests as it may have
     ├── LaunchFailed               500  the engine did not come up; carries its own last error
     ├── InternalError              500  our fault; the details are in the log under the request id
     ├── EngineLost                 502  the engine went away in the middle of an answer
@@ -116,13 +116,13 @@ class FamilyRefused(BadRequest):
 
 
 class AuthenticationFailed(XinferError):
-    """A key is needed, and none or a wrong one came."""
+    """A key is needed, and none or a wrong one came. Only a proxy in front of xinfer sends it."""
 
     status, type, code = 401, "authentication_error", "invalid_api_key"
 
 
 class PermissionRefused(XinferError):
-    """The key is good, but not for this."""
+    """This caller may not do this: xinfer raises it for requests of web pages that would change the cluster."""
 
     status, type, code = 403, "permission_error", "permission_denied"
 
@@ -170,7 +170,7 @@ class RequestAborted(XinferError):
 
 
 class ModelOverloaded(XinferError):
-    """Every replica of the model is full and so is its queue."""
+    """Every replica of the model has as many requests as it may have."""
 
     status, type, code, retryable = 429, "rate_limit_error", "model_overloaded", True
 

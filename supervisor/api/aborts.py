@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -41,7 +40,7 @@ _BODY = {
 class AbortApi:
     """Handler of ``/v1/models/{uid}/requests/{request_id}/abort``: asks every replica, since any may have the request."""
 
-    def __init__(self, models: LiveTable, upstream: Callable[[], Upstream]) -> None:
+    def __init__(self, models: LiveTable, upstream: Upstream) -> None:
         self._models = models
         self._upstream = upstream
 
@@ -72,7 +71,7 @@ class AbortApi:
         """What one replica says; one that cannot be reached has no requests to abort."""
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                answer = await self._upstream().send(str(replica.address), order)
+                answer = await self._upstream.send(str(replica.address), order)
                 try:
                     return str(msgspec.json.decode(answer.first + await answer.response.read())["msg"])
                 finally:

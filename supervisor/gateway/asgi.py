@@ -1,16 +1,13 @@
-"""The three shapes of ASGI, and the few helpers that raw handlers share (``asgi.readthedocs.io``, HTTP connection scope)."""
+"""Sending responses on raw ASGI (``asgi.readthedocs.io``, HTTP connection scope)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import Any
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from starlette.types import Send
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 

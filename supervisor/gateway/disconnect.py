@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
-from supervisor.gateway.asgi import Receive
+from starlette.types import Receive
+
 from supervisor.gateway.request_body import ClientGone
 
 

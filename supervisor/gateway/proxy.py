@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from supervisor.gateway.asgi import Receive, Scope, Send
 from supervisor.gateway.balancer import Balancer
 from supervisor.gateway.disconnect import DisconnectWatch
+from supervisor.gateway.exchange import Exchange
 from supervisor.gateway.idle_tracker import IdleTracker
 from supervisor.gateway.prefix import PromptKey, prompt_key
 from supervisor.gateway.relay import Relay
 from supervisor.gateway.request_body import parse_object, read_body
 from supervisor.gateway.request_metrics import RequestMetrics
-from supervisor.gateway.serve_middleware import servers_send
-from supervisor.gateway.upstream import Answer, Upstream
+from supervisor.gateway.upstream import Upstream, UpstreamResponse
 from supervisor.gateway.wake import Waking
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
@@ -24,9 +23,8 @@ from supervisor.translate.engine_request import EngineRequest, build_engine_requ
 from xinfer.errors import EngineTimeout, ModelLoading, Unavailable
 from xinfer.messages import ModelStatus, ReplicaReport
 from xinfer.settings import GatewaySettings
-from xinfer.wire.error_format import ErrorFormat
 
-_ATTEMPTS = 2
+_MAX_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class RoutedRequest:
     """Empty while the model sleeps or wakes."""
     limit: int
     """Requests that each of them may have from here."""
-    request: EngineRequest
+    engine_request: EngineRequest
     key: PromptKey | None
 
     @property
@@ -47,7 +45,7 @@ class RoutedRequest:
 
 
 class Proxy:
-    """Carries requests to engines: finds the model, chooses a replica, passes the answer on as it comes."""
+    """Carries requests to engines: finds the model, chooses a replica, passes the response on as it comes."""
 
     def __init__(
         self,
@@ -55,12 +53,12 @@ class Proxy:
         models: LiveTable,
         registry: RegistryClient,
         upstream: Upstream,
-        tallies: RequestMetrics,
+        metrics: RequestMetrics,
     ) -> None:
         self._settings = settings
         self._models = models
         self._upstream = upstream
-        self._tallies = tallies
+        self._metrics = metrics
         self._balancer = Balancer(settings.routing)
         self._last_use = IdleTracker(self._balancer.in_flight)
         self._waking = Waking(models, registry, settings.wake_timeout_s)
@@ -70,76 +68,76 @@ class Proxy:
     def in_flight(self) -> int:
         return self._balancer.in_flight()
 
-    async def serve(
-        self, target: tuple[str, str | None], scope: Scope, receive: Receive, send: Send, request_id: str
-    ) -> None:
-        """Answer one request for ``target``, as ``match_route`` gives it.
+    async def serve(self, exchange: Exchange) -> None:
+        """Send one request to an engine and its response to the client.
 
         A failure before the first byte is raised; after it, it is the stream's last event.
         """
-        errand = self._read(*target, await read_body(scope, receive, self._settings.max_body_bytes))
-        with self._tallies.count(errand.uid) as counted:
-            async with DisconnectWatch(receive) as client:
-                if not errand.targets:
-                    errand = await self._when_awake(errand)
-                replica, answer = await self._ask(errand)
-                counted.responded(answer.is_stream)
-                # A long prompt is not kept for as long as its answer takes.
-                del errand
+        raw = await read_body(exchange.scope, exchange.receive, self._settings.max_body_bytes)
+        request = self._read(exchange.path, exchange.uid_in_path, raw)
+        with self._metrics.count(request.uid) as tracked:
+            async with DisconnectWatch(exchange.receive) as client:
+                if not request.targets:
+                    request = await self._when_awake(request)
+                replica, response = await self._send_with_retry(request)
+                tracked.responded(response.is_stream)
+                # A long prompt is not kept for as long as its response streams.
+                del request, raw
                 try:
-                    form = ErrorFormat.of(target[0])
-                    relay = Relay(self._settings, send, servers_send(scope, send), client, form, request_id)
-                    counted.broken = not await relay.carry(answer)
+                    tracked.broken = not await Relay(self._settings, exchange, client).carry(response)
                 finally:
-                    answer.close()
-                    self._over(replica)
+                    response.close()
+                    self._release(replica)
 
     def _read(self, path: str, uid_in_path: str | None, raw: bytes) -> RoutedRequest:
         body = parse_object(raw)
         uid = model_uid(body, uid_in_path)
         model, targets = self._models.targets(uid)
-        request = build_engine_request(path, raw, body, model.spec)
+        engine_request = build_engine_request(path, raw, body, model.spec)
         limit = model.spec.request_limits or self._settings.max_requests_per_replica
         share = math.ceil(limit / self._settings.supervisors)
         if self._balancer.wants_key(targets):
             key = prompt_key(uid, body)
         else:
             key = None
-        return RoutedRequest(model, targets, share, request, key)
+        return RoutedRequest(model, targets, share, engine_request, key)
 
-    async def _when_awake(self, errand: RoutedRequest) -> RoutedRequest:
-        """The errand with the replicas that the model has once it is awake."""
-        await self._waking.wait(errand.model, errand.limit)
-        model, targets = self._models.targets(errand.uid)
+    async def _when_awake(self, request: RoutedRequest) -> RoutedRequest:
+        """The request with the replicas that the model has once it is awake."""
+        await self._waking.wait(request.model, request.limit)
+        model, targets = self._models.targets(request.uid)
         if not targets:
-            raise ModelLoading(f"The model {errand.uid!r} went back to sleep.", retry_after_s=1)
-        return replace(errand, model=model, targets=targets)
+            raise ModelLoading(f"The model {request.uid!r} went back to sleep.", retry_after_s=1)
+        return replace(request, model=model, targets=targets)
 
-    async def _ask(self, errand: RoutedRequest) -> tuple[ReplicaReport, Answer]:
-        """A replica and the beginning of its answer; one that is not there costs a second attempt, never a third."""
-        targets = errand.targets
+    async def _send_with_retry(self, request: RoutedRequest) -> tuple[ReplicaReport, UpstreamResponse]:
+        """Send the request to a replica and wait for the first bytes of its response.
+
+        A connection that fails before them is retried once, at another replica if there is one.
+        """
+        targets = request.targets
         avoid = set[str]()
-        for _ in range(_ATTEMPTS):
-            replica = self._balancer.begin(targets, errand.limit, errand.key, avoid)
-            answer = None
+        for _ in range(_MAX_ATTEMPTS):
+            replica = self._balancer.begin(targets, request.limit, request.key, avoid)
+            response = None
             try:
-                answer = await self._upstream.send(str(replica.address), errand.request)
-                return replica, answer
+                response = await self._upstream.send(str(replica.address), request.engine_request)
+                return replica, response
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as failure:
                 avoid.add(replica.replica)
                 if isinstance(failure, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-                    self._models.suspect(errand.uid, replica)
+                    self._models.suspect(request.uid, replica)
                     targets = [target for target in targets if target is not replica]
                 if not targets:
                     break
             except TimeoutError:
-                sentence = f"The engine of {errand.uid!r} did not begin to answer in time."
+                sentence = f"The engine of {request.uid!r} did not begin to response in time."
                 raise EngineTimeout(sentence, retry_after_s=5) from None
             finally:
-                if answer is None:
-                    self._over(replica)
-        raise Unavailable(f"No replica of the model {errand.uid!r} took the request.", retry_after_s=2)
+                if response is None:
+                    self._release(replica)
+        raise Unavailable(f"No replica of the model {request.uid!r} took the request.", retry_after_s=2)
 
-    def _over(self, replica: ReplicaReport) -> None:
+    def _release(self, replica: ReplicaReport) -> None:
         self._balancer.end(replica)
         self._last_use.note(replica.model_uid)

@@ -1,4 +1,4 @@
-"""Copies one engine's answer to one client: a stream as it comes, anything else when all of it is there."""
+"""Copies one engine's response to one client: a stream as it comes, anything else when all of it is there."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import logging
 
 import aiohttp
 
-from supervisor.gateway.asgi import Headers, Send, send_body, send_head
+from supervisor.gateway.asgi import Headers, send_body, send_head
 from supervisor.gateway.disconnect import DisconnectWatch
 from supervisor.gateway.engine_errors import translate
+from supervisor.gateway.exchange import Exchange
 from supervisor.gateway.request_body import ClientGone
 from supervisor.gateway.stall import StallGuard
-from supervisor.gateway.upstream import Answer
+from supervisor.gateway.upstream import UpstreamResponse
 from xinfer.errors import EngineLost, EngineTimeout, XinferError
 from xinfer.settings import GatewaySettings
 from xinfer.wire.error_format import ErrorFormat
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger("xinfer.gateway")
 _MAX_ERROR_BYTES = 1024 * 1024
 _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
@@ -25,57 +26,52 @@ _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 class Relay:
     """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
 
-    __slots__ = ("_client", "_form", "_last", "_request_id", "_send", "_send_piece", "_settings")
+    __slots__ = ("_client", "_exchange", "_format", "_last", "_settings")
 
     def __init__(
         self,
         settings: GatewaySettings,
-        send: Send,
-        send_piece: Send,
+        exchange: Exchange,
         client: DisconnectWatch,
-        form: ErrorFormat,
-        request_id: str,
     ) -> None:
         self._settings = settings
+        self._exchange = exchange
         self._client = client
-        self._form = form
-        self._request_id = request_id
-        self._send = send
-        self._send_piece = send_piece
+        self._format = ErrorFormat.of(exchange.path)
         self._last = b""
 
-    async def carry(self, answer: Answer) -> bool:
-        """Send ``answer`` on; whether all of it was sent.
+    async def carry(self, response: UpstreamResponse) -> bool:
+        """Send ``response`` on; whether all of it was sent.
 
         A failure before the first byte is raised; after it, it is the stream's last event.
         """
-        if answer.status == 200 and answer.is_stream:
-            return await self._copy(answer)
-        await self._pass_whole(answer)
+        if response.status == 200 and response.is_stream:
+            return await self._copy(response)
+        await self._pass_whole(response)
         return True
 
-    async def _copy(self, answer: Answer) -> bool:
+    async def _copy(self, response: UpstreamResponse) -> bool:
         guard = self._guard()
         try:
             async with guard:
                 guard.client()
-                await send_head(self._send, 200, [*self._head(answer), *_UNBUFFERED])
-                await self._pump(answer, guard)
+                await send_head(self._exchange.send, 200, [*self._head(response), *_UNBUFFERED])
+                await self._pump(response, guard)
         except (aiohttp.ClientError, TimeoutError) as failure:
             if guard.client_is_due:
                 raise self._dropped() from None
             error = _describe(failure)
-            _log.warning("request %s: %s after the first byte", self._request_id, error.code)
+            _log.warning("request %s: %s after the first byte", self._exchange.request_id, error.code)
             await self._finish(self._last_event(error))
             return False
         await self._finish(b"")
         return True
 
-    async def _pump(self, answer: Answer, guard: StallGuard) -> None:
+    async def _pump(self, response: UpstreamResponse, guard: StallGuard) -> None:
         """The part that runs for every chunk."""
-        send = self._send_piece
-        read = answer.read
-        data = answer.first
+        send = self._exchange.send_piece
+        read = response.read
+        data = response.first
         while data:
             guard.client()
             await send({"type": "http.response.body", "body": data, "more_body": True})
@@ -83,17 +79,17 @@ class Relay:
             self._last = data
             data = await read()
 
-    async def _pass_whole(self, answer: Answer) -> None:
+    async def _pass_whole(self, response: UpstreamResponse) -> None:
         try:
             async with self._guard():
-                body = await _whole(answer)
+                body = await _whole(response)
         except (aiohttp.ClientError, TimeoutError) as failure:
             raise _describe(failure) from failure
-        if answer.status != 200:
-            _log.info("request %s: the engine answered %d", self._request_id, answer.status)
-            raise translate(answer.status, body, self._request_id)
+        if response.status != 200:
+            _log.info("request %s: the engine answered %d", self._exchange.request_id, response.status)
+            raise translate(response.status, body, self._exchange.request_id)
         size = str(len(body)).encode()
-        await self._finish(body, [*self._head(answer), (b"content-length", size)])
+        await self._finish(body, [*self._head(response), (b"content-length", size)])
 
     async def _finish(self, data: bytes, head: Headers = ()) -> None:
         """Send the last piece, or with its ``head`` the only one. What was sent before may still be in its way."""
@@ -101,36 +97,36 @@ class Relay:
         try:
             async with asyncio.timeout(self._settings.write_timeout_s):
                 if head:
-                    await send_head(self._send, 200, head)
-                await send_body(self._send, data, more=False)
+                    await send_head(self._exchange.send, 200, head)
+                await send_body(self._exchange.send, data, more=False)
         except TimeoutError:
             raise self._dropped() from None
 
-    def _head(self, answer: Answer) -> Headers:
-        own = self._form.headers(self._request_id)
-        return [(b"content-type", answer.content_type.encode()), *((k.encode(), v.encode()) for k, v in own.items())]
+    def _head(self, response: UpstreamResponse) -> Headers:
+        own = self._format.headers(self._exchange.request_id)
+        return [(b"content-type", response.content_type.encode()), *((k.encode(), v.encode()) for k, v in own.items())]
 
     def _last_event(self, error: XinferError) -> bytes:
         """An SSE event of its own, whatever the bytes before it were cut in."""
         gap = b"" if self._last.endswith(b"\n\n") else b"\n\n"
-        return gap + self._form.event(error, self._request_id)
+        return gap + self._format.event(error, self._exchange.request_id)
 
     def _dropped(self) -> ClientGone:
-        _log.warning("request %s: the client has stopped reading", self._request_id)
+        _log.warning("request %s: the client has stopped reading", self._exchange.request_id)
         return ClientGone()
 
     def _guard(self) -> StallGuard:
         return StallGuard(self._settings.idle_timeout_s, self._settings.write_timeout_s)
 
 
-async def _whole(answer: Answer) -> bytes:
+async def _whole(response: UpstreamResponse) -> bytes:
     """All of it; that of an error is cut after a megabyte."""
-    parts = [answer.first]
-    size = len(answer.first)
-    while not answer.at_end and (data := await answer.read()):
+    parts = [response.first]
+    size = len(response.first)
+    while not response.at_end and (data := await response.read()):
         parts.append(data)
         size += len(data)
-        if answer.status != 200 and size > _MAX_ERROR_BYTES:
+        if response.status != 200 and size > _MAX_ERROR_BYTES:
             break
     if len(parts) == 1:
         return parts[0]
@@ -139,5 +135,5 @@ async def _whole(answer: Answer) -> bytes:
 
 def _describe(failure: Exception) -> XinferError:
     if isinstance(failure, TimeoutError):
-        return EngineTimeout("The engine stood still for too long in the middle of this answer.")
-    return EngineLost("The engine went away in the middle of this answer.")
+        return EngineTimeout("The engine stood still for too long in the middle of this response.")
+    return EngineLost("The engine went away in the middle of this response.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from starlette.types import Receive, Scope
 
-from supervisor.gateway.asgi import Receive, Scope
 from xinfer.errors import BodyTooLarge, InvalidBody
 
 # Digits.

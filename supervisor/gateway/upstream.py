@@ -22,7 +22,7 @@ _url = lru_cache(maxsize=4096)(URL)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class UpstreamResponse:
     """The beginning of an engine's answer: its status and first bytes are there, the rest follows."""
 
     status: int
@@ -58,22 +58,28 @@ class Upstream:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Make the connection pool, which belongs to the running event loop."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s),
             auto_decompress=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         )
 
     async def close(self) -> None:
-        await self._session.close()
+        if self._session:
+            await self._session.close()
 
-    async def send(self, address: str, request: EngineRequest) -> Answer:
+    async def send(self, address: str, request: EngineRequest) -> UpstreamResponse:
         """Send ``request`` to the engine at ``address`` and wait for the first bytes of its answer, which the caller closes.
 
         Raises ``aiohttp.ClientError`` or ``TimeoutError``.
         """
+        assert self._session is not None, "the upstream was not started"
         async with asyncio.timeout(self._settings.first_byte_timeout_s):
             body: bytes | io.BytesIO
             if len(request.body) < _LARGE_BYTES:
@@ -87,4 +93,4 @@ class Upstream:
                 response.close()
                 raise
         kind = response.headers.get("content-type", "application/json")
-        return Answer(response.status, kind, first, response)
+        return UpstreamResponse(response.status, kind, first, response)

@@ -11,6 +11,7 @@ from supervisor.registry.deployer import Deployer
 from supervisor.registry.prestarted_workers import PrestartedWorkers
 from supervisor.registry.store import Store
 from xinfer.cluster import prestart
+from xinfer.logs import log_level
 from xinfer.settings import EngineSettings, home
 
 
@@ -20,6 +21,7 @@ class Registry(actor.Registry):
 
     def __init__(self, settings: EngineSettings) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        logging.getLogger("xinfer").setLevel(log_level())
         prestarted = None
         if prestart.wanted():
             prestarted = PrestartedWorkers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from supervisor.gateway.asgi import Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 
 class Scripted:

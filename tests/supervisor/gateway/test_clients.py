@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from supervisor.app import Supervisor
-from supervisor.gateway.asgi import App, Message, Receive, Scope, Send
 from tests.supervisor.completions import CHAT, COMPLETIONS, Gateway, chat, events, raw_client, text, words
 from tests.supervisor.engines import Flood, Scripted
 from tests.supervisor.samples import model_status, report
@@ -127,7 +127,7 @@ async def test_client_that_stops_reading_holds_no_other_up(gateway: Gateway, reg
 class Stopping:
     """The supervisor for a client that takes an answer up to its last piece, which then does not fit into the buffers."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from starlette.types import Message
 
-from supervisor.gateway.asgi import Message
 from supervisor.gateway.disconnect import DisconnectWatch
 from supervisor.gateway.request_body import ClientGone
 from tests.waiting import eventually

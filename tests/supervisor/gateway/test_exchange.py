@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from ray.serve._private.http_util import parse_disconnect_disabled_header, validate_http_proxy_callback_return
 from ray.serve._private.utils import call_function_from_import_path
+from starlette.types import Receive, Scope, Send
 
-from supervisor.gateway.asgi import Receive, Scope, Send
 from xinfer.names import SERVE_MIDDLEWARES
 from xinfer.wire.paths import CHAT, COMPLETIONS
 

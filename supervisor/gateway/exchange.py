@@ -1,0 +1,72 @@
+"""One request for an engine, from Serve's HTTP server to the end of its response, and what stands between the two.
+
+Serve calls ``middlewares`` by its import path, ``xinfer.names.SERVE_MIDDLEWARES``, and puts them around its own handler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from supervisor.translate.engine_request import match_route
+
+_BYPASS = "xinfer.bypass"
+_NO_WATCHING = (b"x-request-disconnect-disabled", b"?1")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request whose path is an engine route, and the way back to its client."""
+
+    path: str
+    """The engine route."""
+    uid_in_path: str | None
+    """The model UID, where the path names one."""
+    scope: Scope
+    receive: Receive
+    send: Send
+    """For the head and the last piece of a response: Serve counts and logs the request by them."""
+    send_piece: Send
+    """For the pieces between them: the server's own ``send``."""
+    request_id: str
+
+
+def open_exchange(scope: Scope, receive: Receive, send: Send, request_id: str) -> Exchange | None:
+    """The exchange of a request for an engine; None for any other path."""
+    if _BYPASS in scope:
+        (path, uid), send_piece = scope[_BYPASS]
+        return Exchange(path, uid, scope, receive, send, send_piece, request_id)
+
+    # Without Serve around it, as in tests, nothing wraps the server's ``send``.
+    matched = match_route(scope["path"])
+    if matched is None:
+        return None
+    return Exchange(*matched, scope, receive, send, send, request_id)
+
+
+class BypassServe:
+    """Keeps Serve off the chunks of a stream.
+
+    Requests for engines watch for disconnects themselves: Serve would run two more tasks and a queue per request, and leave a
+    cycle of frames for the garbage collector behind every client that left. And Serve wraps ``send`` twice, only to pass each
+    piece on.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, marked if it is for an engine."""
+        if scope["type"] == "http":
+            matched = match_route(scope["path"])
+            if matched is not None:
+                scope["headers"] = [*scope["headers"], _NO_WATCHING]
+                scope[_BYPASS] = matched, send
+        await self._app(scope, receive, send)
+
+
+def middlewares() -> list[Middleware]:
+    """What Serve puts around its own handler."""
+    return [Middleware(BypassServe)]
