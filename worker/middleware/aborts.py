@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from worker.middleware.asgi import DISCONNECT, Message, Receive
+from starlette.types import Message, Receive
+
+from worker.middleware.asgi import DISCONNECT
 
 _LONGEST_MEMORY = 10_000
 """Ids that are refused at once; beyond it the oldest is forgotten."""

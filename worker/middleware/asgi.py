@@ -1,17 +1,13 @@
-"""The shapes of ASGI, and the JSON answers that the middleware gives itself."""
+"""Reading a request and sending a JSON response, where the middleware does so itself."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Send
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 DISCONNECT: Message = {"type": "http.disconnect"}
@@ -30,10 +26,12 @@ async def send_json(send: Send, status: int, payload: bytes | Any, headers: Head
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The whole body of a request; what there is of it if the client leaves."""
+    """The whole body of a request; ``ClientDisconnect`` if the client leaves before its end."""
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
         if not message.get("more_body", False):
             return bytes(body)

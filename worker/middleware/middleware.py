@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.middleware.aborts import AbortableRequests
-from worker.middleware.asgi import App, Message, Receive, Scope, Send, read_body, send_json
+from worker.middleware.asgi import read_body, send_json
 from worker.middleware.stream_rewriter import StreamRewriter, rewrite_response
 from worker.middleware.streams import EventsMiddleware
 from xinfer.wire.paths import ABORT_PATH, CHAT, COMPLETIONS
@@ -20,7 +22,7 @@ _ABORTED_STATUS = 499
 class ContractMiddleware:
     """Reshapes successful answers of chat and text completions as the request's headers wish, and aborts requests by id."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = EventsMiddleware(app)
         self._under_way = AbortableRequests()
 
@@ -52,9 +54,16 @@ class ContractMiddleware:
                 await answer.abort()
 
     async def _abort(self, receive: Receive, send: Send) -> None:
-        wish = msgspec.json.decode(await read_body(receive))
-        found = self._under_way.abort(wish["request_id"], wish["block_duration"])
-        await send_json(send, 200, {"msg": "DONE" if found else "NOT_FOUND"})
+        try:
+            order = msgspec.json.decode(await read_body(receive))
+        except ClientDisconnect:
+            return
+
+        if self._under_way.abort(order["request_id"], order["block_duration"]):
+            result = "DONE"
+        else:
+            result = "NOT_FOUND"
+        await send_json(send, 200, {"msg": result})
 
 
 class _Answer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from worker.middleware.asgi import App, Message, Receive, Scope, Send, send_json
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.middleware.asgi import send_json
 from worker.middleware.named_events import EventStream
 from xinfer.errors import BadRequest
 from xinfer.wire.error_format import ErrorFormat
@@ -14,7 +16,7 @@ _PATHS = frozenset({RESPONSES, MESSAGES})
 class EventsMiddleware:
     """Watches the streams of the Responses and the Messages API; everything else passes untouched."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -180,3 +180,20 @@ async def test_blocks_do_not_pile_up() -> None:
     under_way.abort("last", 30)
     assert list(under_way._refused_until) == ["last"]
     assert not under_way._requests
+
+
+async def test_client_that_leaves_while_it_asks_for_an_abort_aborts_nothing() -> None:
+    engine = Engine()
+    messages = iter(
+        [{"type": "http.request", "body": b'{"request_id": "mi', "more_body": True}, {"type": "http.disconnect"}]
+    )
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await engine.server({"type": "http", "path": ABORT_PATH, "headers": []}, receive, send)
+    assert sent == []
