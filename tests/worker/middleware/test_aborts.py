@@ -60,7 +60,9 @@ class Engine:
     async def abort(self, request_id: str = "mine", block_s: float = 0) -> str:
         """What the middleware says."""
         body = json.dumps({"request_id": request_id, "block_duration": block_s}).encode()
-        parts = iter([{"type": "http.request", "body": body[:5], "more_body": True}, {"type": "http.request", "body": body[5:]}])
+        parts = iter(
+            [{"type": "http.request", "body": body[:5], "more_body": True}, {"type": "http.request", "body": body[5:]}]
+        )
         out: list[Any] = []
 
         async def receive() -> Any:
