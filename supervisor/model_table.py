@@ -136,7 +136,9 @@ class LiveTable:
             async with self._changed:
                 self._table = table
                 self._changed.notify_all()
-            replicas = {report.replica for model in table.models.values() for report in model.replicas}
+            replicas: set[str] = set()
+            for model in table.models.values():
+                replicas.update(report.replica for report in model.replicas)
             for listener in self._listeners:
                 listener(replicas)
 

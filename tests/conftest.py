@@ -29,7 +29,7 @@ OWN_CLUSTERS = ("test_cluster_commands", "test_make_serve")
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests into groups, each of which one worker runs (``-n 3 --dist loadgroup``), the longest group first.
+    """Put tests into groups, each of which one worker runs (``--dist loadgroup``), the longest group first.
 
     Without pytest-xdist the groups mean nothing, and only the order of tests changes.
     """

@@ -130,6 +130,8 @@ async def _find(worker_ip: str | None, routes: LiveTable) -> list[Found]:
 def _catalogued(catalog: Catalog) -> Iterator[tuple[str, Known]]:
     """Hub ids with what they are; of several families with the same id the first one's wins, so it comes last."""
     for family in reversed(list(catalog.families.values())):
-        choices = [(spec, name) for spec in family.specs if not spec.bundled for name in spec.quantizations]
-        for spec, quantization in reversed(choices):
-            yield spec.path(quantization), Known(family, spec, quantization)
+        for spec in reversed(family.specs):
+            if spec.bundled:
+                continue
+            for quantization in reversed(list(spec.quantizations)):
+                yield spec.path(quantization), Known(family, spec, quantization)

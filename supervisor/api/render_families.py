@@ -176,7 +176,9 @@ def size(billions: str) -> int | str:
 
 
 def _models(family: Family) -> Iterator[tuple[Spec, str]]:
-    return ((spec, quantization) for spec in family.specs for quantization in spec.quantizations)
+    for spec in family.specs:
+        for quantization in spec.quantizations:
+            yield spec, quantization
 
 
 def _spec(spec: Spec, quantization: str) -> SpecReply:

@@ -55,7 +55,11 @@ UNSUPPORTED = (
     UnsupportedRoutes(("/v1/virtualenvs", "/v1/virtualenvs/{rest:path}"), _ONE_ENVIRONMENT),
     UnsupportedRoutes(("/v1/api/relaunch", "/v1/supervisor/relaunch", "/v1/workers/{address}/relaunch"), _NO_RELAUNCH),
     UnsupportedRoutes(
-        tuple(f"/v1/{part}-relaunches{rest}" for part in ("api", "supervisor", "worker") for rest in ("", "/{id}")),
+        (
+            *("/v1/api-relaunches", "/v1/api-relaunches/{id}"),
+            *("/v1/supervisor-relaunches", "/v1/supervisor-relaunches/{id}"),
+            *("/v1/worker-relaunches", "/v1/worker-relaunches/{id}"),
+        ),
         _NO_RELAUNCH,
     ),
     UnsupportedRoutes(("/v1/models/{uid}/reload", "/v1/models/{uid}/reload/config"), _NO_RELOAD),

@@ -181,8 +181,11 @@ class Models:
 
     def silent(self, oldest: float) -> list[ReplicaReport]:
         """Replicas that take requests but have not reported since ``oldest``."""
-        every = [report for record in self._records.values() for report in record.replicas.values()]
-        return [report for report in every if report.stage is ReplicaStage.READY and report.updated_at < oldest]
+        silent: list[ReplicaReport] = []
+        for record in self._records.values():
+            ready = [report for report in record.replicas.values() if report.stage is ReplicaStage.READY]
+            silent += [report for report in ready if report.updated_at < oldest]
+        return silent
 
     def expire(self, oldest: float, at: float) -> None:
         """Drop the replicas that have been silent since ``oldest``; those on their way up may take their time."""

@@ -168,8 +168,10 @@ class Record:
 
     def _all_ready_at(self, heard_at: float) -> float:
         """When the last one became ready by its own account, which after a restart of the registry is older than the news."""
-        told = [time.began_at for r in self.replicas.values() for time in r.times if time.stage is ReplicaStage.READY]
-        return max(told, default=heard_at)
+        ready_at: list[float] = []
+        for replica in self.replicas.values():
+            ready_at += [time.began_at for time in replica.times if time.stage is ReplicaStage.READY]
+        return max(ready_at, default=heard_at)
 
 
 def _visible(report: ReplicaReport) -> tuple[object, ...]:

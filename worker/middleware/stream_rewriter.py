@@ -69,7 +69,10 @@ class StreamRewriter:
         """What may go out after ``data`` has come in; events that are cut in two wait for their other half."""
         events = (self._rest + data).split(b"\n\n")
         self._rest = events.pop()
-        return b"".join(part for text in events for part in self._reshape(text)) or self._sign_of_life()
+        parts: list[bytes] = []
+        for text in events:
+            parts.extend(self._reshape(text))
+        return b"".join(parts) or self._sign_of_life()
 
     def finish(self) -> bytes:
         """What has to follow when the engine's stream has ended."""

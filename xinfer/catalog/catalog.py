@@ -91,7 +91,9 @@ class Catalog:
         LaunchRefused names the sizes, formats or quantizations that there are.
         """
         family = self.family(name)
-        choices = [(spec, one) for spec in family.specs for one in spec.quantizations]
+        choices: list[Choice] = []
+        for spec in family.specs:
+            choices += [(spec, quantization) for quantization in spec.quantizations]
         if size_in_billions is not None:
             size = _canonical(size_in_billions)
             choices = _keep(choices, lambda spec, _: spec.size_in_billions, size, name=family.name, what="size")

@@ -16,6 +16,7 @@ Engines round up to blocks and pad layers of different kinds to one size, so the
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +102,7 @@ def kv_cache_of(config: Mapping[str, Any], *, kv_dtype: str = "auto", dtype: str
     found = [_layers(text, kind, size) for kind in keeping]
     unknown = {kind.value: None for kind, layers in zip(keeping, found, strict=True) if not layers}
     return KvCache(
-        tuple(layer for layers in found for layer in layers),
+        tuple(itertools.chain.from_iterable(found)),
         tuple(f"the KV cache of layers with {kind} attention" for kind in unknown),
     )
 

@@ -101,7 +101,7 @@ def _used(config: Mapping[str, Any]) -> float:
 
 def _dtype_by_config(config: Mapping[str, Any]) -> str:
     text = text_config(config)
-    name = next((where[key] for where in (config, text) for key in ("dtype", "torch_dtype") if where.get(key)), "")
+    name = config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or text.get("torch_dtype") or ""
     return {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}.get(str(name), "")
 
 

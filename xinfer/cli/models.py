@@ -124,7 +124,9 @@ def _explained(load: Load, memory: GpuMemory, needs: list[dict[str, Any]]) -> st
         f"GPUs: of {memory.gib:.0f} GiB each ({memory.source}), {load.share:.0%} of it for the model; "
         "- if the model does not fit any number of them.",
     ]
-    missing = dict.fromkeys(what for need in needs for what in need["not_counted"])
+    missing: dict[str, None] = {}
+    for need in needs:
+        missing |= dict.fromkeys(need["not_counted"])
     if missing:
         lines.append(f">: not counted is {', '.join(missing)}.")
     return "\n".join(lines)
