@@ -124,7 +124,7 @@ def _without_gpus(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alive() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
+    return nodes.living_nodes(ray.nodes())
 
 
 def _node(node: dict[str, Any]) -> schemas.NodeStatus:

@@ -16,6 +16,7 @@ from supervisor.api.prometheus import Figures
 from supervisor.api.schemas import ScrapeTarget
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
+from supervisor.nodes.on_node import living_nodes
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Unavailable
 from xinfer.messages import ModelMetrics
@@ -100,4 +101,4 @@ class MetricsApi:
 
 
 def _workers() -> int:
-    return sum(bool(node["Alive"]) for node in ray.nodes())
+    return len(living_nodes(ray.nodes()))

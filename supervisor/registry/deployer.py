@@ -15,6 +15,7 @@ from ray._common.utils import import_attr
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus
 
+from supervisor.nodes.on_node import living_nodes
 from supervisor.registry.pending_replicas import drop_pending_replicas
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
@@ -72,7 +73,7 @@ class Deployer:
         """``LaunchRefused`` if the cluster has not the GPUs for ``spec`` beside the ``gpus_wanted`` of other models."""
         if spec.gpus <= 0:
             return
-        nodes = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
+        nodes = [node["Resources"].get("GPU", 0.0) for node in living_nodes(ray.nodes())]
         total = sum(nodes)
         largest = max(nodes, default=0.0)
         asked = spec.gpus * spec.replicas

@@ -11,6 +11,8 @@ import ray
 from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
+from supervisor.nodes.on_node import living_nodes
+
 _log = logging.getLogger("xinfer.registry")
 _PERIOD_S = 5.0
 # Until it is used, or a year: Ray has no value for ever.
@@ -71,4 +73,4 @@ async def prestart_worker(node: dict[str, Any]) -> None:
 
 
 async def _nodes() -> list[dict[str, Any]]:
-    return [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+    return living_nodes(await asyncio.to_thread(ray.nodes))
