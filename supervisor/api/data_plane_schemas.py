@@ -14,6 +14,7 @@ _TEXT: Schema = {"type": "string"}
 _ANYTHING: Schema = {"type": "object"}
 _MODEL: Schema = {**_TEXT, "minLength": 1, "description": "A model's UID."}
 _STREAM: Schema = {"type": ["boolean", "null"], "description": "Whether the response is a stream of events."}
+_EVENT: Schema = {"type": "object", "required": ["data"], "properties": {"data": _TEXT, "event": _TEXT}}
 _MESSAGES: Schema = {
     "type": "array",
     "minItems": 1,
@@ -83,7 +84,8 @@ def _operation(path: str, engine_path: str, errors: dict[str, Schema]) -> Schema
     summary, body = _BODIES[engine_path]
     content: Schema = {"application/json": {"schema": _ANYTHING}}
     if engine_path not in _WITHOUT_STREAM:
-        content["text/event-stream"] = {"schema": _TEXT}
+        # As FastAPI describes its own streams: ``schema`` would be taken for the schema of each event's text.
+        content["text/event-stream"] = {"itemSchema": _EVENT}
 
     words = re.sub(r"[^a-zA-Z0-9]+", "_", path).strip("_")
     return {

@@ -28,3 +28,10 @@ def url() -> Iterator[str]:
 @fuzz.some(6)
 def test_any_request(case: Case, url: str) -> None:
     fuzz.check(case, url)
+
+
+def test_a_stream_is_as_described(url: str) -> None:
+    chat = SCHEMA["/v1/chat/completions"]["POST"]
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    response = chat.Case(body=body, media_type="application/json").call_and_validate(base_url=url)
+    assert response.headers["content-type"][0].startswith("text/event-stream")
