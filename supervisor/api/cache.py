@@ -19,6 +19,7 @@ from supervisor.nodes.on_node import Node
 from xinfer.catalog import Catalog, Family, Spec
 from xinfer.errors import Conflict, NotFound
 from xinfer.messages import SETTLED, ModelStatus
+from xinfer.model_size import size_as_number
 
 ModelVersion = Annotated[str, Query(min_length=1, description="Which model, as GET /v1/cache/models names it.")]
 
@@ -52,7 +53,7 @@ class Found:
             "model_name": known.family.name if known else self.repo.repo,
             "model_type": "LLM" if known else None,
             "model_engine": "vLLM" if known else None,
-            "model_size_in_billions": render.size(known.spec.size_in_billions) if known else None,
+            "model_size_in_billions": size_as_number(known.spec.size_in_billions) if known else None,
             "model_format": known.spec.format if known else None,
             "quantization": known.quantization if known else None,
             "model_version": self.version,

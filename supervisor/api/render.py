@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from supervisor.api.schemas import Described, EventReply, Instance, Listed, ReplicaStatus, Status
 from xinfer.messages import Event, ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage
+from xinfer.model_size import size_as_number
 
 _STATUS: dict[ModelState, Status] = {
     ModelState.PENDING: "CREATING",
@@ -45,7 +46,7 @@ def describe(model: ModelStatus) -> Described:
         "model_ability": list(spec.abilities),
         "model_description": spec.description,
         "model_format": spec.format,
-        "model_size_in_billions": size(spec.size_in_billions),
+        "model_size_in_billions": size_as_number(spec.size_in_billions),
         "model_family": spec.name,
         "quantization": spec.quantization or "none",
         "multimodal_projector": None,
@@ -124,16 +125,3 @@ def _replica_status(model: ModelStatus, number: int, report: ReplicaReport | Non
 def event(happened: Event) -> EventReply:
     """Something that happened to a model, as ``GET /v1/models/{uid}/events`` gives it."""
     return {"event_type": happened.type.value, "event_ts": int(happened.at), "event_content": happened.content}
-
-
-def size(text: str | None) -> int | float | str | None:
-    """A size in billions as a number; text that is none stays as it is."""
-    if text is None:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    if number.is_integer():
-        return int(number)
-    return number

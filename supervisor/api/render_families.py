@@ -11,8 +11,11 @@ from supervisor.api import render
 from supervisor.nodes.hub_cache import local_files
 from xinfer.catalog import Catalog, Family, Spec
 from xinfer.messages import ThinkingMode
+from xinfer.model_size import size_as_int_or_text
 
 _HUB = "huggingface"
+# Xinference's responses have sizes as its users type them: 8, and "0_6" for a fraction.
+_POINT = "_"
 
 
 class BriefRegistration(TypedDict):
@@ -143,7 +146,7 @@ def engine_specs(family: Family) -> list[EngineSpec]:
         {
             "model_name": family.name,
             "model_format": model_format,
-            "model_size_in_billions": size(billions),
+            "model_size_in_billions": size_as_int_or_text(billions, _POINT),
             "quantizations": list(names),
         }
         for (model_format, billions), names in found.items()
@@ -160,7 +163,7 @@ def versions(family: Family, address: str) -> Iterator[VersionReply]:
             "cache_status": folder is not None,
             "quantization": quantization,
             "model_format": spec.format,
-            "model_size_in_billions": size(spec.size_in_billions),
+            "model_size_in_billions": size_as_int_or_text(spec.size_in_billions, _POINT),
         }
 
 
@@ -168,11 +171,6 @@ def names_by_ability(families: Iterable[Family], abilities: Iterable[str]) -> di
     """The names of those that have each ability."""
     known = list(families)
     return {ability: [each.name for each in known if ability in each.abilities] for ability in abilities}
-
-
-def size(billions: str) -> int | str:
-    """As Xinference spells sizes, and its users type them: 8, and "0_6" for a fraction."""
-    return int(billions) if billions.isdigit() else billions.replace(".", "_")
 
 
 def _models(family: Family) -> Iterator[tuple[Spec, str]]:
@@ -184,12 +182,13 @@ def _models(family: Family) -> Iterator[tuple[Spec, str]]:
 def _spec(spec: Spec, quantization: str) -> SpecReply:
     path = spec.path(quantization)
     is_local = path.startswith("/")
+    activated = None
+    if spec.activated_size_in_billions:
+        activated = size_as_int_or_text(spec.activated_size_in_billions, _POINT)
     return {
         "model_format": spec.format,
-        "model_size_in_billions": size(spec.size_in_billions),
-        "activated_size_in_billions": size(spec.activated_size_in_billions)
-        if spec.activated_size_in_billions
-        else None,
+        "model_size_in_billions": size_as_int_or_text(spec.size_in_billions, _POINT),
+        "activated_size_in_billions": activated,
         "quantization": quantization,
         "model_hub": _HUB,
         "model_id": None if is_local else path,

@@ -14,6 +14,7 @@ from supervisor.translate.thinking import check_thinking
 from xinfer.catalog import Catalog, Family, Selection, Traits, inspect_path
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.messages import ModelSpec
+from xinfer.model_size import canonical_size_or_text
 from xinfer.names import check_uid
 
 
@@ -134,7 +135,7 @@ def _from_path(request: LaunchRequest, nodes: Sequence[NodeGpus], catalog: Catal
         path=path,
         format=request.model_format or "pytorch",
         quantization=request.quantization,
-        size_in_billions=None if size is None else str(size),
+        size_in_billions=None if size is None else canonical_size_or_text(size),
         gpus=gpus,
     )
 

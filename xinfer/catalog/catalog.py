@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from xinfer.catalog.family import Family, Spec, canonical_size
+from xinfer.catalog.family import Family, Spec
 from xinfer.errors import LaunchRefused
+from xinfer.model_size import canonical_size_or_text
 
 FAMILIES_FOLDER = Path(__file__).parent / "families"
 
@@ -95,7 +96,8 @@ class Catalog:
         for spec in family.specs:
             choices += [(spec, quantization) for quantization in spec.quantizations]
         if size_in_billions is not None:
-            size = _canonical(size_in_billions)
+            # Text that is no size matches none, and the error lists the sizes there are.
+            size = canonical_size_or_text(size_in_billions)
             choices = _keep(choices, lambda spec, _: spec.size_in_billions, size, name=family.name, what="size")
         if format is not None:
             choices = _keep(choices, lambda spec, _: spec.format, format, name=family.name, what="format")
@@ -128,14 +130,6 @@ def _keep(
 def _mentions(words: Iterable[str], *texts: str) -> bool:
     text = " ".join(texts).casefold()
     return all(word in text for word in words)
-
-
-def _canonical(size: str | int | float) -> str:
-    try:
-        return canonical_size(size)
-    except ValueError:
-        # No size at all, which is the caller's to hear: it will match none.
-        return str(size)
 
 
 def read_folder(folder: Path) -> list[Family]:

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from importlib import import_module
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from xinfer.messages.model import Ability, BudgetParameter, EffortParameter, ThinkingMode, ThinkingSwitch
-
-_SMALLEST = Decimal("0.000001")
-_LARGEST = Decimal("1000000")
-
-
-def canonical_size(size: str | int | float) -> str:
-    """The one spelling of a size in billions: ``"1_8"``, ``"1.8"`` and ``1.8`` are ``"1.8"``; else ValueError."""
-    try:
-        number = Decimal(str(size).replace("_", "."))
-    except InvalidOperation:
-        number = Decimal("nan")
-    if not number.is_finite() or not _SMALLEST <= number <= _LARGEST:
-        raise ValueError(f"{size!r} is not a size in billions, such as 8, 0.6 or 1_8")
-    return f"{number.normalize():f}"
-
+from xinfer.model_size import canonical_size
 
 Size = Annotated[str, AfterValidator(canonical_size), Field(json_schema_extra={"pattern": r"^[0-9]+([._][0-9]+)?$"})]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

@@ -11,6 +11,7 @@ from xinfer.catalog.from_xinference import is_folder, refused
 from xinfer.catalog.inspect import inspect_folder
 from xinfer.catalog.weights import bits_per_weight, weights_in
 from xinfer.errors import LaunchRefused
+from xinfer.model_size import size_as_int_or_text
 
 _FORMATS = {"awq": "awq", "gptq": "gptq", "fp8": "fp8", "bitsandbytes": "bnb", "mxfp4": "fp4", "nvfp4": "fp4"}
 _STORED_BITS = {"F64": 64.0, "F32": 32.0}
@@ -66,7 +67,4 @@ def _size(folder: Path, model_format: str, quantization: str) -> int | str:
     if stored is None:
         raise refused("model_path", "there are no weights in it")
     bits = _STORED_BITS.get(stored.dtype or "", bits_per_weight(model_format, quantization))
-    billions = float(f"{stored.bytes * 8 / bits / 1e9:.2g}")
-    if billions.is_integer():
-        return int(billions)
-    return f"{billions:f}".rstrip("0").replace(".", "_")
+    return size_as_int_or_text(f"{stored.bytes * 8 / bits / 1e9:.2g}", point="_")

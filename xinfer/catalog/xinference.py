@@ -7,8 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
-from xinfer.catalog.family import Name, Thinking, canonical_size
+from xinfer.catalog.family import Name, Thinking
 from xinfer.messages.model import Ability
+from xinfer.model_size import canonical_size
 
 FORMATS = ("pytorch", "fp8", "fp4", "awq", "gptq", "bnb")
 HUB = "huggingface"

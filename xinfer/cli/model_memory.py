@@ -57,9 +57,9 @@ def cal_model_mem(
 
 def _footprint(name: str | None, size: str, model_format: str, quantization: str | None) -> Footprint:
     from xinfer.catalog import Catalog
-    from xinfer.catalog.family import canonical_size
     from xinfer.catalog.footprint import Footprint, footprint_of
     from xinfer.catalog.weights import weights_by_size
+    from xinfer.model_size import canonical_size
 
     if name is not None:
         return footprint_of(Catalog.load().select(name, size, model_format, quantization))

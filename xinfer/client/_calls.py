@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from xinfer import settings
+from xinfer.model_size import size_as_int_or_text
 from xinfer.settings import EngineSettings
 from xinfer.wire.paths import CHAT, COMPLETIONS
 
@@ -167,11 +168,9 @@ def launch_reply(model_name: str, **options: Any) -> Call[Json]:
 
 
 def _size(size: int | float | str | None) -> int | str | None:
-    """Sizes travel as an int or a string; 8.0 is 8 and 0.6 is "0.6"."""
+    # Xinference's client does the same, as that REST API takes no floats.
     if isinstance(size, float):
-        if size.is_integer():
-            return int(size)
-        return str(size)
+        return size_as_int_or_text(size)
     return size
 
 
