@@ -9,10 +9,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
-from supervisor.registered_families import catalog_with
+from pydantic import ValidationError
+
 from supervisor.registry.client import RegistryClient
-from xinfer.catalog import Catalog
+from xinfer.catalog import Catalog, Family
 from xinfer.errors import ModelLoading, ModelNotFound, Unavailable
 from xinfer.messages import ModelState, ModelStatus, ModelTable, ReplicaReport, Usage
 
@@ -60,7 +62,7 @@ class LiveTable:
     @property
     def catalog(self) -> Catalog:
         """Every family that can be launched by name, shipped and registered. The first call reads the shipped ones from disk."""
-        return catalog_with(self._table.families or ())
+        return _catalog_with(self._table.families or ())
 
     def get(self, uid: str) -> ModelStatus:
         """The model, or ``ModelNotFound``, with the reason if its launch failed."""
@@ -153,3 +155,17 @@ def _why_not(uid: str, model: ModelStatus | None) -> str:
     if model and model.state is ModelState.CANCELLED:
         return f"The model {uid!r} is not running. {model.reason}"
     return f"There is no model {uid[:100]!r}. GET /v1/models lists what runs."
+
+
+# The table's families change rarely, and every launch and listing reads the catalog.
+@lru_cache(maxsize=1)
+def _catalog_with(registered: tuple[str, ...]) -> Catalog:
+    """The shipped families and the registered ones, which the table has as JSON."""
+    families: list[Family] = []
+    for text in registered:
+        try:
+            families.append(Family.model_validate_json(text))
+        except ValidationError as error:
+            # Another version of xinfer may have stored it. One such family must not hide the others.
+            _log.error("a registered family cannot be read, leaving it out: %s", error)
+    return Catalog.load().extended(families)

@@ -58,7 +58,7 @@ def describe(model: ModelStatus) -> Described:
         "enable_thinking": spec.enable_thinking,
         "thinking": spec.thinking.mode.value,
         "address": next((r.address for r in model.targets), None),
-        "accelerators": sorted({gpu for r in model.replicas for gpu in r.gpu_ids}),
+        "accelerators": _accelerators(model),
         "replica": spec.replicas,
         "n_worker": 1,
         "n_gpu": spec.gpus,
@@ -67,6 +67,13 @@ def describe(model: ModelStatus) -> Described:
         "chosen_because": spec.chosen_because or None,
         "status": status(model),
     }
+
+
+def _accelerators(model: ModelStatus) -> list[str]:
+    gpus: set[str] = set()
+    for replica in model.replicas:
+        gpus.update(replica.gpu_ids)
+    return sorted(gpus)
 
 
 def list_item(model: ModelStatus) -> Listed:
