@@ -119,7 +119,7 @@ def full(family: Family) -> RegistrationReply:
         "reasoning_parser": family.reasoning_parser,
         "tool_parser": family.tool_parser,
         "thinking": family.thinking.model_dump(mode="json"),
-        "model_specs": [_spec(spec, quantization) for spec, quantization in _models(family)],
+        "model_specs": [_spec(spec, quantization) for spec, quantization in family.models()],
         "download_hubs": [_HUB],
         "definition": family.model_dump(mode="json", exclude_defaults=True),
     }
@@ -140,7 +140,7 @@ def prompt(family: Family) -> Prompt:
 def engine_specs(family: Family) -> list[EngineSpec]:
     """What vLLM can run of it, which is all; quantizations of one size and format are together."""
     found: dict[tuple[str, str], dict[str, None]] = {}
-    for spec, quantization in _models(family):
+    for spec, quantization in family.models():
         found.setdefault((spec.format, spec.size_in_billions), {})[quantization] = None
     return [
         {
@@ -155,7 +155,7 @@ def engine_specs(family: Family) -> list[EngineSpec]:
 
 def versions(family: Family, address: str) -> Iterator[VersionReply]:
     """Its models, and where each is on the node of this ``address``, which is this one. Blocks."""
-    for spec, quantization in _models(family):
+    for spec, quantization in family.models():
         folder = local_files(spec.path(quantization), spec.revision)
         yield {
             "model_version": render.version(family.name, spec.size_in_billions, spec.format, quantization),
@@ -171,12 +171,6 @@ def names_by_ability(families: Iterable[Family], abilities: Iterable[str]) -> di
     """The names of those that have each ability."""
     known = list(families)
     return {ability: [each.name for each in known if ability in each.abilities] for ability in abilities}
-
-
-def _models(family: Family) -> Iterator[tuple[Spec, str]]:
-    for spec in family.specs:
-        for quantization in spec.quantizations:
-            yield spec, quantization
 
 
 def _spec(spec: Spec, quantization: str) -> SpecReply:

@@ -195,16 +195,16 @@ def test_what_cannot_fit_is_refused_with_what_it_would_need() -> None:
     )
     with pytest.raises(LaunchRefused, match="0 of the cluster's GPUs are free"):
         best_placement(ALL, [node(8, 80, free=0)], PlacementRequest())
-    with pytest.raises(LaunchRefused, match=r"0\.5 is asked for"):
+    with pytest.raises(LaunchRefused, match=r"the launch requests 0\.5 per replica"):
         best_placement(big, [node(8, 80)], PlacementRequest(gpus=0.5))
-    with pytest.raises(LaunchRefused, match="fits no number of GPUs of 1 GiB"):
+    with pytest.raises(LaunchRefused, match="does not fit on any number of GPUs of 1 GiB"):
         best_placement(big, [node(8, 1)], PlacementRequest())
 
 
 def test_what_might_fit_is_not_refused() -> None:
     """Sizes are rounded, some models are published in 4 bits alone, and arguments of the engine may change everything."""
     tight = best_placement(family(spec("8")), [node(1, 17.5)], PlacementRequest())
-    assert (tight.gpus, "not certain" in tight.why) == (1, True)
+    assert (tight.gpus, "may not fit" in tight.why) == (1, True)
     unknown = family(spec("20"), configs={})
     assert best_placement(unknown, [node(1, 24)], PlacementRequest()).gpus == 1
     with pytest.raises(LaunchRefused):

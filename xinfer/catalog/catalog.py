@@ -1,4 +1,4 @@
-"""The catalog: every family that can be launched by name, and the choice of one model among a family's specs."""
+"""The catalog: every family that can be launched by name, and the choice of one model of a family."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Catalog:
 
     def __init__(self, families: Iterable[Family]) -> None:
         self.families: Mapping[str, Family] = {family.name: family for family in families}
-        self._by_folded_name = {name.casefold(): family for name, family in self.families.items()}
+        self._by_folded_name = _by_folded_name(self.families.values())
 
     @classmethod
     def load(cls, extra_folder: Path | None = None) -> Catalog:
@@ -44,31 +44,32 @@ class Catalog:
 
         A file that cannot be read as a family is a ValueError that names the file and the field.
         """
-        families = {family.name.casefold(): family for family in _shipped()}
-        if extra_folder is not None:
-            families |= {family.name.casefold(): family for family in read_folder(extra_folder)}
-        return cls(families.values())
+        catalog = cls(_shipped())
+        if extra_folder is None:
+            return catalog
+        return catalog.extended(read_folder(extra_folder))
 
     def extended(self, families: Iterable[Family]) -> Catalog:
         """These families and ``families``, which win over those of the same name."""
-        return Catalog((self._by_folded_name | {family.name.casefold(): family for family in families}).values())
+        together = self._by_folded_name | _by_folded_name(families)
+        return Catalog(together.values())
 
     def find(self, name: str) -> Family | None:
         """The family of that name, whatever its case."""
         return self.families.get(name) or self._by_folded_name.get(name.casefold())
 
     def family(self, name: str) -> Family:
-        """The family of that name, whatever its case; LaunchRefused names the nearest ones if there is none."""
+        """The family of that name, whatever its case; LaunchRefused suggests similar names if there is none."""
         family = self.find(name)
-        if family is None:
-            near = difflib.get_close_matches(name.casefold(), self._by_folded_name, n=3)
-            if near:
-                hint = f"Did you mean {' or '.join(self._by_folded_name[one].name for one in near)}? "
-            else:
-                hint = ""
-            message = f"There is no such family: {name}. {hint}`xinfer models` lists all."
-            raise LaunchRefused(message, param="model_name")
-        return family
+        if family is not None:
+            return family
+        hint = ""
+        similar = difflib.get_close_matches(name.casefold(), self._by_folded_name, n=3)
+        if similar:
+            names = [self._by_folded_name[folded].name for folded in similar]
+            hint = f"Did you mean {' or '.join(names)}? "
+        message = f"There is no such family: {name}. {hint}`xinfer models` lists all."
+        raise LaunchRefused(message, param="model_name")
 
     def select(
         self,
@@ -87,49 +88,74 @@ class Catalog:
         format: str | None = None,  # noqa: A002
         quantization: str | None = None,
     ) -> list[Selection]:
-        """Every model of the family that has all that is asked for; what is None matches anything.
+        """Every model of the family with that size, format and quantization; None matches any.
 
         LaunchRefused names the sizes, formats or quantizations that there are.
         """
         family = self.family(name)
-        choices: list[Choice] = []
-        for spec in family.specs:
-            choices += [(spec, quantization) for quantization in spec.quantizations]
+        choices = list(family.models())
         if size_in_billions is not None:
             # Text that is no size matches none, and the error lists the sizes there are.
             size = canonical_size_or_text(size_in_billions)
-            choices = _keep(choices, lambda spec, _: spec.size_in_billions, size, name=family.name, what="size")
+            choices = _keep(choices, _size_of, size, name=family.name, what="size")
         if format is not None:
-            choices = _keep(choices, lambda spec, _: spec.format, format, name=family.name, what="format")
+            choices = _keep(choices, _format_of, format, name=family.name, what="format")
         if quantization is not None:
-            choices = _keep(choices, lambda _, one: one, quantization, name=family.name, what="quantization")
-        return [Selection(family, spec, one, spec.path(one)) for spec, one in choices]
+            choices = _keep(choices, _quantization_of, quantization, name=family.name, what="quantization")
+        return [Selection(family, spec, name, spec.path(name)) for spec, name in choices]
 
     def search(self, *words: str) -> list[Family]:
-        """The families in whose name or description all ``words`` occur, in any case; those with all in the name come first."""
-        folded = [word.casefold() for word in words]
-        found = [family for family in self.families.values() if _mentions(folded, family.name, family.description)]
-        return sorted(found, key=lambda family: (not _mentions(folded, family.name), family.name.casefold()))
+        """The families whose name or description contains all ``words``, in any case; matches by name come first."""
+        by_name: list[Family] = []
+        by_description: list[Family] = []
+        for family in sorted(self.families.values(), key=lambda family: family.name.casefold()):
+            if _mentions(words, family.name):
+                by_name.append(family)
+            elif _mentions(words, f"{family.name} {family.description}"):
+                by_description.append(family)
+        return by_name + by_description
 
 
 Choice = tuple[Spec, str]
+"""A spec and one of its quantizations."""
 _PARAMS = {"size": "model_size_in_billions", "format": "model_format", "quantization": "quantization"}
 
 
-def _keep(
-    choices: list[Choice], field: Callable[[Spec, str], str], wanted: str, *, name: str, what: str
-) -> list[Choice]:
-    """The choices whose field is ``wanted``, whatever its case; LaunchRefused names the values there are if none is."""
-    kept = [choice for choice in choices if field(*choice).casefold() == wanted.casefold()]
+def _size_of(choice: Choice) -> str:
+    return choice[0].size_in_billions
+
+
+def _format_of(choice: Choice) -> str:
+    return choice[0].format
+
+
+def _quantization_of(choice: Choice) -> str:
+    return choice[1]
+
+
+def _keep(choices: list[Choice], field: Callable[[Choice], str], wanted: str, *, name: str, what: str) -> list[Choice]:
+    """The choices whose field is ``wanted``, in any case; if there are none, LaunchRefused lists the known values."""
+    kept: list[Choice] = []
+    # A dict keeps the order of the file, which is the order of preference.
+    known: dict[str, None] = {}
+    for choice in choices:
+        value = field(choice)
+        known[value] = None
+        if value.casefold() == wanted.casefold():
+            kept.append(choice)
     if not kept:
-        known = ", ".join(dict.fromkeys(field(*choice) for choice in choices))
-        raise LaunchRefused(f"{name} has no such {what}: {wanted}. Choose from: {known}.", param=_PARAMS[what])
+        message = f"{name} has no such {what}: {wanted}. Choose from: {', '.join(known)}."
+        raise LaunchRefused(message, param=_PARAMS[what])
     return kept
 
 
-def _mentions(words: Iterable[str], *texts: str) -> bool:
-    text = " ".join(texts).casefold()
-    return all(word in text for word in words)
+def _by_folded_name(families: Iterable[Family]) -> dict[str, Family]:
+    return {family.name.casefold(): family for family in families}
+
+
+def _mentions(words: Iterable[str], text: str) -> bool:
+    folded = text.casefold()
+    return all(word.casefold() in folded for word in words)
 
 
 def read_folder(folder: Path) -> list[Family]:
@@ -155,22 +181,37 @@ def read_file(file: Path) -> Family:
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise ValueError(f"{file.name}: not YAML: {err}") from err
     except ValidationError as err:
-        lines = [f"{'.'.join(map(str, each['loc'])) or 'family'}: {each['msg']}" for each in err.errors()]
-        raise ValueError(f"{file.name}: " + "; ".join(lines)) from err
+        raise ValueError(f"{file.name}: {_wrong_fields(err)}") from err
 
 
+def _wrong_fields(error: ValidationError) -> str:
+    lines: list[str] = []
+    for each in error.errors():
+        field = ".".join(map(str, each["loc"])) or "family"
+        lines.append(f"{field}: {each['msg']}")
+    return "; ".join(lines)
+
+
+# Reading the files takes a fifth of a second, and they do not change.
 @cache
 def _shipped() -> tuple[Family, ...]:
     return tuple(read_folder(FAMILIES_FOLDER))
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the former takes a tenth of the time
+# The loader in C takes a tenth of the time, and PyYAML can be built without it.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML in which ``on``, ``off``, ``yes`` and ``no`` are the words they look like (as in YAML 1.2)."""
 
 
 _BOOL = "tag:yaml.org,2002:bool"
+
+
+def _without_bool(resolvers: Iterable[tuple[str, re.Pattern[str]]]) -> list[tuple[str, re.Pattern[str]]]:
+    return [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+
+
+# Thinking has the keys on and off, which YAML 1.1 reads as booleans. A dict of its own, as PyYAML's loaders share theirs.
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    first: _without_bool(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|false)$"), list("tf"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Annotated, Any, Literal, Self
 
@@ -38,7 +38,8 @@ class Spec(_Record):
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
-        if sum((self.model_id is not None, self.bundled is not None, isinstance(self.quantizations, Mapping))) != 1:
+        sources = (self.model_id is not None, self.bundled is not None, isinstance(self.quantizations, Mapping))
+        if sum(sources) != 1:
             raise ValueError("expected exactly one of model_id, bundled, or quantizations with a hub id each")
         return self
 
@@ -152,6 +153,12 @@ class Family(_Record):
             if (ability in self.abilities) != true:
                 raise ValueError(f"ability {ability} and {fact} go together: expected both or neither")
         return self
+
+    def models(self) -> Iterator[tuple[Spec, str]]:
+        """Each spec with each of its quantizations, in the order of preference."""
+        for spec in self.specs:
+            for quantization in spec.quantizations:
+                yield spec, quantization
 
     def thinking_switch(self) -> ThinkingSwitch:
         """The same facts as the message that launches carry."""

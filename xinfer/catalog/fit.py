@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xinfer.catalog.catalog import Selection
-from xinfer.catalog.explanations import because, first_of_file, nothing_fits, on_cpu, uncertain
+from xinfer.catalog.explanations import because, first_of_file, nothing_fits, on_cpu, smallest, uncertain
 from xinfer.catalog.footprint import Footprint, footprint_of
 from xinfer.catalog.gpu_places import NodeGpus, Place, places
 from xinfer.catalog.memory import GIB
@@ -17,7 +17,9 @@ from xinfer.catalog.weights import PLAIN_BITS, bits_per_weight
 from xinfer.errors import LaunchRefused
 
 USEFUL_TOKENS = 16384
-"""A model is only chosen by itself if a request of this length fits beside its weights, or of its own length if that is less."""
+"""A model is only chosen automatically if the KV cache of a request this long fits beside its weights.
+
+For a model with a shorter context it is that context."""
 _ROUNDED_SIZE = 0.06
 """Names round sizes: 14.8 billion parameters are called 14."""
 _UNKNOWN_CACHE = 0.15
@@ -40,7 +42,7 @@ class PlacementRequest:
     share: float = 0.92
     """Of each GPU's memory."""
     can_refuse: bool = True
-    """Whether what is known of the model holds for this launch; not so if arguments of the engine change its memory."""
+    """False if arguments of the engine change the memory it needs, so that the estimate may not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +64,21 @@ def best_placement(
     request: PlacementRequest,
     footprint: Callable[[Selection], Footprint] = footprint_of,
 ) -> Placement:
-    """The best of ``selections`` that fits: the largest, and of one size the least quantized, on the fewest GPUs that hold it.
+    """The best of ``selections`` that fits: the largest, of one size the least quantized, on as few GPUs as possible.
 
-    Without a GPU it is the smallest. Where the memory of the GPUs is not known it is the first. LaunchRefused says what the
-    nearest miss would need.
+    Without a GPU it is the smallest. Where the memory of the GPUs is not known it is the first. LaunchRefused says what
+    the smallest would need.
     """
     with_gpus = [node for node in nodes if node.gpus]
     if request.gpus == 0 or (request.gpus is None and not with_gpus):
-        return _on_cpu([(each, footprint(each)) for each in selections], nodes, request)
+        return _on_cpu(_sized(selections, footprint), nodes, request)
     known = [node for node in with_gpus if node.gpu_bytes]
     if not known:
+        # Nodes without NVML: only the order of the family's file says what is preferred.
         return Placement(selections[0], request.gpus or 1, why=first_of_file(selections))
 
     found = list(places(known, request.gpus, request.replicas, request.share))
-    sized = [(each, footprint(each)) for each in sorted(selections, key=_preference)]
+    sized = _sized(sorted(selections, key=_preference), footprint)
     for selection, size in sized:
         for place in found:
             if not _suits(selection, size, place):
@@ -84,7 +87,13 @@ def best_placement(
             if length:
                 return _chosen(selections, (selection, size), place, length, request)
 
-    return _nearest(sized, known, found, request, is_sure=request.can_refuse and len(known) == len(with_gpus))
+    # A node whose memory is not known may have room for what fits nowhere else.
+    is_sure = request.can_refuse and len(known) == len(with_gpus)
+    return _nearest(sized, known, found, request, is_sure=is_sure)
+
+
+def _sized(selections: Sequence[Selection], footprint: Callable[[Selection], Footprint]) -> list[Sized]:
+    return [(selection, footprint(selection)) for selection in selections]
 
 
 def _chosen(
@@ -104,8 +113,8 @@ def _chosen(
 
 def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], request: PlacementRequest) -> Placement:
     """The smallest plain model, or a quantized one if only that fits."""
-    # On the CPU every token costs a pass over all weights, so small comes before good.
     largest = max((node.memory_bytes or 0 for node in nodes), default=0)
+    # On the CPU every token costs a pass over all weights, so small comes before good.
     by_size = sorted(sized, key=lambda each: (_bits(each[0]) != PLAIN_BITS, each[1].weights_bytes))
 
     selection, size = by_size[0]
@@ -115,7 +124,7 @@ def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], request: Placemen
             size = footprint
             break
 
-    return Placement(selection, 0, why=on_cpu([each for each, _ in sized], selection, size))
+    return Placement(selection, 0, why=on_cpu(len(sized), selection, size))
 
 
 def _suits(selection: Selection, size: Footprint, place: Place) -> bool:
@@ -125,12 +134,10 @@ def _suits(selection: Selection, size: Footprint, place: Place) -> bool:
 
 def _length(size: Footprint, place: Place, request: PlacementRequest) -> int:
     """The context length in tokens that fits at ``place``; 0 if the model does not fit with a useful one."""
-    needed = size.estimate(
-        request.tokens or min(size.context_length, USEFUL_TOKENS), place.ranks, kv_dtype=request.kv_dtype
-    )
-    if size.is_measured:
-        rounded = 0.0
-    else:
+    tokens = request.tokens or min(size.context_length, USEFUL_TOKENS)
+    needed = size.estimate(tokens, place.ranks, kv_dtype=request.kv_dtype)
+    rounded = 0.0
+    if not size.is_measured:
         rounded = size.weights_bytes * _ROUNDED_SIZE / place.ranks
 
     usable = float(place.gpu_bytes)
@@ -150,7 +157,7 @@ def _nearest(
     *,
     is_sure: bool,
 ) -> Placement:
-    """The smallest model, if it may fit without room to spare; LaunchRefused if it is sure that it does not."""
+    """The smallest model if it might fit; LaunchRefused if it certainly does not."""
     selection, size = min(sized, key=lambda each: each[1].weights_bytes)
     usable = [place for place in found if _suits(selection, size, place)]
 
@@ -158,19 +165,27 @@ def _nearest(
     slack = _MOST_QUANTIZED
     if size.is_known:
         slack = 1 - _ROUNDED_SIZE
-    fullest = min(
-        (size.estimate(request.tokens or 1, place.ranks).total_bytes / place.gpu_bytes for place in usable), default=0
-    )
+    might_fit = not is_sure or _lowest_fill(size, usable, request.tokens or 1) * slack <= 1
 
-    if usable and (not is_sure or fullest * slack <= 1):
-        return Placement(selection, usable[-1].gpus, why=uncertain(selection, usable[-1]))
+    if usable and might_fit:
+        most_gpus = usable[-1]
+        return Placement(selection, most_gpus.gpus, why=uncertain(selection, most_gpus))
     if not is_sure:
-        return Placement(selection, request.gpus or 1, why=first_of_file([each for each, _ in sized]))
+        return Placement(selection, request.gpus or 1, why=smallest(len(sized), selection))
     largest = max(node.gpu_bytes or 0 for node in nodes)
     needs = size.gpus_needed(int(largest * request.share), request.tokens or 1, kv_dtype=request.kv_dtype)
-    count = len(sized)
     free = [node.free for node in nodes]
-    raise LaunchRefused(nothing_fits(count, selection, size, needs, largest / GIB, free, request.gpus), param="n_gpu")
+    message = nothing_fits(len(sized), selection, size, needs, largest / GIB, free, request.gpus)
+    raise LaunchRefused(message, param="n_gpu")
+
+
+def _lowest_fill(size: Footprint, usable: Sequence[Place], tokens: int) -> float:
+    """How much of a GPU's usable memory the model needs where it needs the least of it; above 1 it does not fit."""
+    fills: list[float] = []
+    for place in usable:
+        needed = size.estimate(tokens, place.ranks)
+        fills.append(needed.total_bytes / place.gpu_bytes)
+    return min(fills, default=0.0)
 
 
 def _preference(selection: Selection) -> tuple[float, float, bool]:

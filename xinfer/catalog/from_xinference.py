@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 from urllib.parse import unquote
 
 from xinfer.catalog.catalog import Catalog
@@ -32,7 +32,7 @@ _TOOL_PARSERS: dict[str, str | None] = {
     "deepseek-v4": "deepseek_v4",
     "deepseek-v4.1": "deepseek_v41",
 }
-"""By Xinference's name; None for the one whose calls vLLM cannot read. A name that is not here is vLLM's own."""
+"""vLLM's parsers by Xinference's names; None where vLLM has none. Other names are vLLM's own."""
 
 _REASONING_PARSERS = {
     "<mm:think>": "minimax_m3",
@@ -45,7 +45,7 @@ _USUAL_TAG = "<think>"
 
 
 class _Clues(Protocol):
-    """What a chat template tells: one that is given, or the one in a folder."""
+    """What a chat template shows about prompts: one that is given, or the one in a folder."""
 
     @property
     def thinking(self) -> ThinkingSwitch: ...
@@ -58,17 +58,17 @@ class _Clues(Protocol):
 def translate(given: GivenModel, catalog: Catalog) -> Family:
     """The family that ``given`` means; ``FamilyRefused`` names the field that cannot be translated.
 
-    The abilities say what the model can do. How it does it is the matter of the family that ``model_family`` or
-    ``chat_template`` names, else of its chat template, else of the tags and the tool parser.
+    The abilities say what the model can do. How it does so comes from the family that ``model_family`` or
+    ``chat_template`` names, else from its chat template, else from the tags and the tool parser.
     """
     base = catalog.find(given.model_family or "") or catalog.find(given.chat_template or "")
     template = _template(given, base, catalog)
-    clues = ChatTemplate(template) if template else _of_folder(given)
+    # A template that is given replaces the one in the folder, which then says nothing about the prompts.
+    clues: _Clues | None = ChatTemplate(template) if template else _of_folder(given)
     thinking = _thinking(given, base, clues)
+    tools = None
     if "tools" in given.model_ability:
         tools = _tool_parser(given, base, clues)
-    else:
-        tools = None
     return Family(
         name=given.model_name,
         description=given.model_description or "",
@@ -102,13 +102,22 @@ def _template(given: GivenModel, base: Family | None, catalog: Catalog) -> str |
 
 
 def _of_folder(given: GivenModel) -> _Clues | None:
-    folders = [folder for spec in given.model_specs if spec.model_uri and (folder := local_folder(spec.model_uri))]
+    folder = _first_folder(given)
+    if folder is None or not is_folder(folder):
+        return None
     try:
-        if folders and is_folder(folders[0]):
-            return inspect_folder(folders[0])
+        return inspect_folder(folder)
+    except LaunchRefused:
+        # No model in Hugging Face format. A family may be registered before its files are there; its launch says so.
         return None
-    except LaunchRefused:  # no files of the usual form; the launch will tell
-        return None
+
+
+def _first_folder(given: GivenModel) -> Path | None:
+    for spec in given.model_specs:
+        folder = local_folder(spec.model_uri or "")
+        if folder:
+            return folder
+    return None
 
 
 def _thinking(given: GivenModel, base: Family | None, clues: _Clues | None) -> Thinking:
@@ -118,17 +127,21 @@ def _thinking(given: GivenModel, base: Family | None, clues: _Clues | None) -> T
         return Thinking()
     if base and base.thinking.mode is not ThinkingMode.NEVER:
         return base.thinking
-    tags = {"start_tag": given.reasoning_start_tag, "end_tag": given.reasoning_end_tag}
-    said = {name: tag for name, tag in tags.items() if tag}
+    facts: dict[str, Any] = {}
+    if given.reasoning_start_tag:
+        facts["start_tag"] = given.reasoning_start_tag
+    if given.reasoning_end_tag:
+        facts["end_tag"] = given.reasoning_end_tag
     switch = clues.thinking if clues else ThinkingSwitch()
     if switch.mode is ThinkingMode.SWITCH:
-        words = {"keywords": switch.keywords, "on": switch.on, "off": switch.off, "default": switch.default}
-        return Thinking.model_validate({"mode": switch.mode, **words, **said})
-    if "hybrid" in given.model_ability and switch.mode is ThinkingMode.NEVER:  # the two that Xinference sets
-        return Thinking.model_validate(
-            {"mode": ThinkingMode.SWITCH, "keywords": ("enable_thinking", "thinking"), **said}
-        )
-    return Thinking.model_validate({"mode": ThinkingMode.ALWAYS, **said})
+        facts |= {"mode": switch.mode, "keywords": switch.keywords}
+        facts |= {"on": switch.on, "off": switch.off, "default": switch.default}
+    elif "hybrid" in given.model_ability and switch.mode is ThinkingMode.NEVER:
+        # The template shows no switch that is known. These two are the ones that Xinference sets for every hybrid model.
+        facts |= {"mode": ThinkingMode.SWITCH, "keywords": ("enable_thinking", "thinking")}
+    else:
+        facts["mode"] = ThinkingMode.ALWAYS
+    return Thinking.model_validate(facts)
 
 
 def _reasoning_parser(given: GivenModel, base: Family | None, clues: _Clues | None, thinking: Thinking) -> str | None:
@@ -138,7 +151,8 @@ def _reasoning_parser(given: GivenModel, base: Family | None, clues: _Clues | No
         return given.reasoning_parser
     if base and base.thinking == thinking:
         return base.reasoning_parser
-    found = (clues.reasoning_parser if clues else None) or _parser_of_tag(thinking.start_tag, thinking)
+    found = clues.reasoning_parser if clues else None
+    found = found or _parser_of_tag(thinking.start_tag, thinking)
     if found is None:
         raise refused(
             "reasoning_start_tag",
@@ -151,7 +165,7 @@ def _reasoning_parser(given: GivenModel, base: Family | None, clues: _Clues | No
 def _parser_of_tag(start_tag: str, thinking: Thinking) -> str | None:
     """vLLM's parser for thoughts after ``start_tag``; None where more than one might be right.
 
-    Those for ``<think>`` differ in what they make of an answer without any tag.
+    Those for ``<think>`` differ in what they make of a response without any tag.
     """
     if start_tag != _USUAL_TAG:
         return _REASONING_PARSERS.get(start_tag)
@@ -167,10 +181,13 @@ def _parser_of_tag(start_tag: str, thinking: Thinking) -> str | None:
 def _tool_parser(given: GivenModel, base: Family | None, clues: _Clues | None) -> str:
     name = given.tool_parser
     if name and name not in _TOOL_PARSERS:
-        # vLLM's own.
+        # One of vLLM's own names. The engine checks it, as the parsers differ between versions of vLLM.
         return name
-    known = base.tool_parser if base else None
-    found = known or (_TOOL_PARSERS[name] if name else clues.tool_parser if clues else None)
+    found = base.tool_parser if base else None
+    if found is None and name:
+        found = _TOOL_PARSERS[name]
+    elif found is None and clues:
+        found = clues.tool_parser
     if found is None:
         if name:
             what = f"vLLM cannot read the tool calls of {name!r}"
@@ -186,7 +203,13 @@ def _abilities(given: GivenModel, thinking: Thinking, tool_parser: str | None) -
         "reasoning": thinking.mode is not ThinkingMode.NEVER,
         "hybrid": thinking.mode is ThinkingMode.SWITCH,
     }
-    return tuple(each for each in get_args(Ability) if facts.get(each, each in given.model_ability))
+    abilities: list[Ability] = []
+    for ability in get_args(Ability):
+        # A family's abilities go with its parsers and its switch, so these three follow from what was found.
+        has_ability = facts.get(ability, ability in given.model_ability)
+        if has_ability:
+            abilities.append(ability)
+    return tuple(abilities)
 
 
 def _spec(given: GivenSpec, where: str) -> Spec:
@@ -207,9 +230,8 @@ def _spec(given: GivenSpec, where: str) -> Spec:
         model_id = source.model_id
         revision = source.model_revision
     elif given.model_hub not in (None, HUB):
-        raise refused(
-            f"{where}.model_hub", f"xinfer downloads from {HUB}; for another hub's files give their folder in model_uri"
-        )
+        why = f"xinfer downloads from {HUB}; for another hub's files give their folder in model_uri"
+        raise refused(f"{where}.model_hub", why)
     return Spec(
         size_in_billions=given.model_size_in_billions,
         activated_size_in_billions=given.activated_size_in_billions,
@@ -221,7 +243,7 @@ def _spec(given: GivenSpec, where: str) -> Spec:
 
 
 def local_folder(uri: str) -> Path | None:
-    """The folder that a path or a ``file://`` names, there or not; None for any other URI and for what is no full path."""
+    """The folder of an absolute path or a ``file://`` URI, whether it exists or not; None for anything else."""
     if uri.startswith("file://"):
         path = unquote(uri.removeprefix("file://").removeprefix("localhost"))
     else:
@@ -232,13 +254,14 @@ def local_folder(uri: str) -> Path | None:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is there and can be looked at; also for what can be the name of no file."""
+    """Whether the folder exists and can be read."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
+        # Not only a missing permission: names may be too long for the system, or hold a null byte.
         return False
 
 
 def refused(field: str, why: str) -> FamilyRefused:
-    """What is raised for a field."""
+    """The error that names ``field`` and says why its value is refused."""
     return FamilyRefused(f"{field}: {why}.", param=field)

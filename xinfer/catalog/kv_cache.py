@@ -16,9 +16,10 @@ Engines round up to blocks and pad layers of different kinds to one size, so the
 from __future__ import annotations
 
 import bisect
-import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from xinfer.catalog.config_names import first, text_config
@@ -29,7 +30,7 @@ _BYTES_PER_VALUE = (
     *(("fp8", 1.0), ("int8", 1.0), ("int4", 0.5), ("nvfp4", 0.5), ("ultraquant_4bit", 0.5)),
     *(("turboquant_k8v4", 0.75), ("turboquant_k3v4", 0.4375), ("turboquant_4", 0.5), ("turboquant_3", 0.375)),
 )
-"""By the beginning of vLLM's names of dtypes, scales left out; the first that fits holds."""
+"""By the prefix of vLLM's names of dtypes, without scales; the first match counts."""
 _INDEXER_BLOCK = 128
 _SCALE_BYTES = 4
 
@@ -43,7 +44,6 @@ class Parallel:
 
     @property
     def gpus(self) -> int:
-        """How many there are in all."""
         return self.tensor * self.pipeline
 
 
@@ -62,8 +62,11 @@ class CacheLayer:
 
     def bytes(self, tokens: int, tensor_parallel: int) -> float:
         """On each of so many GPUs: heads are shared out among them, and one that is left is copied to all."""
-        kept = tokens if self.window is None else min(tokens, self.window)
-        return kept * -(-self.heads // tensor_parallel) * self.bytes_per_head
+        kept = tokens
+        if self.window is not None:
+            kept = min(tokens, self.window)
+        heads_per_gpu = math.ceil(self.heads / tensor_parallel)
+        return kept * heads_per_gpu * self.bytes_per_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,9 @@ class KvCache:
 
     def longest(self, available_bytes: int, *, at_most: int, parallel: Parallel = ALONE) -> int:
         """Tokens of the longest request, up to ``at_most``, whose cache ``available_bytes`` on each GPU can hold."""
+        # A search, as layers with a window stop growing at different lengths.
         lengths = range(at_most + 1)
-        return bisect.bisect_right(lengths, available_bytes, key=lambda n: self.bytes(n, parallel=parallel)) - 1
+        return bisect.bisect_right(lengths, available_bytes, key=partial(self.bytes, parallel=parallel)) - 1
 
 
 def kv_cache_of(config: Mapping[str, Any], *, kv_dtype: str = "auto", dtype: str = "auto") -> KvCache:
@@ -98,13 +102,17 @@ def kv_cache_of(config: Mapping[str, Any], *, kv_dtype: str = "auto", dtype: str
         return KvCache((), ("the KV cache, as the number of layers is not known",))
     # A file may name more that share than there are.
     own = kinds[: max(0, len(kinds) - _sharing_layers(text))]
-    keeping = [kind for kind in own if kind is not LayerKind.STATE]
-    found = [_layers(text, kind, size) for kind in keeping]
-    unknown = {kind.value: None for kind, layers in zip(keeping, found, strict=True) if not layers}
-    return KvCache(
-        tuple(itertools.chain.from_iterable(found)),
-        tuple(f"the KV cache of layers with {kind} attention" for kind in unknown),
-    )
+    layers: list[CacheLayer] = []
+    # A dict, to name each kind once and in order.
+    unknown: dict[str, None] = {}
+    for kind in own:
+        if kind is LayerKind.STATE:
+            continue
+        kept = _layers(text, kind, size)
+        layers += kept
+        if not kept:
+            unknown[f"the KV cache of layers with {kind.value} attention"] = None
+    return KvCache(tuple(layers), tuple(unknown))
 
 
 def _layers(text: Mapping[str, Any], kind: LayerKind, size: float) -> tuple[CacheLayer, ...]:
@@ -113,14 +121,20 @@ def _layers(text: Mapping[str, Any], kind: LayerKind, size: float) -> tuple[Cach
         return ()
     latent = first(text, "kv_lora_rank")
     if latent:
-        return (CacheLayer(1, (latent + (first(text, "qk_rope_head_dim") or 0)) * size), *_indexer(text))
+        values = latent + (first(text, "qk_rope_head_dim") or 0)
+        # One head, so that each GPU counts the whole vector.
+        return (CacheLayer(1, values * size), *_indexer(text))
     heads = _kv_heads(text, kind)
     dim = _head_dim(text, kind)
     if heads is None or dim is None:
         return ()
-    window = {LayerKind.SLIDING: "sliding_window", LayerKind.CHUNKED: "attention_chunk_size"}.get(kind)
+    window: int | None = None
+    if kind is LayerKind.SLIDING:
+        window = first(text, "sliding_window")
+    elif kind is LayerKind.CHUNKED:
+        window = first(text, "attention_chunk_size")
     per_head = dim + (first(text, "v_head_dim") or dim)
-    return (CacheLayer(heads, per_head * size, first(text, window) if window else None),)
+    return (CacheLayer(heads, per_head * size, window),)
 
 
 def _indexer(text: Mapping[str, Any]) -> tuple[CacheLayer, ...]:
@@ -132,7 +146,7 @@ def _indexer(text: Mapping[str, Any]) -> tuple[CacheLayer, ...]:
 
 
 def _kv_heads(text: Mapping[str, Any], kind: LayerKind) -> int | None:
-    # Gemma 4.
+    # Gemma 4: layers with full attention have fewer heads, whose keys are their values as well.
     own = first(text, "num_global_key_value_heads")
     if own and kind is LayerKind.FULL and text.get("attention_k_eq_v", True):
         return own
@@ -158,28 +172,35 @@ def _sharing_layers(text: Mapping[str, Any]) -> int:
 
 
 def _bytes_per_value(kv_dtype: str, dtype: str, config: Mapping[str, Any]) -> float | None:
-    """None for a dtype that is not known. ``auto`` is the checkpoint's own choice, or the dtype that the engine computes in."""
+    """None for an unknown dtype. ``auto`` is the checkpoint's own choice, else the dtype that the engine computes in."""
     if kv_dtype == "auto":
-        return _checkpoints_choice(config) or (4.0 if dtype in ("float", "float32") else 2.0)
-    return next((size for name, size in _BYTES_PER_VALUE if kv_dtype.startswith(name)), None)
+        computed = 4.0 if dtype in ("float", "float32") else 2.0
+        return _checkpoints_choice(config) or computed
+    for name, size in _BYTES_PER_VALUE:
+        if kv_dtype.startswith(name):
+            return size
+    return None
 
 
 def _checkpoints_choice(config: Mapping[str, Any]) -> float | None:
-    """Quantized checkpoints may ask for a quantized cache, in one of two ways of saying so."""
+    """Bytes of a value in the quantized cache that a quantized checkpoint sets; None if it sets none."""
     given = config.get("quantization_config") or text_config(config).get("quantization_config")
-    if isinstance(given, Mapping):
-        nested = given.get("quantization")
+    if not isinstance(given, Mapping):
+        return None
+    # ModelOpt's own file has the names one level deeper.
+    nested = given.get("quantization")
+    scheme = _cache_scheme(given) or _cache_scheme(nested)
+    if not scheme:
+        return None
+    if isinstance(scheme, Mapping):
+        is_4_bit = scheme.get("num_bits") == 4
     else:
-        nested = None
-    for where in (each for each in (given, nested) if isinstance(each, Mapping)):
-        for name in ("kv_cache_scheme", "kv_cache_quant_algo"):
-            scheme = where.get(name)
-            if scheme:
-                if isinstance(scheme, Mapping):
-                    bits = scheme.get("num_bits")
-                else:
-                    bits = 4 if "4" in str(scheme) else 8
-                if bits == 4:
-                    return 0.5
-                return 1.0
-    return None
+        is_4_bit = "4" in str(scheme)
+    return 0.5 if is_4_bit else 1.0
+
+
+def _cache_scheme(given: object) -> object:
+    if not isinstance(given, Mapping):
+        return None
+    # The first name is that of compressed-tensors, the second ModelOpt's.
+    return given.get("kv_cache_scheme") or given.get("kv_cache_quant_algo")

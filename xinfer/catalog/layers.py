@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -29,60 +29,80 @@ _BY_NAME = {
 }
 _BY_LETTER = {"*": LayerKind.FULL, "M": LayerKind.STATE, "-": LayerKind.STATE, "E": LayerKind.STATE}
 _LLAMA_4_INTERVAL = 4
-# A file may say anything.
+# A file may say anything, and the list of layers is made in memory.
 _MOST_LAYERS = 10_000
 
 
 def layer_kinds(text: Mapping[str, Any]) -> list[LayerKind]:
-    """The kind of each layer of the language model that ``text`` describes; none if even their number is not known."""
+    """The kind of each layer of the language model that ``text`` describes; empty if their number is not known."""
     for name in ("layer_types", "layers_block_type"):
-        if isinstance(names := text.get(name), list):
-            return [_BY_NAME.get(str(each), LayerKind.UNKNOWN) for each in names[: first(text, "num_hidden_layers")]]
-    if isinstance(letters := text.get("hybrid_override_pattern"), str):
+        names = text.get(name)
+        if isinstance(names, list):
+            # No more than the model has, however long the list is.
+            own = names[: first(text, "num_hidden_layers")]
+            return [_BY_NAME.get(str(each), LayerKind.UNKNOWN) for each in own]
+    letters = text.get("hybrid_override_pattern")
+    if isinstance(letters, str):
         return [_BY_LETTER.get(each, LayerKind.UNKNOWN) for each in letters]
-    layers = range(min(first(text, "num_hidden_layers") or 0, _MOST_LAYERS))
-    full = _full_layers(text, layers)
+    count = min(first(text, "num_hidden_layers") or 0, _MOST_LAYERS)
+    full = _full_layers(text, count)
     if full is not None:
-        return [LayerKind.FULL if each in full else LayerKind.STATE for each in layers]
+        return _mixed(count, full, other=LayerKind.STATE)
     if str(text.get("model_type")).startswith("llama4"):
-        return _every(layers, first(text, "no_rope_layer_interval") or _LLAMA_4_INTERVAL, other=LayerKind.CHUNKED)
+        interval = first(text, "no_rope_layer_interval") or _LLAMA_4_INTERVAL
+        return _mixed(count, _every(interval, count), other=LayerKind.CHUNKED)
     if first(text, "sliding_window") and text.get("use_sliding_window", True):
-        return _sliding(text, layers)
-    return [LayerKind.FULL for _ in layers]
+        return _sliding(text, count)
+    return [LayerKind.FULL] * count
 
 
-def _full_layers(text: Mapping[str, Any], layers: Sequence[int]) -> set[int] | None:
+def _full_layers(text: Mapping[str, Any], count: int) -> Iterable[int] | None:
     """Numbers of the layers with attention where all others hold a state; None if there are no such others."""
-    if isinstance(flags := text.get("attn_type_list"), list):  # MiniMax-Text-01
-        return {layer for layer, flag in enumerate(flags) if flag}
-    if isinstance(linear := text.get("linear_attn_config"), Mapping):  # Kimi Linear, which counts from one
-        return {layer - 1 for layer in _numbers(linear.get("full_attn_layers"))}
+    flags = text.get("attn_type_list")
+    if isinstance(flags, list):  # MiniMax-Text-01
+        return [layer for layer, flag in enumerate(flags) if flag]
+    linear = text.get("linear_attn_config")
+    if isinstance(linear, Mapping):  # Kimi Linear, which counts from one
+        return [layer - 1 for layer in _numbers(linear.get("full_attn_layers"))]
     if "attn_layer_indices" in text:  # Bamba
         return _numbers(text["attn_layer_indices"])
     period = first(text, "attn_layer_period")
     if period:  # Jamba
-        return {layer for layer in layers if layer % period == (first(text, "attn_layer_offset") or 0)}
+        offset = first(text, "attn_layer_offset") or 0
+        return [layer for layer in range(count) if layer % period == offset]
     interval = first(text, "full_attention_interval")
     if interval:  # Qwen3-Next, Qwen3.5
-        return {layer for layer in layers if (layer + 1) % interval == 0}
+        return _every(interval, count)
     return None
 
 
-def _numbers(value: object) -> set[int]:
+def _numbers(value: object) -> list[int]:
     if isinstance(value, list):
-        return {each for each in value if isinstance(each, int)}
-    return set()
+        return [each for each in value if isinstance(each, int)]
+    return []
 
 
-def _sliding(text: Mapping[str, Any], layers: Sequence[int]) -> list[LayerKind]:
+def _sliding(text: Mapping[str, Any], count: int) -> list[LayerKind]:
+    # Older files than those with layer_types have this number, some under the name of transformers' own attribute.
     pattern = first(text, "sliding_window_pattern") or first(text, "_sliding_window_pattern")
     if pattern:
-        return _every(layers, pattern, other=LayerKind.SLIDING)
+        return _mixed(count, _every(pattern, count), other=LayerKind.SLIDING)
+    full = 0
     if "use_sliding_window" in text:  # Qwen: the first ones have full attention
-        begin = first(text, "max_window_layers") or 0
-        return [LayerKind.SLIDING if layer >= begin else LayerKind.FULL for layer in layers]
-    return [LayerKind.SLIDING for _ in layers]
+        full = min(count, first(text, "max_window_layers") or 0)
+    return _mixed(count, range(full), other=LayerKind.SLIDING)
 
 
-def _every(layers: Sequence[int], interval: int, *, other: LayerKind) -> list[LayerKind]:
-    return [LayerKind.FULL if (layer + 1) % interval == 0 else other for layer in layers]
+def _every(interval: int, count: int) -> range:
+    """The last layer of each ``interval``: 3 and 7 of eight for an interval of 4."""
+    return range(interval - 1, count, interval)
+
+
+def _mixed(count: int, full: Iterable[int], *, other: LayerKind) -> list[LayerKind]:
+    """``count`` layers, of which those with the numbers ``full`` have full attention."""
+    kinds = [other] * count
+    for layer in full:
+        # A file may name layers that the model does not have.
+        if 0 <= layer < count:
+            kinds[layer] = LayerKind.FULL
+    return kinds

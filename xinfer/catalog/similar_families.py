@@ -1,4 +1,4 @@
-"""What the catalog knows of models with the same architecture, for where a model's own files leave a doubt."""
+"""What the catalog knows of models with the same architecture, for models whose own files leave a doubt."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 def tool_parser(architecture: str | None) -> str | None:
-    """vLLM's parser, if all families of that architecture have the same."""
+    """vLLM's parser for tool calls, if all families of that architecture have the same."""
     return _shared(_kin(architecture), lambda family: family.tool_parser)
 
 
 def reasoning_parser(architecture: str | None) -> str | None:
-    """The same of the parser for the thinking."""
+    """vLLM's parser for the thinking, if all families of that architecture have the same."""
     return _shared(_kin(architecture), lambda family: family.reasoning_parser)
 
 
 def thinking(architecture: str | None) -> ThinkingSwitch:
-    """How they are told to think if all of them always do, whatever a template says; else as if they never did."""
+    """The families' thinking if all of them always think, whatever a template shows; else that of a model that never does."""
     shared = _shared(_kin(architecture), lambda family: family.thinking)
     if shared is None or shared.mode is not ThinkingMode.ALWAYS:
         return ThinkingSwitch()
@@ -37,6 +37,7 @@ def _kin(architecture: str | None) -> Sequence[Family]:
 def _shared(kin: Sequence[Family], fact: Callable[[Family], T | None]) -> T | None:
     """None if they differ, or if there are none."""
     facts = [fact(family) for family in kin]
-    if facts and all(each == facts[0] for each in facts):
+    # One exception is a doubt, and a wrong parser spoils every response: better none.
+    if facts and facts.count(facts[0]) == len(facts):
         return facts[0]
     return None

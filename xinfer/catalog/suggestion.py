@@ -18,9 +18,9 @@ _STORED_BITS = {"F64": 64.0, "F32": 32.0}
 
 
 def suggest(model_path: str, model_family: str | None = None) -> dict[str, Any]:
-    """A registration in Xinference's format for the model in this folder, whose template is like that of ``model_family``.
+    """A registration in Xinference's format for the model in this folder; its template is like that of ``model_family``.
 
-    ``FamilyRefused`` if it is no folder of a model. Abilities that xinfer would have to guess a parser for are left out.
+    ``FamilyRefused`` if it is no folder of a model. Abilities whose parser xinfer would have to guess are left out.
     """
     folder = Path(model_path)
     if not folder.is_absolute() or not is_folder(folder):
@@ -30,10 +30,13 @@ def suggest(model_path: str, model_family: str | None = None) -> dict[str, Any]:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except LaunchRefused as error:
         raise refused("model_path", error.message.rstrip(".")) from None
-    abilities = [each for each in traits.abilities if each != "tools" or traits.tool_parser or model_family]
+    abilities = list(traits.abilities)
+    # Registering refuses tools without a parser, so that the suggestion could not be sent as it is.
+    if "tools" in abilities and not (traits.tool_parser or model_family):
+        abilities.remove("tools")
     facts = {
         "version": 2,
-        "model_name": re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", folder.resolve().name).strip("-") or "model",
+        "model_name": _name_of(folder),
         "model_family": model_family,
         "model_lang": ["en"],
         "model_ability": abilities,
@@ -46,14 +49,23 @@ def suggest(model_path: str, model_family: str | None = None) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
+def _name_of(folder: Path) -> str:
+    """The folder's name without what a family's name may not have."""
+    # Resolved, as a path may end in a link or in "..".
+    name = re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", folder.resolve().name)
+    return name.strip("-") or "model"
+
+
 def _spec(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     quantized = config.get("quantization_config") or {}
     model_format = _FORMATS.get(str(quantized.get("quant_method")), "pytorch")
     bits = quantized.get("bits")
     if isinstance(bits, int):
         quantization = f"Int{bits}"
+    elif model_format == "pytorch":
+        quantization = "none"
     else:
-        quantization = "none" if model_format == "pytorch" else model_format
+        quantization = model_format
     return {
         "model_format": model_format,
         "model_size_in_billions": _size(folder, model_format, quantization),
