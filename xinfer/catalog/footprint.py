@@ -19,7 +19,7 @@ from xinfer.catalog.memory import (
     estimate,
     gpus_needed,
 )
-from xinfer.catalog.weights import loaded_bytes, weights_by_size, weights_in
+from xinfer.catalog.weights import StoredWeights, loaded_bytes, weights_by_size, weights_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +27,41 @@ class Footprint:
     """What the memory of a model depends on."""
 
     config: Mapping[str, Any]
-    """Its config.json, or what the catalog knows of it; empty if that is nothing, and then the KV cache is not counted."""
+    """Its config.json, or the catalog's part of it; empty if neither is known, and then the KV cache is not counted."""
     weights_bytes: int
     context_length: int
-    """Longest prompt plus answer that it takes, in tokens."""
+    """Longest prompt plus output, in tokens."""
     is_measured: bool = False
-    """Whether the weights are here and were measured; else they are estimated from the number of parameters."""
+    """True if the weights are on this disk and were measured; else they are estimated from the number of parameters."""
 
     @property
     def is_known(self) -> bool:
-        """Whether the catalog or the model's own files say more of it than its size."""
+        """Whether the catalog or the model's own files describe more than its size."""
         return bool(self.config)
 
-    def estimate(self, tokens: int, gpus: int = 1, **asked: Any) -> MemoryEstimate:
-        """The memory on each of ``gpus``, or of an engine without one if that is 0; ``asked`` are keywords of ``estimate``."""
-        parallel = Parallel(max(1, gpus))
+    def estimate(self, tokens: int, gpus: int = 1, **load: Any) -> MemoryEstimate:
+        """The memory on each of ``gpus``, or of an engine on the CPU for 0; ``load`` are keywords of ``memory.estimate``."""
         overhead = GPU_OVERHEAD_BYTES if gpus else CPU_OVERHEAD_BYTES
         return estimate(
-            self.config, self.weights_bytes, tokens=tokens, parallel=parallel, overhead_bytes=overhead, **asked
+            self.config,
+            self.weights_bytes,
+            tokens=tokens,
+            parallel=Parallel(max(1, gpus)),
+            overhead_bytes=overhead,
+            **load,
         )
 
-    def gpus_needed(self, gpu_bytes: int, tokens: int, **asked: Any) -> int | None:
-        """The fewest GPUs, with ``gpu_bytes`` each for this model, that hold it; None if no number of them does."""
-        return gpus_needed(self.config, self.weights_bytes, gpu_bytes, tokens=tokens, **asked)
+    def gpus_needed(self, gpu_bytes: int, tokens: int, **load: Any) -> int | None:
+        """The fewest GPUs with ``gpu_bytes`` each on which it fits; None if it does not fit on any number of GPUs."""
+        return gpus_needed(self.config, self.weights_bytes, gpu_bytes, tokens=tokens, **load)
 
     def can_be_shared_by(self, gpus: int) -> bool:
         """Whether so many GPUs can share its attention heads, as far as is known."""
-        return (first(text_config(self.config), "num_attention_heads") or 0) % gpus == 0
+        heads = first(text_config(self.config), "num_attention_heads") or 0
+        return heads % gpus == 0
 
     def longest(self, gpu_bytes: float, gpus: int = 1, kv_dtype: str = "auto") -> int:
-        """Tokens of the longest request that ``gpu_bytes`` on each of ``gpus`` can serve; 0 if not even the weights fit."""
+        """Tokens of the longest request that fits ``gpu_bytes`` on each of ``gpus``; 0 if not even the weights fit."""
         left = int(gpu_bytes) - self.estimate(0, gpus).total_bytes
         cache = kv_cache_of(self.config, kv_dtype=kv_dtype)
         if left > 0:
@@ -65,38 +70,39 @@ class Footprint:
 
 
 def footprint_of(selection: Selection) -> Footprint:
-    """By the model's own files if they are on this machine, else by what the catalog knows of its size. Blocks on the disk."""
+    """By the model's own files if they are on this machine, else by the catalog. Blocks on the disk."""
     spec = selection.spec
     family = selection.family
+    config = family.configs.get(spec.size_in_billions, {})
+    stored: StoredWeights | None = None
     folder = _folder_of(selection.path, spec.revision)
     own = _read_config(folder) if folder else {}
-    config = own or family.configs.get(spec.size_in_billions, {})
-    stored = weights_in(folder) if folder and own else None
-    if first(text_config(config), "max_position_embeddings"):
-        length = context_length_of(config)
+    if folder and own:
+        config = own
+        stored = weights_in(folder)
+    if stored:
+        weights_bytes = loaded_bytes(stored, config)
     else:
-        length = None
-    return Footprint(
-        config=config,
-        weights_bytes=loaded_bytes(stored, config) if stored else _by_size(selection, config),
-        context_length=length or family.context_length,
-        is_measured=stored is not None,
-    )
+        weights_bytes = _by_size(selection, config)
+    # One size of a family may have a shorter context than the family.
+    context_length = family.context_length
+    if first(text_config(config), "max_position_embeddings"):
+        context_length = context_length_of(config)
+    return Footprint(config, weights_bytes, context_length, is_measured=stored is not None)
 
 
 def _by_size(selection: Selection, config: Mapping[str, Any]) -> int:
-    """Some models are published in a quantized form alone, and their config tells."""
     spec = selection.spec
+    weights_format = spec.format
     given = config.get("quantization_config")
+    # Some models are published only quantized, as format pytorch; their config.json names the method.
     if isinstance(given, Mapping) and spec.format == "pytorch":
-        method = given.get("quant_method")
-    else:
-        method = None
-    return weights_by_size(spec.size_in_billions, str(method or spec.format), selection.quantization)
+        weights_format = str(given.get("quant_method") or spec.format)
+    return weights_by_size(spec.size_in_billions, weights_format, selection.quantization)
 
 
 def _folder_of(path: str, revision: str | None) -> Path | None:
-    """Where the model is on this machine: in a folder, or in the hub's cache; None if it is not."""
+    """The model's folder on this machine, its own or that in the hub's cache; None if there is none."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
@@ -107,6 +113,7 @@ def _folder_of(path: str, revision: str | None) -> Path | None:
     try:
         found = try_to_load_from_cache(path, "config.json", revision=revision)
     except HFValidationError:
+        # A path of a folder that is not here cannot be a hub id.
         return None
     if isinstance(found, str):
         return Path(found).parent

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from xinfer.catalog.memory import GIB, GPU_COUNTS
 
 _LEAST_CAPABILITY = {"fp8": 7.5, "awq": 7.5, "gptq": 6.0, "mxfp4": 8.0, "fp4": 7.5, "nvfp4": 7.5}
-"""What vLLM's kernels for a format need at least, those that compute with plain numbers included."""
+"""The least compute capability of vLLM's kernels for a format, those that compute with plain numbers included."""
 
+# CUDA's compute capability of Ada, the first GPUs that compute in fp8.
 _FP8_UNITS = 8.9
 
 
 @dataclass(frozen=True, slots=True)
 class NodeGpus:
-    """One node: its GPUs, the weakest of which stands for all. None is what is not known."""
+    """One node and its GPUs, described by the weakest of them. None means unknown."""
 
     gpus: float = 0
     free: float = 0
-    """GPUs that no model has."""
+    """GPUs that no model uses."""
     gpu_bytes: int | None = None
     """Memory of each."""
     capability: float | None = None
@@ -30,18 +31,18 @@ class NodeGpus:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A number of GPUs of one node, as Ray may give them: the weakest of those that it can choose among."""
+    """A number of GPUs of one node, described by the weakest that Ray may choose."""
 
     gpus: float
     gpu_bytes: int
-    """Of each that the model may fill."""
+    """Memory of each GPU that the model may use."""
     gpu_gib: float
-    """The whole memory of each."""
+    """The whole memory of each GPU."""
     capability: float | None
 
     @property
     def computes_in_fp8(self) -> bool:
-        """Whether these GPUs do so; others hold weights in fp8 and compute with 16 bits."""
+        """Whether these GPUs compute in fp8; older ones store weights in fp8 and compute with 16 bits."""
         return self.capability is None or self.capability >= _FP8_UNITS
 
     @property
@@ -50,18 +51,23 @@ class Place:
 
     def has_kernels_for(self, format: str) -> bool:  # noqa: A002
         """Whether vLLM runs weights of that format on these GPUs, as far as is known."""
+        # An unknown capability is no reason to refuse: the engine checks it again.
         return self.capability is None or self.capability >= _LEAST_CAPABILITY.get(format.lower(), 0.0)
 
 
 def places(nodes: Sequence[NodeGpus], gpus: float | None, replicas: int, share: float) -> Iterator[Place]:
-    """Where ``replicas`` can go with ``gpus`` each, or with as many as it takes (None), on few first.
+    """Where ``replicas`` can run with ``gpus`` each, or with any number of GPUs (None), the fewest first.
 
-    A model may fill ``share`` of each. Ray knows nothing of memory, so every node with so many free has to do.
+    A model may use ``share`` of each GPU's memory.
     """
-    for count in GPU_COUNTS if gpus is None else (gpus,):
+    counts: Sequence[float] = GPU_COUNTS if gpus is None else (gpus,)
+    for count in counts:
         able = [node for node in nodes if node.free >= count and node.gpu_bytes]
-        if not able or sum(int(node.free / count) for node in able) < replicas:
+        # Per node, as the GPUs of one replica have to be on one node.
+        room = sum(int(node.free / count) for node in able)
+        if not able or room < replicas:
             continue
+        # Ray does not schedule by memory: it may choose any of these nodes, so the weakest decides.
         smallest = min(node.gpu_bytes or 0 for node in able)
         capabilities = [node.capability for node in able if node.capability is not None]
         usable = int(smallest * share * min(1.0, count))

@@ -1,4 +1,4 @@
-"""What a model that is in no catalog can do, read from its own files. All of it blocks on disk or network."""
+"""What a model outside the catalog can do, read from its own files. All functions block on disk or network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xinfer.catalog import similar_families as kin
+from xinfer.catalog import similar_families
 from xinfer.catalog.config_names import text_config
 from xinfer.catalog.template import ChatTemplate
 from xinfer.errors import LaunchRefused
@@ -38,7 +38,7 @@ class Traits:
 def inspect_path(path: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> Traits:
     """The traits of a folder if ``path`` is one, else of the hub id ``path``; LaunchRefused if it is neither.
 
-    ``env`` are variables of the launch's own that say where and who one is on the hub: HF_ENDPOINT, HF_TOKEN, HF_HOME.
+    ``env`` holds the launch's own variables for the hub: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE.
     """
     try:
         folder = Path(path).expanduser()
@@ -56,7 +56,7 @@ def inspect_path(path: str, revision: str | None = None, env: Mapping[str, str] 
 
 
 def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
-    """The traits of a model in a folder; LaunchRefused, with the folder called ``name``, if its files do not tell."""
+    """The traits of a model in a folder, which messages call ``name``; LaunchRefused if its files cannot be read."""
     name = name or str(path)
     config = _read_json(path / "config.json", name)
     if config is None:
@@ -69,10 +69,16 @@ def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
         return Traits(architecture, context_length, ("generate",))
     thinking = template.thinking
     if thinking.mode is ThinkingMode.NEVER:
-        # In channels of its own, perhaps, rather than in tags.
-        thinking = kin.thinking(architecture)
+        # The model may think in channels of its own rather than in tags, as gpt-oss does.
+        thinking = similar_families.thinking(architecture)
     uses_tools = template.reads("tools")
     thinks = thinking.mode is not ThinkingMode.NEVER
+    reasoning_parser: str | None = None
+    if thinks:
+        reasoning_parser = template.reasoning_parser or similar_families.reasoning_parser(architecture)
+    tool_parser: str | None = None
+    if uses_tools:
+        tool_parser = template.tool_parser or similar_families.tool_parser(architecture)
     traits: dict[Ability, bool] = {
         "chat": True,
         "generate": True,
@@ -88,8 +94,8 @@ def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
         context_length,
         tuple(ability for ability, has in traits.items() if has),
         thinking,
-        reasoning_parser=(template.reasoning_parser or kin.reasoning_parser(architecture)) if thinks else None,
-        tool_parser=(template.tool_parser or kin.tool_parser(architecture)) if uses_tools else None,
+        reasoning_parser,
+        tool_parser,
     )
 
 
@@ -117,40 +123,62 @@ def inspect_hub(model_id: str, revision: str | None = None, env: Mapping[str, st
         raise _refused(f"{model_id} is not on the hub: check the id, or set HF_TOKEN if it is private") from err
     except LocalEntryNotFoundError as err:
         raise _refused(f"{model_id} is not in the cache and the hub cannot be reached: give a folder instead") from err
-    except Exception as err:  # proxies, TLS and servers fail in words of whatever HTTP library is below
+    except Exception as err:
+        # Proxies, TLS and servers fail with errors of whichever HTTP library the hub's client uses.
         raise _refused(f"The hub did not give {model_id} ({type(err).__name__}): try again or give a folder") from err
     return inspect_folder(Path(folder), name=model_id)
 
 
 def _hub_of(env: Mapping[str, str]) -> dict[str, Any]:
-    home = env.get("HF_HOME")
-    cache = env.get("HF_HUB_CACHE") or (f"{home}/hub" if home else None)
-    given = {"endpoint": env.get("HF_ENDPOINT"), "token": env.get("HF_TOKEN"), "cache_dir": cache}
-    return {name: value for name, value in given.items() if value}
+    """Keywords of ``snapshot_download``; huggingface_hub itself reads only the variables of this process."""
+    keywords: dict[str, Any] = {}
+    if env.get("HF_ENDPOINT"):
+        keywords["endpoint"] = env["HF_ENDPOINT"]
+    if env.get("HF_TOKEN"):
+        keywords["token"] = env["HF_TOKEN"]
+    if env.get("HF_HUB_CACHE"):
+        keywords["cache_dir"] = env["HF_HUB_CACHE"]
+    elif env.get("HF_HOME"):
+        keywords["cache_dir"] = f"{env['HF_HOME']}/hub"
+    return keywords
 
 
 def _main_template(folder: Path, tokenizer_config: Mapping[str, Any], name: str) -> ChatTemplate | None:
-    """The template that engines take for requests with tools: a file of its own wins over one in the tokenizer's config."""
+    """The template for requests with tools: one in a file of its own wins over one in the tokenizer's config."""
     own = folder / "chat_template.jinja"
-    for file in (folder / _TOOL_TEMPLATE, own) if own.is_file() else ():
-        if file.is_file():
-            return ChatTemplate(_read_text(file, name))
-    found = (_read_json(folder / "chat_template.json", name) or {}).get("chat_template")
-    found = found or tokenizer_config.get("chat_template")
+    if own.is_file():
+        # transformers, too, prefers it for requests with tools.
+        for_tools = folder / _TOOL_TEMPLATE
+        file = for_tools if for_tools.is_file() else own
+        return ChatTemplate(_read_text(file, name))
+    in_json = _read_json(folder / "chat_template.json", name) or {}
+    found = in_json.get("chat_template") or tokenizer_config.get("chat_template")
     if isinstance(found, list):
-        named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
-        found = named.get("tool_use") or named.get("default")
+        found = _named_template(found)
     if isinstance(found, str):
         return ChatTemplate(found)
     return None
 
 
+def _named_template(templates: list[Any]) -> object:
+    """The template for tools among several with names, else the default one."""
+    by_name: dict[Any, object] = {}
+    for each in templates:
+        if isinstance(each, dict):
+            by_name[each.get("name")] = each.get("template")
+    return by_name.get("tool_use") or by_name.get("default")
+
+
 def _has_part(config: Mapping[str, Any], names: Iterable[str]) -> bool:
-    """Whether the model, or the part of it that answers, has a part of one of these names."""
+    """Whether the model, or the part of it that generates text, has a part with one of these names."""
     inner = config.get(_THINKER)
-    return any(
-        where.get(name) is not None for where in (config, inner if isinstance(inner, dict) else {}) for name in names
-    )
+    for name in names:
+        if config.get(name) is not None:
+            return True
+        # Omni models have the parts for images and sound inside the one that generates text.
+        if isinstance(inner, dict) and inner.get(name) is not None:
+            return True
+    return False
 
 
 def _context_length(config: Mapping[str, Any]) -> int | None:

@@ -18,10 +18,11 @@ GIB = 1024**3
 GPU_OVERHEAD_BYTES = GIB // 2
 """The least that activations, logits and CUDA graphs take on each GPU beside weights and KV cache."""
 CPU_OVERHEAD_BYTES = GIB
-"""The least of an engine without a GPU: Python, torch and vLLM in its three processes took 1.6 GiB for a model of 7 MB."""
-# What vLLM takes if no file tells.
+"""The least of an engine without a GPU; Python, torch and vLLM in three processes took 1.6 GiB for a model of 7 MB."""
+# vLLM's default for a config.json without a length.
 _TOKENS_IF_UNKNOWN = 2048
 _LONG_ROPE = "longrope"
+# Tokenizers without a limit have a number such as 10**30.
 _ANY_LENGTH = 10**8
 GPU_COUNTS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -59,38 +60,48 @@ def estimate(
 ) -> MemoryEstimate:
     """The memory per GPU of the model with that config.json and ``weights_bytes`` in all, once they are loaded.
 
-    ``sequences`` of ``tokens`` each fit at once; without ``tokens`` each may be as long as the model allows. dtypes are vLLM's.
+    ``sequences`` of ``tokens`` each fit at once; without ``tokens`` each may be as long as the model allows. The dtypes
+    have vLLM's names.
     """
     cache = kv_cache_of(config, kv_dtype=kv_dtype, dtype=dtype)
     length = context_length_of(config) if tokens is None else tokens
+    weights_per_gpu: int | None = None
+    unknown = cache.unknown
+    if weights_bytes is None:
+        unknown = ("the weights", *unknown)
+    else:
+        weights_per_gpu = weights_bytes // parallel.gpus
     return MemoryEstimate(
-        weights_bytes=None if weights_bytes is None else weights_bytes // parallel.gpus,
+        weights_bytes=weights_per_gpu,
         kv_cache_bytes=cache.bytes(length, sequences=sequences, parallel=parallel),
         overhead_bytes=overhead_bytes,
         tokens=length,
         sequences=sequences,
-        unknown=(*(() if weights_bytes is not None else ("the weights",)), *cache.unknown),
+        unknown=unknown,
     )
 
 
-def gpus_needed(config: Mapping[str, Any], weights_bytes: int, gpu_bytes: int, **asked: Any) -> int | None:
-    """The fewest GPUs, each with ``gpu_bytes`` for this model, that hold it by tensor parallelism; None if no number does.
+def gpus_needed(config: Mapping[str, Any], weights_bytes: int, gpu_bytes: int, **load: Any) -> int | None:
+    """The fewest GPUs with ``gpu_bytes`` each on which the model fits; None if it does not fit on any number of GPUs.
 
-    ``asked`` are keywords of ``estimate``.
+    ``load`` are keywords of ``estimate``.
     """
     heads = first(text_config(config), "num_attention_heads") or 0
     for count in GPU_COUNTS:
-        needed = estimate(config, weights_bytes, parallel=Parallel(count), **asked)
+        needed = estimate(config, weights_bytes, parallel=Parallel(count), **load)
+        # vLLM shares attention heads out evenly and refuses other numbers.
         if heads % count == 0 and needed.total_bytes <= gpu_bytes:
             return count
     return None
 
 
 def context_length_of(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any] | None = None) -> int:
-    """The longest prompt plus answer that vLLM allows if it is told nothing, or less: scaling of positions is left out."""
+    """vLLM's default for the longest prompt plus output, or less, as scaling of positions is left out."""
     text = text_config(config)
     rope = text.get("rope_scaling") or text.get("rope_parameters") or {}
     lengths = [first(text, "max_position_embeddings"), first(tokenizer_config or {}, "model_max_length")]
     if isinstance(rope, Mapping) and _LONG_ROPE in (rope.get("rope_type"), rope.get("type")):
+        # vLLM does not serve these models beyond the length before scaling unless it is configured to.
         lengths.append(first(text, "original_max_position_embeddings"))
-    return min((each for each in lengths if each and each < _ANY_LENGTH), default=_TOKENS_IF_UNKNOWN)
+    known = [length for length in lengths if length and length < _ANY_LENGTH]
+    return min(known, default=_TOKENS_IF_UNKNOWN)

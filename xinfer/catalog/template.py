@@ -1,4 +1,4 @@
-"""A chat template, and what can be learned from it: which variables it reads and what it makes of them."""
+"""A chat template, and what can be learned from it: which variables it reads, and how they change the prompt."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SWITCHES: tuple[tuple[str, bool | int | str, bool | int | str], ...] = (
     ("thinking_mode", "enabled", "disabled"),
     ("thinking_budget", -1, 0),
 )
-"""Variables by which templates are told to think, each with its words for on and off."""
+"""Variables that switch thinking in templates, each with its values for on and off."""
 
 Render = Callable[..., str | None]
-"""The prompt that some variables make; None if the template does not take them."""
+"""The prompt for some variables; None if the template does not take them."""
 
 EFFORT_KEYWORDS = ("reasoning_effort", "thinking_effort")
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
@@ -40,7 +40,7 @@ _MARKS: tuple[tuple[str, str], ...] = (
     ("<|channel|>commentary", "openai"),
     ('"parameters": dictionary of argument name', "llama3_json"),
 )
-"""What is found in one family's manner of calls and in no other's, with the parser that reads it."""
+"""Text that occurs only in the tool calls of one family, with vLLM's parser for them."""
 _DEEPSEEK = "<｜tool▁calls▁begin｜>"
 _GLM_NAME = re.compile(r"<tool_call>\{function-name\}(\n?)<arg_key>")
 _JSON_FIELDS = ('{"name":', '"arguments":')
@@ -62,8 +62,9 @@ class ChatTemplate:
         self._jinja.globals.update(raise_exception=_raise, strftime_now=lambda _: "2026-01-01")
 
     def reads(self, name: str) -> bool:
-        """Whether a variable of that name can make a difference."""
-        if self._variables is None:  # not plain Jinja: better a rough answer than none
+        """Whether a variable of that name can change the prompt."""
+        if self._variables is None:
+            # Not plain Jinja: a rough guess is better than none.
             return re.search(rf"\{{[%{{][^%}}]*\b{name}\b", self.source) is not None
         return name in self._variables
 
@@ -74,7 +75,7 @@ class ChatTemplate:
             return template.render(
                 messages=QUESTION, add_generation_prompt=True, bos_token="", eos_token="", **variables
             )
-        except Exception:  # noqa: BLE001 - a template is somebody else's program: whatever it raises, there is no prompt
+        except Exception:  # noqa: BLE001 - a template is somebody else's program and may raise anything
             return None
 
     @property
@@ -83,16 +84,15 @@ class ChatTemplate:
 
     @cached_property
     def thinking(self) -> ThinkingSwitch:
-        """How it is told to think: by the first known switch that changes the prompt, else always or never; and how hard."""
+        """The first known switch that changes the prompt, else always or never; with its effort, budget and tags."""
         switch = self._switch
         if switch.mode is ThinkingMode.NEVER:
             return switch
-        efforts = (_effort_parameter(name, self.prompt) for name in EFFORT_KEYWORDS if self.reads(name))
         start, end = _tags(self.source)
         return replace(
             switch,
-            effort=next((words for words in efforts if words), None),
-            budget=_budget_parameter(self.prompt) if self.reads(BUDGET_KEYWORD) else None,
+            effort=self._effort,
+            budget=self._budget,
             variables=tuple(name for name in VARIABLES if self.reads(name)),
             start_tag=start,
             end_tag=end,
@@ -105,29 +105,48 @@ class ChatTemplate:
                 continue
             prompt_on = self.prompt(**{name: on})
             prompt_off = self.prompt(**{name: off})
-            if prompt_on is None and prompt_off is None:  # it cannot be tried, so its word is taken
+            if prompt_on is None and prompt_off is None:
+                # It cannot be rendered here, perhaps for want of a variable; then reading the switch has to do.
                 return ThinkingSwitch(ThinkingMode.SWITCH, (name,), on, off)
             if prompt_on is not None and prompt_off is not None and prompt_on != prompt_off:
                 default = {prompt_on: True, prompt_off: False}.get(self.prompt() or "")
                 return ThinkingSwitch(ThinkingMode.SWITCH, (name,), on, off, default)
-        return ThinkingSwitch(ThinkingMode.ALWAYS if self.knows_thinking else ThinkingMode.NEVER)
+        if self.knows_thinking:
+            return ThinkingSwitch(ThinkingMode.ALWAYS)
+        return ThinkingSwitch(ThinkingMode.NEVER)
+
+    @property
+    def _effort(self) -> EffortParameter | None:
+        for name in EFFORT_KEYWORDS:
+            if not self.reads(name):
+                continue
+            effort = _effort_parameter(name, self.prompt)
+            if effort:
+                return effort
+        return None
+
+    @property
+    def _budget(self) -> BudgetParameter | None:
+        if self.reads(BUDGET_KEYWORD):
+            return _budget_parameter(self.prompt)
+        return None
 
     @cached_property
     def knows_thinking(self) -> bool:
-        """Whether think tags occur in it."""
+        """Whether think tags occur in the template."""
         return _THINK_TAG.search(self.source) is not None
 
     @cached_property
     def reasoning_parser(self) -> str | None:
-        """vLLM's parser for its thinking, if there is no doubt which."""
+        """vLLM's parser for its thinking; None if it is not certain which."""
         switch = self.thinking
         if "<think>" not in self.source:
             return None
         if switch.keywords == ("enable_thinking",) and switch.default is not False:
-            # This parser, too, takes an unset enable_thinking for on.
+            # This parser, too, reads an unset enable_thinking as on.
             return "qwen3"
         if switch.keywords == ("thinking",) and switch.default is False:
-            # And this one an unset thinking for off.
+            # And this one reads an unset thinking as off.
             return "deepseek_v3"
         if switch.mode is ThinkingMode.ALWAYS and (self.prompt() or "").rstrip().endswith("<think>"):
             return "deepseek_r1"
@@ -135,7 +154,7 @@ class ChatTemplate:
 
     @cached_property
     def tool_parser(self) -> str | None:
-        """vLLM's parser for its tool calls, if there is no doubt which."""
+        """vLLM's parser for its tool calls; None if it is not certain which."""
         if self.reads("tools"):
             return _tool_parser(self.source)
         return None
@@ -153,41 +172,50 @@ def _raise(message: str) -> NoReturn:
 
 
 def _effort_parameter(keyword: str, render: Render) -> EffortParameter | None:
-    """The efforts that change the prompt, and ``medium`` if it is what the template takes when it is told nothing.
-
-    None if there are fewer than two. A value that does the same as nonsense is none of the template's.
-    """
-    unsaid = render()
+    """The values of ``keyword`` that change the prompt, and ``medium`` if that is the default; None if fewer than two."""
+    unset = render()
+    # A value that gives the same prompt as nonsense is none of the template's.
     nonsense = render(**{keyword: "-"})
-    prompts = {value: render(**{keyword: value}) for value in EFFORTS}
-    known = [v for v, prompt in prompts.items() if prompt is not None and prompt != nonsense]
-    if prompts[_USUAL] is not None and prompts[_USUAL] == unsaid and known and _USUAL not in known:
-        known = [value for value in EFFORTS if value in (*known, _USUAL)]
+    known: list[str] = []
+    default: str | None = None
+    for value in EFFORTS:
+        prompt = render(**{keyword: value})
+        if prompt is None:
+            continue
+        is_default = prompt == unset
+        # Many templates treat an unknown value as their default, so that medium gives the prompt of nonsense.
+        if prompt != nonsense or (value == _USUAL and is_default):
+            known.append(value)
+            if is_default and default is None:
+                default = value
     if len(known) < 2:
         return None
-    return EffortParameter(keyword, tuple(known), next((value for value in known if prompts[value] == unsaid), None))
+    return EffortParameter(keyword, tuple(known), default)
 
 
 def _budget_parameter(render: Render) -> BudgetParameter | None:
-    """The budget, if a number of tokens makes another prompt than none; its words for no thinking and no limit as usual."""
-    some, more = (render(**{BUDGET_KEYWORD: tokens}) for tokens in (512, 1024))
+    """The budget, if the number of tokens changes the prompt; with the usual values for no thinking and no limit."""
+    some = render(**{BUDGET_KEYWORD: 512})
+    more = render(**{BUDGET_KEYWORD: 1024})
     if some is not None and some != more:
         return BudgetParameter(BUDGET_KEYWORD)
     return None
 
 
 def _tags(source: str) -> tuple[str, str]:
-    """What stands around the thoughts; the usual ones if the template does not say."""
+    """The tags around the thoughts; the usual ones if the template has none."""
     found = _START_TAG.search(source)
     start = found[0] if found else "<think>"
     return start, f"</{start[1:]}"
 
 
 def _tool_parser(source: str) -> str | None:
-    """The parser for the calls of a template with this text; None if there is a doubt."""
+    """vLLM's parser for the tool calls in a template; None if it is not certain which."""
+    # Templates hold the same text inside Jinja's strings, with escapes, and outside of them.
     text = source.replace("\\n", "\n").replace("\\", "")
     found = {parser for mark, parser in _MARKS if mark in text}
     if found:
+        # The marks of two families leave a doubt, and a wrong parser loses calls.
         if len(found) == 1:
             return found.pop()
         return None

@@ -1,4 +1,4 @@
-"""How many bytes a model's weights have: in a folder, or by its size and format alone, and once an engine has loaded them."""
+"""Bytes of a model's weights: on the disk, by size and format alone, and once an engine has loaded them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,18 @@ _BITS_BY_QUANTIZATION = {
 _BITS_BY_FORMAT = {"fp8": 8.0, "awq": 4.5, "gptq": 4.5, "bnb": 4.5, "fp4": 4.5, "mxfp4": 4.5, "nvfp4": 4.5}
 """With the scales of each group of weights: 16 bits for 32 of them."""
 PLAIN_BITS = 16.0
+# The embeddings and the head of a quantized model stay plain: at most so many parameters, and of a small model this share.
 _MOST_PLAIN = 1e9
 _MOST_PLAIN_SHARE = 0.12
-"""Parameters of a quantized model that stay plain, which are its embeddings and its head: so many, or less of a small one."""
-_BYTES_BY_STORED_DTYPE = {"F64": 8.0, "F32": 4.0, "F16": 2.0, "BF16": 2.0, "F8_E4M3": 1.0, "F8_E5M2": 1.0, "I8": 1.0}
+_BYTES_BY_STORED_DTYPE = {
+    "F64": 8.0,
+    "F32": 4.0,
+    "F16": 2.0,
+    "BF16": 2.0,
+    "F8_E4M3": 1.0,
+    "F8_E5M2": 1.0,
+    "I8": 1.0,
+}
 _BYTES_BY_DTYPE = {"float": 4.0, "float32": 4.0}
 _BITS_ON_LOADING = {"fp8": 8.0}
 _FEWEST_BITS = 4.0
@@ -38,7 +46,7 @@ _SECOND_COPY = "consolidated"
 class StoredWeights:
     bytes: int
     dtype: str | None = None
-    """Of most of them, by safetensors' name; None if it is not known."""
+    """The dtype of most bytes, by safetensors' name; None if it is not known."""
 
 
 def weights_in(folder: Path) -> StoredWeights | None:
@@ -48,16 +56,31 @@ def weights_in(folder: Path) -> StoredWeights | None:
             found = _by_index(folder, index)
             if found:
                 return found
-        files = [
-            file for file in sorted(folder.glob(pattern)) if file.is_file() and not file.name.startswith(_NOT_WEIGHTS)
-        ]
-        files = [file for file in files if not file.name.startswith(_SECOND_COPY)] or files
+        files = _weight_files(folder, pattern)
         if files:
             return _sum(files)
     return None
 
 
-def weights_by_size(size_in_billions: str | float, format: str = "pytorch", quantization: str | None = None) -> int:  # noqa: A002
+def _weight_files(folder: Path, pattern: str) -> list[Path]:
+    files: list[Path] = []
+    second_copy: list[Path] = []
+    for file in sorted(folder.glob(pattern)):
+        if not file.is_file() or file.name.startswith(_NOT_WEIGHTS):
+            continue
+        if file.name.startswith(_SECOND_COPY):
+            second_copy.append(file)
+        else:
+            files.append(file)
+    # Mistral publishes some models in its own form alone.
+    return files or second_copy
+
+
+def weights_by_size(
+    size_in_billions: str | float,
+    format: str = "pytorch",  # noqa: A002
+    quantization: str | None = None,
+) -> int:
     """Bytes of so many parameters, in a format and quantization as the catalog names them."""
     bits = bits_per_weight(format, quantization)
     parameters = float(size_in_billions) * 1e9
@@ -66,7 +89,7 @@ def weights_by_size(size_in_billions: str | float, format: str = "pytorch", quan
 
 
 def bits_per_weight(format: str = "pytorch", quantization: str | None = None) -> float:  # noqa: A002
-    """Of most weights in a format and quantization as the catalog names them, scales included; plain ones have 16."""
+    """Bits of most weights, scales included, in a format and quantization as the catalog names them; plain ones have 16."""
     named = _BITS_BY_QUANTIZATION.get((quantization or "").lower())
     return named or _BITS_BY_FORMAT.get(format.lower(), PLAIN_BITS)
 
@@ -74,11 +97,11 @@ def bits_per_weight(format: str = "pytorch", quantization: str | None = None) ->
 def loaded_bytes(
     stored: StoredWeights, config: Mapping[str, Any], *, dtype: str = "auto", quantization: str | None = None
 ) -> int:
-    """The least that ``stored`` takes once an engine has loaded it as ``dtype`` and quantized it by the way (vLLM's names).
+    """The least that ``stored`` takes once an engine has loaded it with ``dtype`` and ``quantization`` (vLLM's names).
 
-    Engines halve 32-bit floats, leave quantized weights as they are, and skip layers that only guess ahead.
+    Engines halve 32-bit floats, leave quantized weights as they are, and skip layers for speculative decoding.
     """
-    if any(where.get(name) for where in (config, text_config(config)) for name in _QUANTIZED):
+    if _is_quantized(config) or _is_quantized(text_config(config)):
         ratio = 1.0
     else:
         held = _BYTES_BY_STORED_DTYPE.get(stored.dtype or _dtype_by_config(config), 4.0)
@@ -89,8 +112,12 @@ def loaded_bytes(
     return int(stored.bytes * ratio * _used(config))
 
 
+def _is_quantized(config: Mapping[str, Any]) -> bool:
+    return any(config.get(name) for name in _QUANTIZED)
+
+
 def _used(config: Mapping[str, Any]) -> float:
-    """The share of layers that answer; the others predict tokens ahead, and only speculative decoding loads them."""
+    """The share of layers that every engine loads; the others predict tokens ahead, for speculative decoding."""
     text = text_config(config)
     layers = first(text, "num_hidden_layers")
     ahead = first(text, "num_nextn_predict_layers") or first(text, "mtp_num_hidden_layers") or 0
@@ -101,15 +128,18 @@ def _used(config: Mapping[str, Any]) -> float:
 
 def _dtype_by_config(config: Mapping[str, Any]) -> str:
     text = text_config(config)
-    name = config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or text.get("torch_dtype") or ""
+    # Newer versions of transformers write dtype, earlier ones torch_dtype.
+    name = config.get("dtype") or config.get("torch_dtype")
+    name = name or text.get("dtype") or text.get("torch_dtype") or ""
     return {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}.get(str(name), "")
 
 
 def _by_index(folder: Path, index: Path) -> StoredWeights | None:
-    """The files that an index names if all are there, else the size that it tells."""
+    """The files that an index lists if all are there, else the total size that it states."""
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         files = [folder / name for name in sorted(set(content["weight_map"].values()))]
+        # A download may still be under way.
         if all(file.is_file() for file in files):
             return _sum(files)
         total = content["metadata"]["total_size"]
@@ -126,20 +156,21 @@ def _sum(files: Iterable[Path]) -> StoredWeights:
 
 
 def _main_dtype(file: Path) -> str | None:
-    """The dtype of most bytes of a safetensors file, by the header that it begins with; None for another kind of file."""
+    """The dtype of most bytes of a safetensors file, by its header; None for another kind of file."""
     if file.suffix != ".safetensors":
         return None
     try:
         with file.open("rb") as content:
             (length,) = struct.unpack("<Q", content.read(8))
+            header: dict[str, Any] = {}
+            # safetensors allows no longer header, and a broken file may claim any length.
             if length < _LONGEST_HEADER_BYTES:
                 header = json.loads(content.read(length))
-            else:
-                header = {}
         sizes: Counter[str] = Counter()
         for name, tensor in header.items():
             if name != "__metadata__":
-                sizes[tensor["dtype"]] += tensor["data_offsets"][1] - tensor["data_offsets"][0]
+                start, end = tensor["data_offsets"]
+                sizes[tensor["dtype"]] += end - start
     except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
         return None
     return max(sizes, key=sizes.__getitem__, default=None)
