@@ -1,4 +1,4 @@
-"""The facts of a config.json under the names that different families have for them."""
+"""Reads a config.json, in which families have different names for the same facts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 _ALIASES = {
     "num_hidden_layers": ("n_layer", "num_layers", "n_layers"),
     "num_attention_heads": ("n_head", "n_heads", "num_heads"),
-    "num_key_value_heads": ("n_head_kv", "num_kv_heads", "kv_n_heads", "multi_query_group_num", "num_attention_groups"),
+    "num_key_value_heads": (
+        "n_head_kv",
+        "num_kv_heads",
+        "kv_n_heads",
+        "multi_query_group_num",
+        "num_attention_groups",
+    ),
     "head_dim": ("kv_channels", "hidden_size_per_head", "attention_head_dim"),
     "hidden_size": ("n_embd", "d_model"),
     "max_position_embeddings": ("n_positions", "max_seq_len", "seq_length", "max_sequence_length"),
@@ -36,20 +42,28 @@ _UNWRITTEN: Mapping[str, Mapping[str, Any]] = {
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of ``config`` that describes the language model, with what its files leave to transformers' defaults."""
+    """The part of ``config`` that describes the language model, completed by transformers' defaults."""
     for name in _NESTED:
-        if isinstance(inner := config.get(name), Mapping):
+        inner = config.get(name)
+        if isinstance(inner, Mapping):
+            # Omni models nest twice: thinker_config holds a text_config.
             return text_config(inner)
+    # null means unset, and must not hide a default.
     written = {name: value for name, value in config.items() if value is not None}
     return {**_UNWRITTEN.get(str(config.get("model_type")), {}), **written}
 
 
 def first(text: Mapping[str, Any], name: str) -> int | None:
-    """The whole number above 0 called ``name``, or what other families call it; None if there is none."""
+    """The whole number above 0 under ``name``, or under another family's name for it; None if there is none."""
+    places = [text]
+    # MPT and DBRX have facts of the attention in an object of their own.
     inner = text.get("attn_config")
-    for place in (text, inner if isinstance(inner, Mapping) else {}):
+    if isinstance(inner, Mapping):
+        places.append(inner)
+    for place in places:
         for each in (name, *_ALIASES.get(name, ())):
             value = place.get(each)
+            # bool is a subclass of int.
             if isinstance(value, int) and not isinstance(value, bool) and value > 0:
                 return value
     return None

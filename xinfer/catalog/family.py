@@ -28,7 +28,7 @@ class Spec(_Record):
     format: Name = "pytorch"
     """pytorch (plain weights), fp8, awq, gptq and so on."""
     quantizations: Annotated[tuple[str, ...] | Mapping[str, str], Field(min_length=1)] = ("none",)
-    """Names that ``model_id`` is good for, or a hub id for each name."""
+    """Names for ``{quantization}`` in ``model_id``, or a hub id for each name."""
     model_id: str | None = None
     """A hub id or a folder; ``{quantization}`` in it stands for the name of the quantization."""
     revision: str | None = None
@@ -55,7 +55,7 @@ class Spec(_Record):
 
 
 class Effort(_Record):
-    """How the template is told how hard to think; the fields are those of ``EffortParameter``."""
+    """The template's variable for how hard to think; the fields are those of ``EffortParameter``."""
 
     keyword: str = "reasoning_effort"
     values: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -69,7 +69,7 @@ class Effort(_Record):
 
 
 class Budget(_Record):
-    """How the template is told how long to think; the fields are those of ``BudgetParameter``."""
+    """The template's variable for how long to think; the fields are those of ``BudgetParameter``."""
 
     keyword: str = "thinking_budget"
     off: int | None = 0
@@ -77,7 +77,7 @@ class Budget(_Record):
 
 
 class Thinking(_Record):
-    """How the family's chat template is told to think or not to; the fields are those of ``ThinkingSwitch``."""
+    """The chat template's variables that switch thinking; the fields are those of ``ThinkingSwitch``."""
 
     mode: ThinkingMode = ThinkingMode.NEVER
     keywords: tuple[str, ...] = ()
@@ -112,29 +112,29 @@ class Family(_Record):
     abilities: Annotated[tuple[Ability, ...], Field(min_length=1)]
     languages: tuple[str, ...]
     context_length: PositiveInt
-    """Longest prompt plus answer, in tokens."""
+    """Longest prompt plus output, in tokens."""
     specs: Annotated[tuple[Spec, ...], Field(min_length=1)]
-    """In order of preference: of those that match a launch the first one is taken."""
+    """In order of preference: a launch takes the first that matches."""
     thinking: Thinking = Thinking()
     reasoning_parser: str | None = None
-    """vLLM's name for what splits the thinking from the answer."""
+    """vLLM's name for the parser that splits the thinking from the response."""
     tool_parser: str | None = None
-    """vLLM's name for what reads tool calls."""
+    """vLLM's name for the parser of tool calls."""
     engine_args: Mapping[str, Any] = Field(default_factory=dict)
     """Arguments of vLLM's server by their Python names, under those of a launch."""
     chat_template: Annotated[str, Field(min_length=1)] | None = None
     """Jinja text in place of the template in the model's own files."""
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
-    """Where an answer ends besides what the model's own files say."""
+    """Where a response ends, besides the tokens in the model's own files."""
     architectures: tuple[str, ...] = ()
-    """What the models' config.json calls their classes, which vLLM goes by; none if nobody has said."""
+    """The classes in the models' config.json, by which vLLM chooses its own; empty if not known."""
     configs: Mapping[Size, Mapping[str, Any]] = Field(default_factory=dict)
-    """By size, what a model's config.json says that decides how large its KV cache is; a size may be left out."""
+    """By size, the part of config.json that decides the size of the KV cache; a size may be left out."""
 
     @model_validator(mode="after")
     def _configs_are_of_its_sizes(self) -> Self:
-        strange = self.configs.keys() - {spec.size_in_billions for spec in self.specs}
+        strange = self.configs.keys() - set(self.sizes)
         if strange:
             raise ValueError(f"configs: no spec has the size {', '.join(sorted(strange))}")
         return self
@@ -153,6 +153,11 @@ class Family(_Record):
             if (ability in self.abilities) != true:
                 raise ValueError(f"ability {ability} and {fact} go together: expected both or neither")
         return self
+
+    @property
+    def sizes(self) -> list[str]:
+        """Each of its sizes once, in the order of preference."""
+        return list(dict.fromkeys(spec.size_in_billions for spec in self.specs))
 
     def models(self) -> Iterator[tuple[Spec, str]]:
         """Each spec with each of its quantizations, in the order of preference."""

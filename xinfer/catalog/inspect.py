@@ -72,31 +72,32 @@ def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
         # The model may think in channels of its own rather than in tags, as gpt-oss does.
         thinking = similar_families.thinking(architecture)
     uses_tools = template.reads("tools")
-    thinks = thinking.mode is not ThinkingMode.NEVER
     reasoning_parser: str | None = None
-    if thinks:
+    if thinking.mode is not ThinkingMode.NEVER:
         reasoning_parser = template.reasoning_parser or similar_families.reasoning_parser(architecture)
     tool_parser: str | None = None
     if uses_tools:
         tool_parser = template.tool_parser or similar_families.tool_parser(architecture)
-    traits: dict[Ability, bool] = {
-        "chat": True,
-        "generate": True,
-        "tools": uses_tools,
-        "vision": _has_part(config, _EYES),
-        "audio": _has_part(config, _EARS),
-        "omni": _THINKER in config,
-        "reasoning": thinks,
-        "hybrid": thinking.mode is ThinkingMode.SWITCH,
-    }
-    return Traits(
-        architecture,
-        context_length,
-        tuple(ability for ability, has in traits.items() if has),
-        thinking,
-        reasoning_parser,
-        tool_parser,
-    )
+    abilities = _abilities(config, thinking, uses_tools=uses_tools)
+    return Traits(architecture, context_length, abilities, thinking, reasoning_parser, tool_parser)
+
+
+def _abilities(config: Mapping[str, Any], thinking: ThinkingSwitch, *, uses_tools: bool) -> tuple[Ability, ...]:
+    """The abilities of a model with a chat template."""
+    abilities: list[Ability] = ["chat", "generate"]
+    if uses_tools:
+        abilities.append("tools")
+    if _has_part(config, _EYES):
+        abilities.append("vision")
+    if _has_part(config, _EARS):
+        abilities.append("audio")
+    if _THINKER in config:
+        abilities.append("omni")
+    if thinking.mode is not ThinkingMode.NEVER:
+        abilities.append("reasoning")
+    if thinking.mode is ThinkingMode.SWITCH:
+        abilities.append("hybrid")
+    return tuple(abilities)
 
 
 def inspect_hub(model_id: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> Traits:

@@ -40,10 +40,10 @@ def layer_kinds(text: Mapping[str, Any]) -> list[LayerKind]:
         if isinstance(names, list):
             # No more than the model has, however long the list is.
             own = names[: first(text, "num_hidden_layers")]
-            return [_BY_NAME.get(str(each), LayerKind.UNKNOWN) for each in own]
+            return _kinds_of(own, _BY_NAME)
     letters = text.get("hybrid_override_pattern")
     if isinstance(letters, str):
-        return [_BY_LETTER.get(each, LayerKind.UNKNOWN) for each in letters]
+        return _kinds_of(letters, _BY_LETTER)
     count = min(first(text, "num_hidden_layers") or 0, _MOST_LAYERS)
     full = _full_layers(text, count)
     if full is not None:
@@ -54,6 +54,10 @@ def layer_kinds(text: Mapping[str, Any]) -> list[LayerKind]:
     if first(text, "sliding_window") and text.get("use_sliding_window", True):
         return _sliding(text, count)
     return [LayerKind.FULL] * count
+
+
+def _kinds_of(names: Iterable[object], known: Mapping[str, LayerKind]) -> list[LayerKind]:
+    return [known.get(str(name), LayerKind.UNKNOWN) for name in names]
 
 
 def _full_layers(text: Mapping[str, Any], count: int) -> Iterable[int] | None:

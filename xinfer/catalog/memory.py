@@ -101,7 +101,7 @@ def context_length_of(config: Mapping[str, Any], tokenizer_config: Mapping[str, 
     rope = text.get("rope_scaling") or text.get("rope_parameters") or {}
     lengths = [first(text, "max_position_embeddings"), first(tokenizer_config or {}, "model_max_length")]
     if isinstance(rope, Mapping) and _LONG_ROPE in (rope.get("rope_type"), rope.get("type")):
-        # vLLM does not serve these models beyond the length before scaling unless it is configured to.
+        # vLLM's default as well, since scaling makes responses to shorter requests worse.
         lengths.append(first(text, "original_max_position_embeddings"))
     known = [length for length in lengths if length and length < _ANY_LENGTH]
     return min(known, default=_TOKENS_IF_UNKNOWN)

@@ -1,4 +1,4 @@
-"""A family as somebody registers it: read, in either of two formats, and checked."""
+"""Reads and checks a family that is registered, in xinfer's format or in Xinference's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xinfer.catalog.xinference import GivenModel
 from xinfer.names import is_uid
 
 _MOST_TEMPLATE_BYTES = 100_000
-"""An engine gets it as one argument of its command line, of which Linux takes 128 KiB."""
+"""The engine gets the template as one argument of its command line, for which Linux allows 128 KiB."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,7 +43,7 @@ def read_family(model: str | Mapping[str, Any], catalog: Catalog) -> Family:
 def _object(model: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(model, str):
         try:
-            # strict, so that what it takes can be written down again.
+            # Without inf and nan, as the family is stored as JSON, which has neither.
             model = from_json(model, allow_inf_nan=False)
         except ValueError as error:
             raise refused("model", f"not JSON: {error}") from None
@@ -56,15 +56,17 @@ def _validated(kind: type[M], given: Mapping[str, Any]) -> M:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
+        # Only the first, as the errors of the API name one parameter.
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "model"
         raise refused(field, first["msg"].removeprefix("Value error, ").rstrip(".")) from None
 
 
 def _check(family: Family, prefix: str) -> None:
-    """What a shipped family has by its tests. ``prefix`` is what the names of fields begin with."""
+    """What tests check for shipped families. ``prefix`` stands before the names of fields in errors."""
+    # A launch without a UID takes the family's name for it.
     if not is_uid(family.name):
-        raise refused(f"{prefix}name", "it has to do as a model UID: 100 characters at most, no '-rep1' at its end")
+        raise refused(f"{prefix}name", "expected a valid model UID: 100 characters at most, no '-rep1' at its end")
     for number, spec in enumerate(family.specs):
         for quantization in spec.quantizations:
             path = spec.path(quantization)

@@ -1,7 +1,7 @@
-"""The JSON Schema of a family's file, for editors and for whoever writes such files by program.
+"""The JSON Schema of a family's file, for editors and for programs that write such files.
 
-``python -m xinfer.catalog.schema`` writes it anew from the classes of ``xinfer.catalog.family``. It tells the fields and their
-kinds; which of them go together is for the classes to say.
+``python -m xinfer.catalog.schema`` generates it from the classes of ``xinfer.catalog.family``. It has the fields and their
+types; which of them go together is checked by the classes alone.
 """
 
 from __future__ import annotations

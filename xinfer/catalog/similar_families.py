@@ -36,7 +36,7 @@ def _kin(architecture: str | None) -> Sequence[Family]:
 
 def _shared(kin: Sequence[Family], fact: Callable[[Family], T | None]) -> T | None:
     """None if they differ, or if there are none."""
-    facts = [fact(family) for family in kin]
+    facts = list(map(fact, kin))
     # One exception is a doubt, and a wrong parser spoils every response: better none.
     if facts and facts.count(facts[0]) == len(facts):
         return facts[0]

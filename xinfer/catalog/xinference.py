@@ -1,4 +1,4 @@
-"""Xinference's JSON for a model of one's own, as its documents and web pages write it. Fields of no use to vLLM are ignored."""
+"""Xinference's JSON for a custom model, as its documentation and web pages write it. Fields without use for vLLM are ignored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xinfer.model_size import canonical_size
 
 FORMATS = ("pytorch", "fp8", "fp4", "awq", "gptq", "bnb")
 HUB = "huggingface"
-# What Xinference takes if it is not said.
+# Xinference's default.
 _CONTEXT_LENGTH = 2048
 
 
@@ -24,7 +24,7 @@ def _known_format(name: str) -> str:
 
 
 def _size(value: object) -> object:
-    """Sizes come as numbers and as strings; anything else is no size."""
+    # Xinference's own files have both numbers and strings. For anything else pydantic's error is the better one.
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return canonical_size(value)
     return value
@@ -71,7 +71,7 @@ class GivenSpec(_Given):
 
 
 class GivenModel(_Given):
-    """The whole. ``thinking`` and ``reasoning_parser`` are xinfer's own, for what Xinference has no field for."""
+    """One custom model. ``thinking`` and ``reasoning_parser`` are xinfer's own fields, which Xinference does not have."""
 
     model_name: Name
     model_specs: Annotated[tuple[GivenSpec, ...], Field(min_length=1)]
