@@ -64,7 +64,7 @@ def test_a_family_with_the_memory_of_each_model(run: Run) -> None:
     assert rows["8", "pytorch", "none"] == ["19.9", "1", "Qwen/Qwen3-8B"]
     assert rows["32", "pytorch", "none"][1] == "4"
     assert "1 sequence of 32768 tokens" in result.stdout
-    assert "of 24 GiB each (asked for)" in result.stdout
+    assert "with 24 GiB each (--gpu-memory)" in result.stdout
     assert "xinfer launch qwen3" in result.stdout
 
 
@@ -98,12 +98,12 @@ def test_gpus_are_the_cluster_s_if_it_tells(run: Run, server: ScriptedServer) ->
 @pytest.mark.parametrize("nodes", [[], [{"gpu_count": 2}], [{"gpu_count": 2, "gpu_vram_total": 0}]])
 def test_gpus_are_assumed_if_the_cluster_does_not_tell(run: Run, server: ScriptedServer, nodes: list[Any]) -> None:
     server.reply("GET", "/v1/cluster/info", nodes)
-    assert "of 80 GiB each (assumed: the cluster's nodes do not tell" in run("models", "qwen3").stdout
+    assert "with 80 GiB each (assumed, as the cluster's is not known" in run("models", "qwen3").stdout
 
 
 def test_no_server_is_needed(run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XINFER_ENDPOINT", "http://127.0.0.1:9")
-    assert "of 80 GiB each (assumed: no server answers" in run("models", "gpt-oss").stdout
+    assert "with 80 GiB each (assumed, as there is no server" in run("models", "gpt-oss").stdout
     assert "tiny-chat" in names(run("models"))
 
 

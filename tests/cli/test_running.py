@@ -73,4 +73,4 @@ def test_no_log(run: Run, server: ScriptedServer, told: dict[str, object]) -> No
     server.reply("GET", "/v1/models/m/log", told)
     result = run("logs", "m")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "No engine of m" in result.stderr
+    assert "m has no engine log" in result.stderr

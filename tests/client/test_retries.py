@@ -11,7 +11,7 @@ import pytest
 
 from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer import errors
-from xinfer.client._replies import Failure
+from xinfer.client._responses import Failure
 from xinfer.client._retries import RetryPolicy
 
 BUSY = errors.ModelOverloaded("Full.")

@@ -17,6 +17,7 @@ class Bars:
         self._model_uid = model_uid
         self._tasks: dict[str, TaskID] = {}
         self._progress = Progress(
+            # Without markup, as a UID or the server's text may hold brackets.
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
@@ -28,13 +29,16 @@ class Bars:
     def show(self, report: dict[str, Any]) -> None:
         """Move the bars; a replica that was replaced loses its bar."""
         shown = rows(self._model_uid, report)
-        for name in self._tasks.keys() - {row["name"] for row in shown}:
-            self._progress.remove_task(self._tasks.pop(name))
+        names = {row["name"] for row in shown}
+        # The first report is of the launch as a whole, whose row goes when there are replicas.
+        for gone in self._tasks.keys() - names:
+            self._progress.remove_task(self._tasks.pop(gone))
         for row in shown:
-            if row["name"] not in self._tasks:
-                self._tasks[row["name"]] = self._progress.add_task(row["name"], total=1.0, state="")
+            name = row["name"]
+            if name not in self._tasks:
+                self._tasks[name] = self._progress.add_task(name, total=1.0, state="")
             share = float(row.get("progress") or 0)
-            self._progress.update(self._tasks[row["name"]], completed=share, state=state(row))
+            self._progress.update(self._tasks[name], completed=share, state=state(row))
 
     def __enter__(self) -> Self:
         self._progress.start()

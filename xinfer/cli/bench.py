@@ -38,8 +38,8 @@ _WORKLOAD = Workload(seed=0)
 @click.option("--versus-model", help="The model's name on B; same as A's by default.")
 @click.option("-c", "--concurrency", type=types.Levels("concurrency"), help="Requests at once.  [default: 1,8,32]")
 @click.option("--rate", type=types.Levels("rate"), help="Requests per second instead, at random moments.")
-@click.option("-n", "--requests", type=click.IntRange(1), help="Of each leg.  [default: 3 per stream, 12 at least]")
-@click.option("--duration-s", type=click.FloatRange(0, min_open=True), help="Of each leg, instead of a number.")
+@click.option("-n", "--requests", type=click.IntRange(1), help="Per leg.  [default: 3 per stream, 12 at least]")
+@click.option("--duration-s", type=click.FloatRange(0, min_open=True), help="Duration of a leg, instead of a number.")
 @click.option(
     "--prompt-tokens", type=int, default=_WORKLOAD.prompt_tokens, show_default=True, help="Approximate prompt length."
 )
@@ -67,7 +67,7 @@ _WORKLOAD = Workload(seed=0)
 )
 @click.option("--warm-up", type=click.IntRange(0), help="Requests before each level.  [default: 1 per stream]")
 @click.option("--rounds", type=click.IntRange(1), help="Legs of each level.  [default: 5 pairs with --versus, else 1]")
-@click.option("--seed", type=int, help="Of prompts and arrivals; another one each time unless given.")
+@click.option("--seed", type=int, help="Seed of prompts and arrivals; random by default.")
 @click.option("--timeout-s", type=click.FloatRange(0, min_open=True), default=_PLAN.timeout_s, show_default=True)
 @click.option("--max-in-flight", type=click.IntRange(1), default=_PLAN.max_in_flight, show_default=True)
 @click.option("-ak", "--api-key", envvar="XINFER_API_KEY", show_envvar=True, help="Key for URL.")
@@ -75,13 +75,13 @@ _WORKLOAD = Workload(seed=0)
 @click.option("--engine", "engines", type=types.Url(), multiple=True, help="A vLLM behind URL, to read its counters.")
 @click.option("--cpu", "watched", type=types.NamedProcess(), multiple=True, help="Read this process's CPU time.")
 @click.option("--gpu", "gpus", type=types.Gpu(), multiple=True, help="Watch this GPU of this machine.  [default: all]")
-@click.option("--json", "json_file", type=types.OutputFile(), help="Write every figure there; - is stdout.")
+@click.option("--json", "json_file", type=types.OutputFile(), help="Write all results there; - is stdout.")
 @click.option("--plot", "plot_file", type=types.PictureFile(), help="Draw latency and throughput against load, as PNG.")
 def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
     """Load a server and measure its latency and throughput, or compare two.
 
-    URL is that of any OpenAI-compatible server, xinfer's own unless given. With --versus requests alternate between the two, and
-    the report shows medians of pairs.
+    URL is that of any OpenAI-compatible server, xinfer's own unless given. With --versus requests alternate between
+    the two, and the report shows medians of pairs.
     """
     from xinfer.bench.progress import Progress
 
@@ -99,7 +99,7 @@ def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> Non
 
 
 def _job(options: dict[str, Any]) -> Job:
-    # Aiohttp takes a while to import, which --help need not wait for.
+    # aiohttp takes a while to import, which --help need not wait for.
     from xinfer.bench.job import Job
 
     servers: dict[Side, Server] = {"a": Server(options["url"], options["api_key"])}
@@ -119,27 +119,34 @@ def _plan(options: dict[str, Any]) -> Plan:
         if options[one] is not None and options[other] is not None:
             raise click.UsageError(f"--{one} and --{other.replace('_', '-')} exclude each other; give one.")
     if options["rate"] and options["turns"] > 1:
-        raise click.UsageError("--turns goes with --concurrency; with --rate requests wait for no answer.")
-    names = ("requests", "duration_s", "warm_up", "timeout_s", "max_in_flight")
-    levels = options["concurrency"] or options["rate"] or _PLAN.levels
-    rounds = options["rounds"] or (VERSUS_ROUNDS if options["versus"] else _PLAN.rounds)
-    return Plan(levels=levels, rounds=rounds, **{name: options[name] for name in names})
+        raise click.UsageError("--turns goes with --concurrency; with --rate requests do not wait for responses.")
+    default_rounds = _PLAN.rounds
+    if options["versus"]:
+        default_rounds = VERSUS_ROUNDS
+    return Plan(
+        levels=options["concurrency"] or options["rate"] or _PLAN.levels,
+        rounds=options["rounds"] or default_rounds,
+        requests=options["requests"],
+        duration_s=options["duration_s"],
+        warm_up=options["warm_up"],
+        timeout_s=options["timeout_s"],
+        max_in_flight=options["max_in_flight"],
+    )
 
 
 def _workload(options: dict[str, Any]) -> Workload:
-    names = {each.name for each in fields(Workload)} - {"seed"}
-    if options["seed"] is None:
-        seed = secrets.randbits(31)
-    else:
-        seed = options["seed"]
+    # The options have the names of the fields.
+    given = {each.name: options[each.name] for each in fields(Workload)}
+    if given["seed"] is None:
+        given["seed"] = secrets.randbits(31)
     try:
-        return Workload(seed=seed, **{name: options[name] for name in names})
+        return Workload(**given)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
 
 def _watched(processes: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
-    """Several processes of one name are counted together."""
+    """The processes by name; several of one name are counted together."""
     watched: dict[str, list[int]] = {}
     for name, pid in processes:
         watched.setdefault(name, []).append(pid)

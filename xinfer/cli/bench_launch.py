@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xinfer.bench import arguments as types
-from xinfer.bench.launching.row import NAMES, Name
+from xinfer.bench.launching.row import NAMES
 from xinfer.cli import engine_options
 from xinfer.cli.json_file import write_json
 from xinfer.cli.launch import GpuCount
@@ -25,7 +25,9 @@ RUNS = 5
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[--ENGINE-OPTION VALUE]...")
-@click.option("--runs", type=click.IntRange(1), default=RUNS, show_default=True, help="Of each row; medians are shown.")
+@click.option(
+    "--runs", type=click.IntRange(1), default=RUNS, show_default=True, help="Runs of each row; medians are shown."
+)
 @click.option(
     "--only", "names", type=click.Choice(NAMES), multiple=True, help="This row; may be given several times.  [all]"
 )
@@ -51,7 +53,8 @@ def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any)
 
         plot(result, plot_file)
     _print_warnings(result)
-    if not all(found.samples for found in result.rows.values()):
+    # A row without a sample failed in every run; the warnings say why.
+    if not all(row.samples for row in result.rows.values()):
         sys.exit(1)
 
 
@@ -63,14 +66,14 @@ def _job(words: tuple[str, ...], runs: int, names: tuple[str, ...], model_path: 
     stray, engine_args = engine_options.parse(words)
     if stray:
         raise click.UsageError(f"Got unexpected argument {stray!r}; options of the engine look like --key value.")
-    is_folder = model_path is not None and Path(model_path).is_dir()
-    # The cluster has another folder.
     path = model_path
-    if model_path and is_folder:
+    if model_path and Path(model_path).is_dir():
+        # The clusters of the benchmark have another working directory.
         path = str(Path(model_path).absolute())
     name = Path(path).name if path else BUNDLED
-    asked = cast("tuple[Name, ...]", tuple(each for each in NAMES if each in (names or NAMES)))
-    return Job(Subject(name, path, n_gpu, engine_args), runs, asked)
+    # In the order of NAMES, whatever that of the options.
+    rows = [each for each in NAMES if not names or each in names]
+    return Job(Subject(name, path, n_gpu, engine_args), runs, tuple(rows))
 
 
 def _print(result: Result) -> None:

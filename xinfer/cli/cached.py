@@ -1,4 +1,4 @@
-"""Commands about the nodes' caches: ``cached``, ``remove-cache``."""
+"""The commands ``cached`` and ``remove-cache``: model files in the caches of the nodes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xinfer.cli.options import as_json, print_json, with_client
-from xinfer.cli.table import print_table
+from xinfer.cli.table import print_items
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS = {
     "VERSION": "model_version",
     "NODE": "actor_ip_address",
-    "SIZE (GIB)": "size_bytes",
+    "SIZE (GIB)": "size_gib",
     "PATH": "path",
 }
 _worker_ip = click.option("--worker-ip", help="Only the node with this address.")
@@ -34,8 +34,9 @@ def cached(client: RESTfulClient, model_name: str | None, worker_ip: str | None,
     elif not found:
         click.echo("No model is in any cache.")
     else:
-        shown = [{**model, "size_bytes": f"{model['size_bytes'] / 1024**3:.1f}"} for model in found]
-        print_table(list(_COLUMNS), [[model[key] for key in _COLUMNS.values()] for model in shown])
+        for model in found:
+            model["size_gib"] = f"{model['size_bytes'] / 1024**3:.1f}"
+        print_items(_COLUMNS, found)
 
 
 @click.command("remove-cache")
@@ -58,13 +59,17 @@ def remove_cache(
         raise click.UsageError("Name one model: VERSION. `xinfer cached` shows what there is.")
     chosen = str(version or model_version)
     if not yes:
+        # On stderr, so that stdout has only the result.
         for path in client.list_deletable_models(chosen, worker_ip)["paths"]:
             click.echo(path, err=True)
         click.confirm(f"Delete {chosen}?", abort=True, err=True)
     removed = client.confirm_and_remove_model(chosen, worker_ip)
     if as_json:
         print_json({"model_version": chosen, "removed": removed})
+    elif removed:
+        click.echo(f"Removed {chosen}.")
     else:
-        click.echo(f"Removed {chosen}." if removed else f"Some of {chosen} could not be removed.")
+        click.echo(f"Some of {chosen} could not be removed.")
+    # With --json, too: scripts look at the exit code first.
     if not removed:
         raise SystemExit(1)

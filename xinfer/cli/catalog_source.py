@@ -1,4 +1,4 @@
-"""The catalog as commands see it: with the families that are registered at the server, if one answers."""
+"""The catalog of the commands: the shipped families and, with a server, the registered ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ if TYPE_CHECKING:
 
 
 def known_families(client: RESTfulClient) -> Catalog:
-    """What xinfer ships and what is registered at the server; without a server, or at one of another kind, what it ships."""
+    """The families that xinfer ships and those registered at the server; only the former without a server of xinfer."""
     # Reading the families takes a while, which --help need not wait for.
     from xinfer.catalog import Catalog, Family
 
+    registered: list[Family] = []
     try:
-        found = client.list_model_registrations("LLM")
-        mine = [client.get_model_registration("LLM", each["model_name"]) for each in found if not each["is_builtin"]]
+        for each in client.list_model_registrations("LLM"):
+            if each["is_builtin"]:
+                continue
+            registration = client.get_model_registration("LLM", each["model_name"])
+            # The field is xinfer's own; a server of Xinference's has none.
+            if "definition" in registration:
+                registered.append(Family.model_validate(registration["definition"]))
     except (NotFound, Unavailable):
         return Catalog.load()
-    definitions = [each["definition"] for each in mine if "definition" in each]
-    return Catalog.load().extended(Family.model_validate(definition) for definition in definitions)
+    return Catalog.load().extended(registered)

@@ -18,11 +18,12 @@ from xinfer.errors import AbilityNotSupported, ModelNotFound
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
 
-Reply = Callable[[list[dict[str, str]]], Any]
+Respond = Callable[[list[dict[str, str]]], Any]
+"""From the messages of a conversation to the model's response, whole or streamed."""
 
 
 def _chat_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What both commands take; they get the ``generate_config`` made of it."""
+    """Options of both commands, which get them as the ``config`` of a request."""
 
     @click.argument("words", nargs=-1, metavar="[MODEL_UID] [MESSAGE]")
     @click.option("-u", "--model-uid", help="The same as the argument; the running model if there is only one.")
@@ -35,6 +36,7 @@ def _chat_options(command: Callable[..., None]) -> Callable[..., None]:
         *args: Any, max_tokens: int, temperature: float | None, stream: bool, as_json: bool, **kwargs: Any
     ) -> None:
         config: dict[str, Any] = {"max_tokens": max_tokens, "stream": stream and not as_json}
+        # Unset, the model's own default counts.
         if temperature is not None:
             config["temperature"] = temperature
         command(*args, config=config, as_json=as_json, **kwargs)
@@ -46,7 +48,9 @@ def _chat_options(command: Callable[..., None]) -> Callable[..., None]:
 @with_client
 @_chat_options
 @click.option("--system", help="Instructions that come before the conversation.")
-@click.option("--enable-thinking/--no-enable-thinking", default=None, help="Whether it reasons before it answers.")
+@click.option(
+    "--enable-thinking/--no-enable-thinking", default=None, help="Whether the model thinks before it responds."
+)
 def chat(
     client: RESTfulClient,
     words: tuple[str, ...],
@@ -66,12 +70,14 @@ def chat(
     model = client.get_model(uid)
     if not isinstance(model, RESTfulChatModelHandle):
         raise AbilityNotSupported(f"Model {uid!r} does not chat; try `xinfer generate {uid}`.")
-    messages = [{"role": "system", "content": system}] if system else []
+    instructions: list[dict[str, str]] = []
+    if system:
+        instructions.append({"role": "system", "content": system})
 
-    def reply(said: list[dict[str, str]]) -> Any:
-        return model.chat([*messages, *said], enable_thinking=enable_thinking, generate_config=config)
+    def respond(messages: list[dict[str, str]]) -> Any:
+        return model.chat([*instructions, *messages], enable_thinking=enable_thinking, generate_config=config)
 
-    _run(message, as_json, reply)
+    _run(message, as_json, respond)
 
 
 @click.command(cls=SwitchCommand)
@@ -86,20 +92,23 @@ def generate(
     """
     uid, message = _uid_and_message(client, words, model_uid)
     model = client.get_model(uid)
-    _run(message, as_json, lambda said: model.generate(said[-1]["content"], config))
+    # Base models have no turns: each text is completed by itself.
+    _run(message, as_json, lambda messages: model.generate(messages[-1]["content"], config))
 
 
 def _uid_and_message(client: RESTfulClient, words: tuple[str, ...], option: str | None) -> tuple[str, str | None]:
-    """Which model, and the message if there is one. A single word that is no UID is a message if it has a blank."""
+    """The model's UID, and the message if there is one."""
     if len(words) > (1 if option else 2):
         raise click.UsageError("Too many arguments; put the message in quotes.")
+    message = words[-1] if words else None
     if option:
-        return option, words[0] if words else None
+        return option, message
     if len(words) == 2:
-        return words[0], words[1]
-    if words and not any(blank in words[0] for blank in " \n\t"):
-        return words[0], None
-    return _only_running(client), words[0] if words else None
+        return words[0], message
+    # A single argument may be either: no UID has a blank, and hardly any message has none.
+    if message is not None and not any(blank in message for blank in " \n\t"):
+        return message, None
+    return _only_running(client), message
 
 
 def _only_running(client: RESTfulClient) -> str:
@@ -111,17 +120,18 @@ def _only_running(client: RESTfulClient) -> str:
     return running[0]
 
 
-def _run(message: str | None, as_json: bool, reply: Reply) -> None:
-    """Answer one message, or hold a conversation if there is none and a terminal to hold it on."""
+def _run(message: str | None, as_json: bool, respond: Respond) -> None:
+    """Print the response to one message, or start a conversation on a terminal if there is none."""
     if message is None and (as_json or not sys.stdin.isatty()):
         message = sys.stdin.read().strip()
         if not message:
-            raise click.UsageError("Nothing to answer: give a MESSAGE, or text on stdin.")
+            raise click.UsageError("No message: give a MESSAGE, or text on stdin.")
     if message is None:
-        converse(reply)
+        converse(respond)
         return
-    answer = reply([{"role": "user", "content": message}])
+    response = respond([{"role": "user", "content": message}])
     if as_json:
-        print_json(answer)
+        print_json(response)
     else:
-        show(pieces(answer), show_reasoning=sys.stdout.isatty())
+        # A pipe gets the response alone, as a script has no use for the reasoning.
+        show(pieces(response), show_reasoning=sys.stdout.isatty())

@@ -1,4 +1,4 @@
-"""Commands about a cluster that runs here: ``stop``, ``status``."""
+"""The commands ``stop`` and ``status``: the node of a cluster on this machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import click
 
 from xinfer import settings
 from xinfer.cli.options import as_json, print_json
-from xinfer.cli.table import print_table
+from xinfer.cli.table import print_items
 from xinfer.cluster.lifecycle import NodeLifecycle
+
+_NODE_COLUMNS = {"NODE": "node_type", "ADDRESS": "ip_address", "GPUS": "gpu_count", "CPUS": "cpu_count"}
+_MODEL_COLUMNS = {"UID": "model_uid", "NAME": "model_name", "STATUS": "status", "REPLICAS": "replica"}
 
 
 @click.command()
@@ -20,8 +23,10 @@ def stop(as_json: bool) -> None:
     stopped = NodeLifecycle(settings.home()).stop()
     if as_json:
         print_json({"stopped": stopped})
+    elif stopped:
+        click.echo("Stopped.")
     else:
-        click.echo("Stopped." if stopped else "Nothing was running.")
+        click.echo("Nothing was running.")
 
 
 @click.command()
@@ -35,19 +40,27 @@ def status(as_json: bool) -> None:
         else:
             click.echo("Nothing is running here; `xinfer start` starts a server.")
         raise SystemExit(1)
-    facts: dict[str, Any] = {"running": True, "endpoint": record.endpoint, "ray_address": record.ray_address}
-    facts |= {"uptime_s": int(time.time() - record.started_at), "nodes": [], "models": []}
+    facts: dict[str, Any] = {
+        "running": True,
+        "endpoint": record.endpoint,
+        "ray_address": record.ray_address,
+        "uptime_s": int(time.time() - record.started_at),
+        "nodes": [],
+        "models": [],
+    }
+    # A node that joined has no endpoint of its own.
     if record.endpoint:
-        facts |= _ask(record.endpoint)
+        facts |= _cluster_facts(record.endpoint)
     if as_json:
         print_json(facts)
     else:
         _print_status(facts)
 
 
-def _ask(endpoint: str) -> dict[str, Any]:
+def _cluster_facts(endpoint: str) -> dict[str, Any]:
     from xinfer.client import RESTfulClient
 
+    # Short, as this command is for servers that may hang.
     with RESTfulClient(endpoint, timeout=10) as client:
         instances = client.get_instance_info(None, None)
         return {"nodes": client.cluster_info(detailed=True), "models": instances}
@@ -56,12 +69,6 @@ def _ask(endpoint: str) -> dict[str, Any]:
 def _print_status(facts: dict[str, Any]) -> None:
     click.echo(f"Running at {facts['endpoint'] or facts['ray_address']} for {facts['uptime_s']} s.")
     if facts["nodes"]:
-        columns = ["node_type", "ip_address", "gpu_count", "cpu_count"]
-        print_table(
-            ["NODE", "ADDRESS", "GPUS", "CPUS"], [[node.get(name) for name in columns] for node in facts["nodes"]]
-        )
+        print_items(_NODE_COLUMNS, facts["nodes"])
     if facts["models"]:
-        columns = ["model_uid", "model_name", "status", "replica"]
-        print_table(
-            ["UID", "NAME", "STATUS", "REPLICAS"], [[model[name] for name in columns] for model in facts["models"]]
-        )
+        print_items(_MODEL_COLUMNS, facts["models"])

@@ -1,4 +1,4 @@
-"""A talk on the terminal: line by line, with what was said kept."""
+"""A conversation on the terminal, line by line."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ Message = dict[str, str]
 
 
 def converse(
-    reply: Callable[[list[Message]], Mapping[str, Any] | Stream], read_line: Callable[[], str] | None = None
+    respond: Callable[[list[Message]], Mapping[str, Any] | Stream], read_line: Callable[[], str] | None = None
 ) -> None:
-    """Ask for lines and print the answers until an empty line or the end of input.
+    """Read messages and print the responses until an empty line or the end of input.
 
-    A failed answer is told in a line, and Ctrl-C cuts one short; either way that line counts as not said.
+    An error is printed in one line, and Ctrl-C stops a response; the conversation goes on without that message.
     """
-    said: list[Message] = []
+    messages: list[Message] = []
     while text := (read_line or _read_line)():
-        said.append({"role": "user", "content": text})
+        messages.append({"role": "user", "content": text})
         try:
-            answer = show(pieces(reply(said)), show_reasoning=sys.stdout.isatty())
-            said.append({"role": "assistant", "content": answer})
+            text = show(pieces(respond(messages)), show_reasoning=sys.stdout.isatty())
         except XinferError as error:
-            said.pop()
+            # Many chat templates refuse two messages of the user in a row.
+            messages.pop()
             click.echo(f"Error: {one_line(error)}", err=True)
         except KeyboardInterrupt:
-            said.pop()
+            messages.pop()
+        else:
+            messages.append({"role": "assistant", "content": text})
 
 
 def _read_line() -> str:
+    # Some builds of Python have no readline.
     with suppress(ImportError):
         import readline  # noqa: F401  # gives input() editing and a history
     try:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from xinfer.cli.options import as_json, print_json, with_client
-from xinfer.cli.table import print_table
+from xinfer.cli.table import print_items
+from xinfer.model_size import canonical_size_or_text
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
+
+_COLUMNS = {
+    "NAME": "model_name",
+    "ENGINE": "model_engine",
+    "FORMAT": "model_format",
+    "SIZE (B)": "model_size_in_billions",
+    "QUANTIZATION": "quantization",
+}
 
 
 @click.command()
@@ -29,33 +39,37 @@ def engine(
     name = argument or model_name
     if name is None or (argument and model_name):
         raise click.UsageError("Name one family: MODEL_NAME. `xinfer models` lists them.")
-    rows = [row for row in _rows(client.query_engine_by_model_name(name)) if _fits(row, **wanted)]
+    rows = [row for row in _rows(client.query_engine_by_model_name(name)) if _matches(row, **wanted)]
     if as_json:
         print_json(rows)
     elif not rows:
-        raise click.ClickException(f"{name} has nothing of that kind; `xinfer engine {name}` shows all.")
+        raise click.ClickException(f"{name} has no such model; `xinfer engine {name}` shows all.")
     else:
-        headers = ["NAME", "ENGINE", "FORMAT", "SIZE (B)", "QUANTIZATION"]
-        print_table(headers, [list(row.values()) for row in rows])
+        print_items(_COLUMNS, rows)
 
 
-def _rows(engines: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "model_name": spec["model_name"],
-            "model_engine": name,
-            "model_format": spec["model_format"],
-            "model_size_in_billions": spec["model_size_in_billions"],
-            "quantization": quantization,
-        }
-        for name, specs in engines.items()
-        if isinstance(specs, list)  # Xinference has a sentence there for an engine that cannot run it
-        for spec in specs
-        for quantization in spec["quantizations"]
-    ]
+def _rows(engines: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, specs in engines.items():
+        # For an engine that cannot run the family, Xinference sends a sentence that says why.
+        if not isinstance(specs, list):
+            continue
+        for spec in specs:
+            for quantization in spec["quantizations"]:
+                yield {
+                    "model_name": spec["model_name"],
+                    "model_engine": name,
+                    "model_format": spec["model_format"],
+                    "model_size_in_billions": spec["model_size_in_billions"],
+                    "quantization": quantization,
+                }
 
 
-def _fits(row: dict[str, Any], *, size: str | None, **wanted: str | None) -> bool:
-    sizes = (str(each).replace("_", ".") for each in (size, row["model_size_in_billions"]))
-    same = [str(row[field]).casefold() == value.casefold() for field, value in wanted.items() if value is not None]
-    return all(same) and (size is None or len(set(sizes)) == 1)
+def _matches(row: dict[str, Any], *, size: str | None, **wanted: str | None) -> bool:
+    # Users type 0.6 and 0_6, and servers send either.
+    if size is not None and canonical_size_or_text(size) != canonical_size_or_text(row["model_size_in_billions"]):
+        return False
+    for field, value in wanted.items():
+        found = str(row[field])
+        if value is not None and value.casefold() != found.casefold():
+            return False
+    return True

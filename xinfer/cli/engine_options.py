@@ -1,4 +1,4 @@
-"""The words of a launch that xinfer has no option for: they go to the engine."""
+"""Parses the options of a launch that xinfer does not have: they go to the engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED_VALUES = {"true": True, "false": False, "none": None, "null": None}
 def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     """The model's name, if it comes first, and the engine's arguments by their Python names.
 
-    ``--key value`` and ``--key=value`` set a value, ``--key`` alone sets True. Anything else is a misuse.
+    ``--key value`` and ``--key=value`` set a value, ``--key`` alone sets True. Anything else is a usage error.
     """
     rest = list(words)
     if rest and not rest[0].startswith("-"):
@@ -27,6 +27,7 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
         if not key.startswith("--") or key == "--":
             raise click.UsageError(f"Got unexpected argument {key!r}; options of the engine look like --key value.")
         if not equals:
+            # Two dashes, as a value may be a negative number.
             if rest and not rest[0].startswith("--"):
                 text = rest.pop(0)
             else:
@@ -36,7 +37,7 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
 
 
 def value(text: str) -> Any:
-    """What the text means: a bool, None, a number, a JSON object or list, else the text itself."""
+    """The value that ``text`` stands for: a bool, None, a number, a JSON object or list, else the text itself."""
     if text.lower() in _NAMED_VALUES:
         return _NAMED_VALUES[text.lower()]
     for read in (int, float):

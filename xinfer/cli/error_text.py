@@ -25,13 +25,14 @@ def one_line(error: XinferError) -> str:
     """The error's message and the next step, unless the message names one itself."""
     message = " ".join(error.message.split())
     step = _NEXT_STEP.get(error.code)
+    # A step in the message knows more than the one for all errors of its kind.
     if step is None or "`xinfer " in message:
         return message
     return f"{sentence(message)} {step}"
 
 
 def failed(error: XinferError) -> click.ClickException:
-    """What click shows on stderr, with exit code 1."""
+    """The exception for which click prints one line to stderr and exits with 1."""
     return click.ClickException(one_line(error))
 
 

@@ -1,4 +1,4 @@
-"""The GPUs that the command line counts with: those of the cluster, or some that one asks about."""
+"""The GPU memory that `xinfer models` calculates with."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ _GIB = 1024**3
 class GpuMemory:
     gib: float
     source: str
-    """Where the figure is from, to be read after it."""
+    """Where ``gib`` is from, as it is printed behind it."""
 
 
-def gpu_memory(client: RESTfulClient, asked_gib: float | None) -> GpuMemory:
-    """What was asked for, else that of the cluster's smallest GPUs, else a usual one's."""
-    if asked_gib is not None:
-        return GpuMemory(asked_gib, "asked for")
+def gpu_memory(client: RESTfulClient, option_gib: float | None) -> GpuMemory:
+    """That of the option, else of the cluster's smallest GPUs, else of a usual GPU."""
+    if option_gib is not None:
+        return GpuMemory(option_gib, "--gpu-memory")
     try:
         nodes = client.cluster_info(detailed=True)
     except XinferError:
-        return GpuMemory(_USUAL_GIB, "assumed: no server answers; --gpu-memory names another")
-    sizes = [node["gpu_vram_total"] / node["gpu_count"] for node in nodes if _tells(node)]
-    if not sizes:
-        return GpuMemory(_USUAL_GIB, "assumed: the cluster's nodes do not tell; --gpu-memory names another")
-    return GpuMemory(min(sizes) / _GIB, "the cluster's")
-
-
-def _tells(node: dict[str, float]) -> bool:
-    return bool(node.get("gpu_count") and node.get("gpu_vram_total"))
+        return GpuMemory(_USUAL_GIB, "assumed, as there is no server; set it with --gpu-memory")
+    per_gpu: list[float] = []
+    for node in nodes:
+        count = node.get("gpu_count")
+        total = node.get("gpu_vram_total")
+        # Nodes without NVML have GPUs of unknown memory.
+        if count and total:
+            per_gpu.append(total / count)
+    if not per_gpu:
+        return GpuMemory(_USUAL_GIB, "assumed, as the cluster's is not known; set it with --gpu-memory")
+    # The smallest: Ray may place a model on any of them.
+    return GpuMemory(min(per_gpu) / _GIB, "the cluster's")

@@ -1,4 +1,4 @@
-"""The group of all commands. A command's module is imported when the command is called, and not for ``--help``."""
+"""The group of all commands. Each module is imported when its command is called, and not for ``--help``."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        # click would import every command for the first line of its docstring.
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 

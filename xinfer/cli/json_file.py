@@ -1,4 +1,4 @@
-"""Figures as JSON, on stdout or in a file."""
+"""Writes results as JSON, to stdout or to a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xinfer.cli.options import print_json
 
 
 def write_json(facts: dict[str, Any], file: Path) -> None:
-    """Print ``facts`` in one line if ``file`` stands for stdout, else write them there."""
+    """Print ``facts`` in one line if ``file`` stands for stdout, else write them to the file."""
     if file == STDOUT:
         print_json(facts)
     else:

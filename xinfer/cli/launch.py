@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _NOT_ON_THE_WIRE = ("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib")
-"""What Xinference's API has no field for: sent only if it was given."""
+"""Fields that Xinference's API does not have: sent only if they are given."""
 
 
 class GpuCount(click.ParamType[Any]):
@@ -53,13 +53,13 @@ class GpuCount(click.ParamType[Any]):
 @click.option(
     "--request-limits",
     type=click.IntRange(1),
-    help="Requests that each replica may have at once, running and queued; beyond it they get 429.",
+    help="Requests that each replica takes at once, running and queued; more get status 429.",
 )
 @click.option(
     "--idle-timeout",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Free its GPU after this long without a request; the next request wakes it.",
+    help="Free its GPUs after this long without a request; the next request wakes it.",
 )
 @click.option(
     "--kv-cache-gib", type=click.FloatRange(0, min_open=True), metavar="N", help="KV cache of each replica, in GiB."
@@ -76,24 +76,29 @@ class GpuCount(click.ParamType[Any]):
 def launch(client: RESTfulClient, /, words: tuple[str, ...], wait: bool, as_json: bool, **options: Any) -> None:
     """Launch a model and wait until it is ready.
 
-    Options that are not listed here go to the engine: --max-num-seqs 64 --enforce-eager. MODEL_NAME comes before them.
+    Options that are not listed here go to the engine: --max-num-seqs 64 --enforce-eager. MODEL_NAME comes before
+    them.
     """
-    reply = client._launch_reply(**_keywords(words, options), wait_ready=False)
-    uid = str(reply["model_uid"])
+    # The server's own waiting has no progress, so this command returns at once and polls.
+    response = client._launch_response(**_keywords(words, options), wait_ready=False)
+    uid = str(response["model_uid"])
     facts = {"model_uid": uid}
-    if reply.get("why"):
-        facts["why"] = reply["why"]
-        click.echo(reply["why"], err=True)
-    try:
-        outcome = "started" if not wait else _waited(client, uid)
-    except (LaunchFailed, LaunchCancelled) as error:
-        if as_json:
-            print_json({**facts, "ready": False, "error": error.message})
-        raise
+    if response.get("why"):
+        facts["why"] = response["why"]
+        click.echo(response["why"], err=True)
+    is_ready = False
+    if wait:
+        try:
+            is_ready = _wait_until_ready(client, uid)
+        except (LaunchFailed, LaunchCancelled) as error:
+            # Scripts get the UID of a failed launch as well, for `xinfer logs`.
+            if as_json:
+                print_json({**facts, "ready": False, "error": error.message})
+            raise
     if as_json:
-        print_json({**facts, "ready": outcome == "ready"})
+        print_json({**facts, "ready": is_ready})
     else:
-        _print_next_step(client, uid, outcome)
+        _print_next_step(client, uid, is_ready)
 
 
 def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
@@ -102,56 +107,63 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
     if argument and options["model_name"]:
         raise click.UsageError("MODEL_NAME and --model-name are the same; give one.")
     path = _absolute(options["model_path"])
-    name = argument or options["model_name"] or (Path(path).name if path else None)
+    name = argument or options["model_name"]
+    if not name and path:
+        name = Path(path).name
     if not name:
         raise click.UsageError("Name a model: MODEL_NAME or --model-path. `xinfer models` shows what there is.")
-    known = {**on_the_wire(options), "model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
-    twice = known.keys() & extra.keys() | extra.keys() & {"wait_ready"}
-    if twice:
-        raise click.UsageError(f"Not an option of the engine: {', '.join(sorted(twice))}. See `xinfer launch --help`.")
-    unset = [key for key in _NOT_ON_THE_WIRE if known[key] is None]
-    return {**{key: value for key, value in known.items() if key not in unset}, **extra}
+    keywords = on_the_wire(options)
+    keywords |= {"model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
+    # An engine option must not replace a field of the launch, under whose Python name it would be sent.
+    taken = extra.keys() & {*keywords, "wait_ready"}
+    if taken:
+        raise click.UsageError(f"Not an option of the engine: {', '.join(sorted(taken))}. See `xinfer launch --help`.")
+    for key in _NOT_ON_THE_WIRE:
+        if keywords[key] is None:
+            del keywords[key]
+    return keywords | extra
 
 
 def _absolute(path: str | None) -> str | None:
-    """A folder of this machine by its full name, for the server has another working directory; hub ids stay."""
+    """The absolute path of a folder on this machine, as the server has another working directory; hub ids stay."""
     if path and Path(path).is_dir():
         return str(Path(path).absolute())
     return path
 
 
-def _waited(client: RESTfulClient, uid: str) -> str:
-    """Follow the launch. Ctrl-C cancels it, or leaves it to itself."""
+def _wait_until_ready(client: RESTfulClient, uid: str) -> bool:
+    """Show the launch's progress until it is ready. Ctrl-C cancels it, or leaves it to go on (False)."""
     try:
         with display_for(uid) as display:
             report = follow(client, uid, display)
     except KeyboardInterrupt:
         if not _wants_to_cancel(uid):
-            return "started"
+            return False
         client.cancel_launch_model(uid)
         raise LaunchCancelled(f"The launch of {uid!r} was cancelled.") from None
     line = summary(uid, report)
     if line:
         click.echo(line, err=True)
-    return "ready"
+    return True
 
 
 def _wants_to_cancel(uid: str) -> bool:
+    # Nobody to ask: a script that is interrupted leaves nothing behind.
     if not sys.stdin.isatty():
         return True
     try:
         return click.confirm(f"\nCancel the launch of {uid}?", default=True, err=True)
-    except click.Abort:  # a second Ctrl-C
+    except click.Abort:
+        # A second Ctrl-C.
         return True
 
 
-def _print_next_step(client: RESTfulClient, uid: str, outcome: str) -> None:
+def _print_next_step(client: RESTfulClient, uid: str, is_ready: bool) -> None:
     click.echo(f"Model uid: {uid}")
-    if outcome == "ready":
-        if "chat" in client.describe_model(uid).get("model_ability", ()):
-            command = "chat"
-        else:
-            command = "generate"
-        click.echo(f'Try it: xinfer {command} {uid} "Hello"')
-    else:
+    if not is_ready:
         click.echo("It is starting; `xinfer list` shows it when it is ready.")
+        return
+    command = "generate"
+    if "chat" in client.describe_model(uid).get("model_ability", ()):
+        command = "chat"
+    click.echo(f'Try it: xinfer {command} {uid} "Hello"')

@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 @click.command()
 @with_client
 @with_uid
-@click.option("-n", "--lines", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Of each replica.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Lines of each replica."
+)
 @as_json
 def logs(client: RESTfulClient, model_uid: str, lines: int, as_json: bool) -> None:
-    """Show the end of an engine's log, of a failed launch too."""
+    """Show the end of an engine's log, also of a failed launch."""
     found = client.get_model_log(model_uid, lines)
     if as_json:
         print_json(found)
         return
     replicas = found["replicas"]
     if not any(replica["lines"] for replica in replicas):
-        click.echo(
-            f"No engine of {model_uid} has written a log; its launch came to no engine, or it has just begun.", err=True
-        )
+        # Not an error: the log of a launch that has just begun is empty.
+        click.echo(f"{model_uid} has no engine log: its engine has not started, or its launch failed before.", err=True)
     for replica in replicas:
         if len(replicas) > 1:
             click.echo(f"==> {replica['replica_uid']} <==")

@@ -1,4 +1,4 @@
-"""The command ``cal-model-mem``, as Xinference has it: an estimate of one model's GPU memory."""
+"""The command ``cal-model-mem``, as in Xinference: an estimate of one model's GPU memory."""
 
 from __future__ import annotations
 
@@ -34,25 +34,39 @@ def cal_model_mem(
     kv_cache_dtype: str,
     as_json: bool,
 ) -> None:
-    """Estimate the GPU memory that one model needs for one request; needs no server. `xinfer models` does it for a family."""
+    """Estimate the GPU memory that one model needs for one request. Needs no server.
+
+    `xinfer models` shows the memory of all models of a family.
+    """
     size = _footprint(model_name, size_in_billions, model_format, quantization)
     need = size.estimate(context_length, kv_dtype=_KV_DTYPES[kv_cache_dtype])
-    parts = {"model_mem": size.weights_bytes, "kv_cache": need.kv_cache_bytes, "overhead": need.overhead_bytes}
-    mib = {name: round(each / _MIB) for name, each in {**parts, "total": need.total_bytes}.items()}
+    mib = {
+        "model_mem": _mib(size.weights_bytes),
+        "kv_cache": _mib(need.kv_cache_bytes),
+        "overhead": _mib(need.overhead_bytes),
+        "total": _mib(need.total_bytes),
+    }
     if as_json:
-        print_json(
-            {"model_name": model_name, "context_length": context_length, **mib, "not_counted": list(need.unknown)}
-        )
+        facts = {"model_name": model_name, "context_length": context_length}
+        print_json({**facts, **mib, "not_counted": list(need.unknown)})
         return
-    click.echo(f"model_name: {model_name or '-'}\nkv_cache_dtype: {kv_cache_dtype}\nmodel size: {size_in_billions} B")
-    click.echo(f"quant: {quantization or '-'}\ncontext: {context_length}\ngpu mem usage:")
-    for name, amount in mib.items():
-        click.echo(
-            f"  {name.replace('model_mem', 'model mem')}: {amount} MB"
-            + (f" ({amount / 1024:.1f} GB)" if name == "total" else "")
-        )
+    # The lines of Xinference's command, whose MB and GB are MiB and GiB.
+    click.echo(f"model_name: {model_name or '-'}")
+    click.echo(f"kv_cache_dtype: {kv_cache_dtype}")
+    click.echo(f"model size: {size_in_billions} B")
+    click.echo(f"quant: {quantization or '-'}")
+    click.echo(f"context: {context_length}")
+    click.echo("gpu mem usage:")
+    click.echo(f"  model mem: {mib['model_mem']} MB")
+    click.echo(f"  kv_cache: {mib['kv_cache']} MB")
+    click.echo(f"  overhead: {mib['overhead']} MB")
+    click.echo(f"  total: {mib['total']} MB ({mib['total'] / 1024:.1f} GB)")
     for what in need.unknown:
         click.echo(f"  not counted: {what}")
+
+
+def _mib(count: int) -> int:
+    return round(count / _MIB)
 
 
 def _footprint(name: str | None, size: str, model_format: str, quantization: str | None) -> Footprint:
@@ -61,6 +75,7 @@ def _footprint(name: str | None, size: str, model_format: str, quantization: str
     from xinfer.catalog.weights import weights_by_size
     from xinfer.model_size import canonical_size
 
+    # Without a name there is no config.json, and so no KV cache.
     if name is not None:
         return footprint_of(Catalog.load().select(name, size, model_format, quantization))
     try:

@@ -1,4 +1,4 @@
-"""The command ``models``: the catalog of what can be launched by name, and what it needs."""
+"""The command ``models``: the catalog, and the memory that its models need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xinfer.cli.catalog_source import known_families
 from xinfer.cli.gpu_memory import GpuMemory, gpu_memory
 from xinfer.cli.options import as_json, print_json, with_client
 from xinfer.cli.sizing import MOST_TOKENS, Load, sizes
-from xinfer.cli.table import print_table
+from xinfer.cli.table import print_items, print_table
 from xinfer.settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -32,13 +32,16 @@ _COLUMNS = {
 @click.option("--search", metavar="WORDS", help="Only models with these words in their name or description.")
 @click.option("--ability", help="Only models that can do this: chat, generate, tools, vision, reasoning, hybrid.")
 @click.option(
-    "--context-length", type=click.IntRange(1), metavar="N", help="Count memory for prompts and answers of N tokens."
+    "--context-length", type=click.IntRange(1), metavar="N", help="Tokens of prompt and output to estimate for."
 )
 @click.option(
-    "--sequences", type=click.IntRange(1), default=1, show_default=True, help="Count memory for so many at once."
+    "--sequences", type=click.IntRange(1), default=1, show_default=True, help="Sequences at once to estimate for."
 )
 @click.option(
-    "--gpu-memory", type=click.FloatRange(0, min_open=True), metavar="GIB", help="Count GPUs of so much memory."
+    "--gpu-memory",
+    type=click.FloatRange(0, min_open=True),
+    metavar="GIB",
+    help="Memory of a GPU, instead of the cluster's.",
 )
 @as_json
 @with_client
@@ -52,47 +55,50 @@ def models(
     gpu_memory: float | None,
     as_json: bool,
 ) -> None:
-    """List the models that can be launched by name, search them, or show one of them with the memory that it needs.
+    """List the models that can be launched by name, search them, or show one with the memory that it needs.
 
-    MODEL_NAME shows that family's models; WORDs that are no name list the families that have them in their name or description. A
-    folder, or a hub id with a slash, shows what its own files tell.
+    MODEL_NAME shows the models of that family. Other WORDs search names and descriptions. For a folder, or a hub id
+    with a slash, the abilities are read from the model's own files.
     """
     catalog = known_families(client)
     if len(words) == 1 and "/" in words[0]:
         _show_traits(words[0], as_json)
-    elif len(words) == 1 and not search and (family := catalog.find(words[0])):
+        return
+    family = None
+    # --search looks for a word that is a family's name as well.
+    if len(words) == 1 and not search:
+        family = catalog.find(words[0])
+    if family:
         _show_family(client, catalog, family, (context_length, sequences, gpu_memory), as_json)
-    else:
-        found = catalog.search(*words, *(search or "").split())
-        _list(catalog, [one for one in found if ability in (None, *one.abilities)], words, as_json)
+        return
+    found = catalog.search(*words, *(search or "").split())
+    if ability:
+        found = [family for family in found if ability in family.abilities]
+    _list(catalog, found, words, as_json)
 
 
 def _list(catalog: Catalog, families: list[Family], words: tuple[str, ...], as_json: bool) -> None:
     if words and not families:
-        # The refusal names what is near.
+        # Raises, and the error suggests similar names.
         catalog.family(" ".join(words))
     if as_json:
         print_json([family.model_dump(mode="json") for family in families])
         return
     if not families:
-        click.echo("No model of the catalog is like that; `xinfer models` lists all.")
+        click.echo("No model matches; `xinfer models` lists all.")
         return
-    rows = [[family.name, _sizes(family), family.context_length, family.abilities] for family in families]
+    rows = [[family.name, family.sizes, family.context_length, family.abilities] for family in families]
     print_table(["NAME", "SIZES (B)", "CONTEXT", "ABILITIES"], rows)
-
-
-def _sizes(family: Family) -> list[str]:
-    return list(dict.fromkeys(spec.size_in_billions for spec in family.specs))
 
 
 def _show_family(
     client: RESTfulClient,
     catalog: Catalog,
     family: Family,
-    asked: tuple[int | None, int, float | None],
+    load_options: tuple[int | None, int, float | None],
     as_json: bool,
 ) -> None:
-    context_length, sequences, gib = asked
+    context_length, sequences, gib = load_options
     memory = gpu_memory(client, gib)
     tokens = context_length or min(family.context_length, MOST_TOKENS)
     load = Load(tokens, sequences, memory.gib, EngineSettings.from_environment().gpu_memory_share)
@@ -104,38 +110,45 @@ def _show_family(
     click.echo(f"{family.name}: {family.description}")
     click.echo(f"Abilities: {', '.join(family.abilities)}. Context: {family.context_length} tokens.")
     click.echo(f"Languages: {', '.join(family.languages)}.\n")
-    rows = [{**need, "memory": _amount(need)} for need in needs]
-    print_table(list(_COLUMNS), [[row[key] for key in _COLUMNS.values()] for row in rows])
-    click.echo(f"\n{_explained(load, memory, needs)}\nLaunch it with `xinfer launch {family.name}`{_choice(family)}.")
+    for need in needs:
+        need["memory"] = _amount(need)
+    print_items(_COLUMNS, needs)
+    click.echo(f"\n{_explained(load, memory, needs)}")
+    click.echo(f"Launch it with `xinfer launch {family.name}`{_choice(family)}.")
 
 
 def _amount(need: dict[str, Any]) -> str:
-    return f"{'>' if need['not_counted'] else ''}{need['memory_gib']:.1f}"
+    amount = f"{need['memory_gib']:.1f}"
+    if need["not_counted"]:
+        return f">{amount}"
+    return amount
 
 
 def _explained(load: Load, memory: GpuMemory, needs: list[dict[str, Any]]) -> str:
-    if load.sequences == 1:
-        sequences = "1 sequence"
-    else:
+    """What the columns MEMORY and GPUS mean."""
+    sequences = "1 sequence"
+    if load.sequences > 1:
         sequences = f"{load.sequences} sequences"
+    # A model with a shorter context is estimated with its own.
+    tokens = max(need["tokens"] for need in needs)
     lines = [
-        f"Memory: weights and the KV cache of {sequences} of {max(need['tokens'] for need in needs)} tokens, at least; "
-        "--context-length and --sequences count others.",
-        f"GPUs: of {memory.gib:.0f} GiB each ({memory.source}), {load.share:.0%} of it for the model; "
-        "- if the model does not fit any number of them.",
+        f"Memory: at least, for the weights and the KV cache of {sequences} of {tokens} tokens; "
+        "change them with --context-length and --sequences.",
+        f"GPUs: with {memory.gib:.0f} GiB each ({memory.source}), of which the model may use {load.share:.0%}; "
+        "- means that it does not fit on any number of GPUs.",
     ]
     missing: dict[str, None] = {}
     for need in needs:
         missing |= dict.fromkeys(need["not_counted"])
     if missing:
-        lines.append(f">: not counted is {', '.join(missing)}.")
+        lines.append(f">: without {', '.join(missing)}.")
     return "\n".join(lines)
 
 
 def _choice(family: Family) -> str:
     if len(family.specs) < 2:
         return ""
-    return f", which takes the largest that fits, or add `--size-in-billions {_sizes(family)[0]}`"
+    return f", which chooses the largest that fits, or add `--size-in-billions {family.sizes[0]}`"
 
 
 def _show_traits(path: str, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Options that commands share."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _api_key = click.option(
 
 
 def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Callable[..., None]:
-    """Give a command ``--endpoint`` and ``--api-key`` and, as its first argument, a client that is closed after it."""
+    """Add ``--endpoint`` and ``--api-key`` to a command, whose first argument is a client that is closed afterwards."""
 
     @_endpoint
     @_api_key
@@ -55,7 +55,7 @@ def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Calla
 
 
 def with_uid(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command ``model_uid``, as an argument or as ``--model-uid``; it is a misuse to give none or two."""
+    """Add ``model_uid`` to a command, as an argument or as ``--model-uid``; neither or both are a usage error."""
 
     @click.argument("uid", required=False, metavar="MODEL_UID")
     @click.option("-u", "--model-uid", help="The same as the argument.")
@@ -69,5 +69,5 @@ def with_uid(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on one line of stdout."""
+    # One line, so that scripts can read several values line by line.
     click.echo(json.dumps(value, ensure_ascii=False))

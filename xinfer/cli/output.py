@@ -1,4 +1,4 @@
-"""A model's answer on the terminal, as it comes."""
+"""Prints a model's response as it arrives."""
 
 from __future__ import annotations
 
@@ -15,52 +15,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some text of an answer, or of the reasoning before it."""
+    """Some text of a response, or of the reasoning before it."""
 
     text: str
     reasoning: bool = False
 
 
-def pieces(reply: Mapping[str, Any] | Stream) -> Iterator[Piece]:
-    """The texts of a chat's or a completion's reply, whole or streamed; closed early, it closes the stream."""
-    if isinstance(reply, Mapping):
-        yield from _pieces(reply)
+def pieces(response: Mapping[str, Any] | Stream) -> Iterator[Piece]:
+    """The texts of a chat or a completion, whole or streamed; closing the iterator closes the stream."""
+    if isinstance(response, Mapping):
+        yield from _pieces(response)
         return
-    with closing(reply):
-        for chunk in reply:
+    with closing(response):
+        for chunk in response:
             yield from _pieces(chunk)
 
 
-def _pieces(reply: Mapping[str, Any]) -> Iterator[Piece]:
-    for choice in reply.get("choices", ())[:1]:
-        said = choice.get("delta") or choice.get("message") or {}
-        reasoning = said.get("reasoning_content") or said.get("reasoning")
+def _pieces(response: Mapping[str, Any]) -> Iterator[Piece]:
+    # The last chunk of a stream may have no choices, only the usage.
+    for choice in response.get("choices", ())[:1]:
+        message = choice.get("delta") or choice.get("message") or {}
+        # vLLM has renamed the field; servers of either version are read.
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
         if reasoning:
             yield Piece(reasoning, reasoning=True)
-        text = said.get("content") or choice.get("text")
+        text = message.get("content") or choice.get("text")
         if text:
             yield Piece(text)
 
 
 def show(parts: Iterable[Piece], show_reasoning: bool) -> str:
-    """Print an answer, its reasoning dimmed before it, and return the answer alone."""
-    answer = ""
-    reasoned = False
+    """Print a response with its reasoning dimmed before it; return the response without the reasoning."""
+    shown = ""
+    has_reasoning = False
     try:
         for part in parts:
             if not part.reasoning:
-                _echo_answer(part.text, first=not answer, reasoned=reasoned)
-                answer += part.text
+                _echo(part.text, first=not shown, has_reasoning=has_reasoning)
+                shown += part.text
             elif show_reasoning:
                 click.secho(part.text, dim=True, nl=False)
-                reasoned = True
+                has_reasoning = True
     finally:
+        # After Ctrl-C or an error, too: the next line must not continue this one.
         click.echo()
-    return answer
+    return shown
 
 
-def _echo_answer(text: str, first: bool, reasoned: bool) -> None:
-    if first and reasoned:
+def _echo(text: str, first: bool, has_reasoning: bool) -> None:
+    if first and has_reasoning:
         click.echo("\n")
-    # Models begin the text after their reasoning with blank lines.
-    click.echo(text.lstrip("\n") if first else text, nl=False)
+    if first:
+        # Models begin the text after their reasoning with blank lines.
+        text = text.lstrip("\n")
+    click.echo(text, nl=False)

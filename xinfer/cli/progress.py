@@ -1,4 +1,4 @@
-"""Follows a launch until it is ready or given up, and shows how far it is."""
+"""Shows the progress of a launch until it is ready or has failed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ POLL_PERIOD_S = 0.25
 
 
 class Display(AbstractContextManager["Display"], Protocol):
-    """Shows one progress report after the other, on stderr."""
+    """Shows the progress reports of a launch on stderr, one after the other."""
 
     def show(self, report: dict[str, Any]) -> None:
-        """Show where each replica is now."""
+        """Show the stage of each replica in ``report``."""
 
 
 def follow(client: RESTfulClient, model_uid: str, display: Display) -> dict[str, Any]:
-    """The last report, when the model is ready; raise LaunchFailed with the server's reason if it will not be."""
+    """Show reports until the model is ready and return the last one; LaunchFailed has the server's reason."""
     while True:
         report = _report(client, model_uid)
         display.show(report)
@@ -36,7 +36,7 @@ def follow(client: RESTfulClient, model_uid: str, display: Display) -> dict[str,
         if report.get("stage") == "cancelled":
             raise _cancelled(model_uid)
         if report.get("stage") == "failed":
-            reason = str(report.get("error") or f"Model {model_uid!r} did not come up.")
+            reason = str(report.get("error") or f"Model {model_uid!r} did not start.")
             raise LaunchFailed(f"{sentence(reason)} `xinfer logs {model_uid}` shows the engine's log.")
         time.sleep(POLL_PERIOD_S)
 
@@ -45,6 +45,7 @@ def _report(client: RESTfulClient, model_uid: str) -> dict[str, Any]:
     try:
         return client.get_launch_model_progress(model_uid)
     except ModelNotFound:
+        # Somebody has terminated it meanwhile.
         raise _cancelled(model_uid) from None
 
 
@@ -70,11 +71,12 @@ class Lines:
         self._marks: dict[str, Any] = {}
 
     def show(self, report: dict[str, Any]) -> None:
-        """Print the replicas that are further than at the last time."""
+        """Print the replicas that have a new stage, or another tenth of their download."""
         for row in rows(self._model_uid, report):
             mark = (row.get("stage"), int(10 * downloaded(row)))
             if self._marks.get(row["name"]) != mark:
                 self._marks[row["name"]] = mark
+                # Without seconds, which would be 0 in every line.
                 click.echo(f"{row['name']}: {state(row, seconds=False)}", err=True)
 
     def __enter__(self) -> Self:

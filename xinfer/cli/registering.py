@@ -13,16 +13,13 @@ from xinfer.cli.options import as_json, print_json, with_client
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _model_type = click.option("-t", "--model-type", default="LLM", show_default=True)
 
 
 @click.command()
-@click.argument(
-    "argument", required=False, metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-@click.option(
-    "-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The same as the argument."
-)
+@click.argument("argument", required=False, metavar="FILE", type=_FILE)
+@click.option("-f", "--file", type=_FILE, help="The same as the argument.")
 @_model_type
 @click.option("-p", "--persist/--no-persist", default=True, show_default=True, help="Keep it when the cluster ends.")
 @as_json
@@ -67,17 +64,19 @@ def unregister(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The object in a file; JSON is YAML, too."""
-    # Takes a while to import, which --help need not wait for.
+    # YAML is a superset of JSON. Importing it takes a while, which --help need not wait for.
     from yaml import YAMLError
 
     from xinfer.catalog.catalog import parse_yaml
 
     try:
         model = parse_yaml(path.read_text(encoding="utf-8"))
+        # YAML has values that JSON has not, such as dates.
         json.dumps(model)
     except (OSError, UnicodeDecodeError, YAMLError, TypeError, ValueError) as error:
-        raise click.ClickException(f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}") from None
+        # PyYAML's errors have several lines.
+        reason = " ".join(str(error).split())
+        raise click.ClickException(f"{path} is neither YAML nor JSON: {reason}") from None
     if not isinstance(model, dict):
-        raise click.ClickException(f"{path} has to hold the fields of a family; see docs/registering.md.")
+        raise click.ClickException(f"{path} does not hold the fields of a family; see docs/registering.md.")
     return model

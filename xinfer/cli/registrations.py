@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
 
 from xinfer.cli.options import as_json, print_json, with_client
-from xinfer.cli.table import print_table
+from xinfer.cli.table import print_items
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
+
+_COLUMNS = {
+    "TYPE": "model_type",
+    "NAME": "model_name",
+    "LANGUAGE": "model_lang",
+    "ABILITY": "model_ability",
+    "IS-BUILT-IN": "is_builtin",
+}
 
 
 @click.command()
@@ -21,14 +30,14 @@ if TYPE_CHECKING:
 def registrations(client: RESTfulClient, /, model_type: str, mine: bool, as_json: bool) -> None:
     """List the registered and built-in families, registered ones first."""
     found = client.list_model_registrations(model_type, detailed=True)
-    shown = sorted((each for each in found if not (mine and each["is_builtin"])), key=lambda each: each["is_builtin"])
+    if mine:
+        found = [family for family in found if not family["is_builtin"]]
+    shown = sorted(found, key=itemgetter("is_builtin"))
     if as_json:
         print_json(shown)
     elif not shown:
         click.echo("No family is registered; `xinfer register FILE` registers one.")
     else:
-        rows = [
-            [model_type, each["model_name"], each["model_lang"], each["model_ability"], each["is_builtin"]]
-            for each in shown
-        ]
-        print_table(["TYPE", "NAME", "LANGUAGE", "ABILITY", "IS-BUILT-IN"], rows)
+        for family in shown:
+            family["model_type"] = model_type
+        print_items(_COLUMNS, shown)

@@ -1,4 +1,4 @@
-"""Commands about running models: ``list``, ``describe``, ``terminate``."""
+"""The commands ``list``, ``describe`` and ``terminate``: running models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xinfer.cli.options import as_json, print_json, with_client, with_uid
-from xinfer.cli.table import print_table
+from xinfer.cli.table import print_items, print_table
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
@@ -36,7 +36,7 @@ def list_models(client: RESTfulClient, as_json: bool) -> None:
     elif not running:
         click.echo("No model is running; start one with `xinfer launch MODEL_NAME`.")
     else:
-        print_table(list(_COLUMNS), [[item.get(key) for key in _COLUMNS.values()] for item in running])
+        print_items(_COLUMNS, running)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""How much GPU memory the models of a family need, as plain data for a table and for scripts."""
+"""The GPU memory that a family's models need, as plain data for a table and for scripts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 _GIB = 1024**3
 MOST_TOKENS = 32768
-"""The context that is counted unless another is asked for; families have up to a million."""
+"""The default for --context-length, or the family's own if that is shorter; families have up to a million."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the memory is to hold, and where."""
+    """The sequences to estimate for, and the GPUs."""
 
     tokens: int
     """Of each sequence."""
@@ -25,12 +25,14 @@ class Load:
 
 
 def sizes(selection: Selection, load: Load) -> dict[str, Any]:
-    """One model: which it is, the GiB that it needs at least on all GPUs together, and how many GPUs those are."""
+    """One model, the least memory that it needs on all GPUs together in GiB, and the number of GPUs."""
     from xinfer.catalog.footprint import footprint_of
 
     size = footprint_of(selection)
     tokens = min(load.tokens, size.context_length)
-    gpus = size.gpus_needed(int(load.gpu_gib * load.share * _GIB), tokens, sequences=load.sequences)
+    usable_bytes = int(load.gpu_gib * load.share * _GIB)
+    gpus = size.gpus_needed(usable_bytes, tokens, sequences=load.sequences)
+    # What fits on no number of GPUs is shown as if on one.
     ranks = gpus or 1
     need = size.estimate(tokens, ranks, sequences=load.sequences)
     return {

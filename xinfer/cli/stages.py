@@ -1,4 +1,4 @@
-"""A launch's report in words: where each replica is, and what each stage took."""
+"""A launch's progress in words: the stage of each replica, and the time of each stage."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from typing import Any
 
 
 def rows(model_uid: str, report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The replicas of a report; before there are any, the launch as a whole."""
+    """The replicas of a report, each with its ``name``; before there are any, the launch as a whole."""
     replicas: list[dict[str, Any]] = report.get("replicas") or [{**report, "replica_model_uid": model_uid}]
-    return [{**row, "name": str(row.get("replica_model_uid") or row.get("replica_id"))} for row in replicas]
+    named: list[dict[str, Any]] = []
+    for replica in replicas:
+        # A server of Xinference's numbers its replicas and has no UIDs of them.
+        name = replica.get("replica_model_uid") or replica.get("replica_id")
+        named.append({**replica, "name": str(name)})
+    return named
 
 
 def downloaded(row: dict[str, Any]) -> float:
@@ -21,55 +26,71 @@ def downloaded(row: dict[str, Any]) -> float:
 
 
 def state(row: dict[str, Any], *, seconds: bool = True) -> str:
-    """``downloading 12 s, 1.2 of 3.4 GB, 55 MB/s``: the stage, how long it lasts, its download, and what the server adds."""
+    """``downloading 12 s, 1.2 of 3.4 GB, 55 MB/s``: the stage, its duration, its download and the server's ``info``."""
     stage = str(row.get("stage"))
-    parts = [_words(stage) + (_lasts(row) if seconds else ""), *(_download(row) if stage == "downloading" else [])]
-    return ", ".join(parts) + (f" ({row['info']})" if row.get("info") else "")
+    text = _words(stage)
+    if seconds:
+        text += _duration(row)
+    if stage == "downloading":
+        text += _download(row)
+    if row.get("info"):
+        text += f" ({row['info']})"
+    return text
 
 
 def summary(model_uid: str, report: dict[str, Any]) -> str | None:
-    """One line with what each stage took, of the replica that was the last to be ready; None if the server does not tell."""
+    """The time of each stage, for the replica that was ready last, in one line; None if the report has no times."""
     ready = [replica for replica in report.get("replicas") or () if _began(replica, "ready")]
     if not ready or not report.get("stages"):
         return None
-    last = max(ready, key=lambda replica: _began(replica, "ready"))
-    took = [each for each in (*report["stages"], *last["stages"]) if each.get("seconds") is not None]
-    total = _began(last, "ready") - report["stages"][0]["began_at"]
-    lengths = ", ".join(f"{_words(each['stage'])} {each['seconds']:.1f} s" for each in took)
-    return f"{model_uid} is ready after {max(0.0, total):.1f} s: {lengths}"
+    last = max(ready, key=_became_ready)
+    durations: list[str] = []
+    # First the stages of the launch, then those of the replica.
+    for stage in (*report["stages"], *last["stages"]):
+        seconds = stage.get("seconds")
+        if seconds is not None:
+            durations.append(f"{_words(stage['stage'])} {seconds:.1f} s")
+    # Clocks of two nodes may differ.
+    total = max(0.0, _became_ready(last) - report["stages"][0]["began_at"])
+    return f"{model_uid} is ready after {total:.1f} s: {', '.join(durations)}"
 
 
 def _words(stage: str) -> str:
     return stage.replace("_", " ")
 
 
-def _lasts(row: dict[str, Any]) -> str:
+def _duration(row: dict[str, Any]) -> str:
     stages = row.get("stages")
-    seconds = stages[-1].get("seconds") if stages else None
-    if seconds is None:
+    if not stages or stages[-1].get("seconds") is None:
         return ""
-    return f" {seconds:.0f} s"
+    return f" {stages[-1]['seconds']:.0f} s"
+
+
+def _became_ready(replica: dict[str, Any]) -> float:
+    return _began(replica, "ready")
 
 
 def _began(replica: dict[str, Any], stage: str) -> float:
     """Unix time at which the replica reached the stage, 0 if it has not."""
-    return next((float(each["began_at"]) for each in replica.get("stages") or () if each["stage"] == stage), 0.0)
+    for each in replica.get("stages") or ():
+        if each["stage"] == stage:
+            return float(each["began_at"])
+    return 0.0
 
 
-def _download(row: dict[str, Any]) -> list[str]:
+def _download(row: dict[str, Any]) -> str:
     download = row.get("download")
     if not download:
-        return []
+        return ""
+    amount = _size(download["bytes_done"])
     total = download["bytes_total"]
     if total:
-        amount = f"{_size(download['bytes_done'])} of {_size(total)}"
-    else:
-        amount = _size(download["bytes_done"])
-    return [amount, f"{_size(download['bytes_per_s'])}/s"]
+        amount = f"{amount} of {_size(total)}"
+    return f", {amount}, {_size(download['bytes_per_s'])}/s"
 
 
 def _size(count: float) -> str:
-    """``1.2 GB``: two digits at least, in powers of a thousand."""
+    """``1.2 GB``: at least two digits, in powers of a thousand."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break

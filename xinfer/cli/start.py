@@ -43,9 +43,12 @@ Try:
 @click.option("--join", metavar="HOST:PORT", help="Join the cluster whose Ray listens there, as a worker node.")
 @click.option("--node-ip", help="This node's address inside the cluster.")
 @click.option(
-    "--ray-port", default=_DEFAULTS.ray_port, show_default=True, help="Ray's port on the head; another if taken."
+    "--ray-port",
+    default=_DEFAULTS.ray_port,
+    show_default=True,
+    help="Ray's port on the head; another one if it is taken.",
 )
-@click.option("--num-gpus", type=click.IntRange(0), help="GPUs this node offers; counted if unset.")
+@click.option("--num-gpus", type=click.IntRange(0), help="GPUs of this node to use; all by default.")
 @click.option("--supervisors", type=click.IntRange(1), default=_DEFAULTS.supervisors, show_default=True)
 @click.option(
     "--routing",
@@ -71,39 +74,40 @@ Try:
 def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
     """Start a server on this machine, or join one as a worker."""
     try:
-        asked = StartOptions(**options)
-        # A wrong one stops here.
-        GatewaySettings.from_environment(supervisors=asked.supervisors, routing=asked.routing)
+        start_options = StartOptions(**options)
+        # Only to check them: a wrong variable must stop the start, and not the supervisor after it.
+        GatewaySettings.from_environment(supervisors=start_options.supervisors, routing=start_options.routing)
         EngineSettings.from_environment()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if asked.join and models:
-        raise click.UsageError("--launch is for the head; a joined node gets its work from there.")
+    if start_options.join and models:
+        raise click.UsageError("--launch is for the head; a node that joins gets its models from there.")
     node = NodeLifecycle(settings.home())
-    with _stop_signals() as stop_asked:
+    with _stop_signals() as stopping:
         try:
-            with _brought_down(node, foreground=foreground):
-                _bring_up(node, asked)
-                _launch_all(asked, models)
+            with _stopped_on_failure(node, foreground=foreground):
+                _bring_up(node, start_options)
+                _launch_all(start_options, models)
                 if foreground:
-                    _stay(node, stop_asked)
+                    _stay(node, stopping)
         except KeyboardInterrupt:
             sys.exit(0 if foreground else 130)
 
 
 def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
     began = time.monotonic()
-    with closing(node.start(options)) as steps:  # a Ctrl-C between two steps has it clean up, too
+    # Closed, so that a Ctrl-C between two steps cleans up as well.
+    with closing(node.start(options)) as steps:
         for step in steps:
             click.echo(f"[{time.monotonic() - began:5.1f} s] {step}", err=True)
     click.echo(f"[{time.monotonic() - began:5.1f} s] up", err=True)
 
 
 @contextmanager
-def _brought_down(node: NodeLifecycle, *, foreground: bool) -> Iterator[None]:
-    """What is inside may fail and leave a cluster in the background running; Ctrl-C, or the end of the foreground, stops it.
+def _stopped_on_failure(node: NodeLifecycle, *, foreground: bool) -> Iterator[None]:
+    """Stop the node on Ctrl-C and, in the foreground, on any error. A failed launch leaves a background node running.
 
-    A cluster that ran before is not ours to stop.
+    A node that ran before this command is left alone.
     """
     try:
         yield
@@ -123,11 +127,11 @@ def _launch_all(options: StartOptions, models: tuple[str, ...]) -> None:
     for name in models:
         click.echo(f"launching {name}", err=True)
         _launch(options.endpoint, name)
-    _say_ready(options.endpoint, models[0] if models else "tiny-chat", launched=bool(models))
+    _print_ready(options.endpoint, models)
 
 
 def _launch(endpoint: str, name: str) -> None:
-    """Launch ``name`` under its own name, unless it is coming back from before."""
+    """Launch ``name`` with its name as the UID, unless it ran before and comes back by itself."""
     from xinfer.cli.progress import display_for, follow
     from xinfer.cli.stages import summary
     from xinfer.client import RESTfulClient
@@ -143,21 +147,28 @@ def _launch(endpoint: str, name: str) -> None:
         click.echo(took, err=True)
 
 
-def _say_ready(endpoint: str, uid: str, *, launched: bool) -> None:
+def _print_ready(endpoint: str, models: tuple[str, ...]) -> None:
+    command = _this_command()
+    if models:
+        click.echo(_READY.format(endpoint=endpoint, uid=models[0], command=command, python=sys.executable))
+    else:
+        click.echo(f"\nxinfer is ready at {endpoint}\n\nTry: {command} launch tiny-chat")
+
+
+def _this_command() -> str:
+    """How to run xinfer again from the same environment, which need not be on the PATH."""
     own = sys.argv[0]
+    # python -m xinfer.cli.
     if own.endswith(".py"):
-        command = f"{sys.executable} -m xinfer.cli"
-    else:
-        command = own if "/" in own else "xinfer"
-    if launched:
-        click.echo(_READY.format(endpoint=endpoint, uid=uid, command=command, python=sys.executable))
-    else:
-        click.echo(f"\nxinfer is ready at {endpoint}\n\nTry: {command} launch {uid}")
+        return f"{sys.executable} -m xinfer.cli"
+    if "/" in own:
+        return own
+    return "xinfer"
 
 
-def _stay(node: NodeLifecycle, stop_asked: threading.Event) -> None:
+def _stay(node: NodeLifecycle, stopping: threading.Event) -> None:
     click.echo("Ctrl-C stops it.", err=True)
-    while not stop_asked.wait(1.0):
+    while not stopping.wait(1.0):
         if node.node and not node.node.alive:
             if _stopped_from_elsewhere(node):
                 click.echo("Stopped by `xinfer stop`.", err=True)
@@ -166,7 +177,7 @@ def _stay(node: NodeLifecycle, stop_asked: threading.Event) -> None:
 
 
 def _stopped_from_elsewhere(node: NodeLifecycle) -> bool:
-    """Whether the record of the cluster goes away, which ``xinfer stop`` does last."""
+    """Whether ``xinfer stop`` ended Ray: its last step is to delete the cluster's record."""
     for _ in range(_STOP_SHOWS_S):
         if ClusterRecord.load(node.home) is None:
             return True
@@ -175,6 +186,7 @@ def _stopped_from_elsewhere(node: NodeLifecycle) -> bool:
 
 
 def _bring_down(node: NodeLifecycle) -> None:
+    # This command has started nothing: it failed before, or the node ran already.
     if node.node is None:
         return
     click.echo("\nStopping ...", err=True)
@@ -187,17 +199,18 @@ def _bring_down(node: NodeLifecycle) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event and interrupt what is under way; while stopping, another one is ignored."""
-    asked = threading.Event()
+    """Ctrl-C and SIGTERM set the event and raise KeyboardInterrupt once; later ones are ignored."""
+    stopping = threading.Event()
 
     def handle(_number: int, _frame: object) -> None:
-        if not asked.is_set():
-            asked.set()
+        # A second one would interrupt the stop and leave processes behind.
+        if not stopping.is_set():
+            stopping.set()
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield stopping
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def stop_cluster(client: RESTfulClient, yes: bool, as_json: bool) -> None:
     """Stop every node of a cluster. Works from any machine; `xinfer stop` stops only this machine's node."""
     if not yes:
+        # The addresses, as the endpoint may be another cluster's than one has in mind.
         nodes = ", ".join(worker["work-ip"] for worker in client.get_workers_info())
         click.confirm(f"Stop the cluster at {client.base_url} ({nodes}) and every model?", abort=True, err=True)
     client.abort_cluster()

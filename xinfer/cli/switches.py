@@ -1,4 +1,4 @@
-"""Switches in both spellings: ``--stream``/``--no-stream``, and ``--stream true`` as Xinference's users write it."""
+"""Boolean options in two spellings: ``--stream``/``--no-stream`` and Xinference's ``--stream true``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ class SwitchCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._folded(args))
 
+    # click's own options take a value always or never, so the word is folded into the option before click sees it.
     def _folded(self, args: list[str]) -> list[str]:
         opposites = self._opposites()
         folded: list[str] = []
         for arg in args:
             previous = folded[-1] if folded else ""
-            if previous in opposites and arg.lower() in _WORDS:
-                folded[-1] = previous if _WORDS[arg.lower()] else opposites[previous]
-            else:
+            if previous not in opposites or arg.lower() not in _WORDS:
                 folded.append(arg)
+            elif not _WORDS[arg.lower()]:
+                folded[-1] = opposites[previous]
         return folded
 
     def _opposites(self) -> dict[str, str]:
-        switches = [param for param in self.params if isinstance(param, click.Option) and param.secondary_opts]
-        return {on: switch.secondary_opts[0] for switch in switches for on in switch.opts}
+        """``--no-x`` for each spelling of ``--x``."""
+        opposites: dict[str, str] = {}
+        for param in self.params:
+            if isinstance(param, click.Option) and param.secondary_opts:
+                opposites |= dict.fromkeys(param.opts, param.secondary_opts[0])
+        return opposites

@@ -1,4 +1,4 @@
-"""Options of Xinference's ``launch`` for what xinfer has not: they are sent on, and the server refuses them in a sentence."""
+"""Options of Xinference's ``launch`` that xinfer does not support: the server refuses them and says why."""
 
 from __future__ import annotations
 
@@ -47,13 +47,11 @@ def on_the_wire(options: dict[str, Any]) -> dict[str, Any]:
     """The options as keywords of the client's ``launch_model``."""
     sent = dict(options)
     loras = [{"lora_name": name, "local_path": path} for name, path in sent.pop("lora_modules")]
-    quantization, packages, links = (
-        sent.pop(name) for name in ("quantization_config", "virtual_env_package", "virtual_env_find_link")
-    )
-    return {
-        **sent,
-        "peft_model_config": {"lora_list": loras} if loras else None,
-        "virtual_env_packages": list(packages) or None,
-        "virtual_env_find_links": list(links) or None,
-        **({"quantization_config": dict(quantization)} if quantization else {}),
-    }
+    sent["peft_model_config"] = {"lora_list": loras} if loras else None
+    sent["virtual_env_packages"] = list(sent.pop("virtual_env_package")) or None
+    sent["virtual_env_find_links"] = list(sent.pop("virtual_env_find_link")) or None
+    quantization = sent.pop("quantization_config")
+    # Left out if unset: it would be an engine argument, and None a value of it.
+    if quantization:
+        sent["quantization_config"] = dict(quantization)
+    return sent

@@ -9,10 +9,10 @@ import aiohttp
 from yarl import URL
 
 from xinfer import errors
-from xinfer.client import _calls, _replies
+from xinfer.client import _calls, _responses
 from xinfer.client._async_failures import LOST, failure
 from xinfer.client._calls import CONNECT_TIMEOUT_S, Call, Json
-from xinfer.client._replies import Failure
+from xinfer.client._responses import Failure
 from xinfer.client._retries import RetryPolicy
 from xinfer.client.async_stream import AsyncStream
 
@@ -40,11 +40,11 @@ class AsyncConnection:
         self._wants_key: bool | None = None
 
     async def send(self, call: Call[T]) -> T:
-        """The value of the reply; raises an error of the tree."""
+        """The value of the response; raises an error of the tree."""
         return await self._value(call, await self._key())
 
     async def infer(self, call: Call[Json]) -> Json | AsyncStream:
-        """The reply as a value, or as a stream if the call asks for one."""
+        """The response as a value, or as a stream if the body has ``stream``."""
         if call.streams:
             return AsyncStream(await self._open(call, await self._key()), self.url)
         return await self.send(call)
@@ -57,10 +57,11 @@ class AsyncConnection:
             await session.close()
 
     async def _key(self) -> str | None:
-        """The key, if there is one and the server wants it. The server is asked once, at the first call."""
+        """The key, if there is one and the server requires it, which is looked up at the first call."""
         if self._api_key is None:
             return None
-        if self._wants_key is None:  # first calls made side by side may each ask; the answers agree
+        # Concurrent first calls may each look it up, with the same result.
+        if self._wants_key is None:
             self._wants_key = await self._ask_for_auth()
         if self._wants_key:
             return self._api_key
@@ -74,10 +75,10 @@ class AsyncConnection:
 
     async def _value(self, call: Call[T], key: str | None) -> T:
         response = await self._open(call, key)
-        return _replies.read(call, self.url, await response.read())
+        return _responses.read(call, self.url, await response.read())
 
     async def _open(self, call: Call[Any], key: str | None) -> aiohttp.ClientResponse:
-        """A reply whose status is a success; the body of a stream is yet to be read."""
+        """A successful response; the body of a stream is not read yet."""
         retries = 0
         while isinstance(outcome := await self._attempt(call, key), Failure):
             delay_s = self._retries.delay_s(outcome, retries)
@@ -98,7 +99,7 @@ class AsyncConnection:
             return failure(self.url, error)
         if response.ok:
             return response
-        return _replies.bad_status(call, response.status, response.headers, content)
+        return _responses.bad_status(call, response.status, response.headers, content)
 
     async def _request(self, call: Call[Any], key: str | None) -> aiohttp.ClientResponse:
         session = await self._session_here()

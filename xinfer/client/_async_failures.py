@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from xinfer.client._replies import Failure, broken, refused, silent
+from xinfer.client._responses import Failure, broken, refused, silent
 
 LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)
 """Everything that can happen to a connection."""

@@ -1,4 +1,4 @@
-"""Every call of the REST API as a value: what to send and how to read the reply. Both clients share it."""
+"""Every call of the REST API as a value: what to send and how to read the response. Both clients share it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
 
-def _whole(reply: Any) -> Any:
-    return reply
+def _whole(response: Any) -> Any:
+    return response
 
 
 def _nothing(_: Any) -> None:
@@ -33,7 +33,7 @@ def _nothing(_: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request. ``read`` turns the JSON of a good reply into what the caller gets."""
+    """One request. ``read`` turns the JSON of a successful response into the method's return value."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
@@ -43,11 +43,11 @@ class Call(Generic[T]):
     repeatable: bool = True
     """Whether it may be sent again after the server refused it for now."""
     waits_for_launch: bool = False
-    """The reply comes only when a model is up: the client's own timeout is too short for it."""
+    """The response comes only when a model is ready, so the client's own timeout is too short."""
 
     @property
     def streams(self) -> bool:
-        """Whether the reply is a stream of events."""
+        """Whether the response is a stream of events."""
         return bool(self.body and self.body.get("stream"))
 
     def read_timeout_s(self, timeout: float | None) -> float | None:
@@ -67,7 +67,15 @@ def server_url(base_url: str | None) -> str:
 
 def _params(**values: Any) -> dict[str, str]:
     """Query parameters in JSON's spelling; absent ones are left out."""
-    return {key: str(v).lower() if isinstance(v, bool) else str(v) for key, v in values.items() if v is not None}
+    params: dict[str, str] = {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        text = str(value)
+        if isinstance(value, bool):
+            text = text.lower()
+        params[name] = text
+    return params
 
 
 def _quoted(name: str) -> str:
@@ -79,13 +87,13 @@ def _model(uid: str, rest: str = "") -> str:
 
 
 def cluster_auth() -> Call[bool]:
-    """Whether the server wants a key."""
-    return Call("GET", "/v1/cluster/auth", lambda reply: bool(reply["auth"]))
+    """Whether the server requires an API key."""
+    return Call("GET", "/v1/cluster/auth", lambda response: bool(response["auth"]))
 
 
 def list_models() -> Call[dict[str, Json]]:
     """The running models, by UID."""
-    return Call("GET", "/v1/models", lambda reply: {item["id"]: item for item in reply["data"]})
+    return Call("GET", "/v1/models", lambda response: {item["id"]: item for item in response["data"]})
 
 
 def launch_model(
@@ -114,8 +122,8 @@ def launch_model(
 ) -> Call[str]:
     """Launch a model and return its UID, by default when it is ready. ``wait_ready=False`` returns at once.
 
-    ``idle_timeout`` (seconds without a request after which it sleeps) and ``kv_cache_gib`` may be given as well. Further
-    keywords go to the engine.
+    ``idle_timeout`` (seconds without a request after which it sleeps) and ``kv_cache_gib`` may be given as well.
+    Further keywords go to the engine.
     """
     wait_ready = kwargs.pop("wait_ready", None)
     body: Json = {
@@ -145,7 +153,7 @@ def launch_model(
     return Call(
         "POST",
         "/v1/models",
-        lambda reply: str(reply["model_uid"]),
+        lambda response: str(response["model_uid"]),
         body,
         _params(wait_ready=wait_ready),
         repeatable=False,
@@ -153,8 +161,8 @@ def launch_model(
     )
 
 
-def launch_reply(model_name: str, **options: Any) -> Call[Json]:
-    """Launch a model as ``launch_model`` does, and return the whole reply: ``model_uid``, and ``why`` if there was a choice."""
+def launch_response(model_name: str, **options: Any) -> Call[Json]:
+    """Launch a model as ``launch_model`` does and return the whole response: ``model_uid``, and ``why`` after a choice."""
     launch = launch_model(model_name, **options)
     return Call(
         launch.method,
@@ -193,14 +201,14 @@ def get_launch_model_progress(model_uid: str) -> Call[Json]:
 
 
 def cancel_launch_model(model_uid: str) -> Call[None]:
-    """Give a launch up; whatever it had started is stopped."""
+    """Cancel a launch and stop whatever it has started."""
     return Call("POST", _model(model_uid, "/cancel"), _nothing)
 
 
 def abort_request(model_uid: str, request_id: str, block_duration: float = 30) -> Call[Json]:
-    """Give up the requests whose body has this ``request_id``; its ``msg`` is ``DONE``, or ``NOT_FOUND`` if there are none.
+    """Abort the requests with this ``request_id`` in their body; ``msg`` is ``DONE``, or ``NOT_FOUND`` if there are none.
 
-    Requests of that id that come within ``block_duration`` seconds are refused.
+    Requests with that id that arrive within ``block_duration`` seconds are refused.
     """
     body = {"block_duration": block_duration}
     return Call("POST", _model(model_uid, f"/requests/{_quoted(request_id)}/abort"), _whole, body)
@@ -214,7 +222,7 @@ def add_model_replica(
     n_gpu: int | float | str | None = None,
     wait_ready: bool | None = None,
 ) -> Call[Json]:
-    """Add ``replica`` replicas to a running model; by default returns when they have answered their first prompt.
+    """Add ``replica`` replicas to a running model; by default returns when they have completed their first prompt.
 
     One comes back as ``replica_id``, ``replica_model_uid`` and ``worker_address``, several as a list of these in
     ``replicas``. They are all like the ones that run.
@@ -233,7 +241,9 @@ def add_model_replica(
 
 def terminate_model_replica(model_uid: str, replica_id: int) -> Call[int]:
     """Remove one replica and return how many remain. Ray Serve chooses which; removing the last terminates the model."""
-    return Call("DELETE", _model(model_uid, f"/replicas/{replica_id}"), lambda reply: int(reply["remaining_replicas"]))
+    return Call(
+        "DELETE", _model(model_uid, f"/replicas/{replica_id}"), lambda response: int(response["remaining_replicas"])
+    )
 
 
 def get_model_log(model_uid: str, lines: int = 100) -> Call[Json]:
@@ -267,7 +277,7 @@ def get_supervisor_internal_address() -> Call[str]:
 
 
 def get_progress(request_id: str) -> Call[Json]:
-    """How far a request is; of text, which comes as it is made, no server tells."""
+    """The progress of an image or video request; NotFound for text, whose progress is its stream."""
     return Call("GET", f"/v1/requests/{_quoted(request_id)}/progress", _whole)
 
 

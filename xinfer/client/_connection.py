@@ -10,10 +10,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from xinfer import errors
-from xinfer.client import _calls, _replies
+from xinfer.client import _calls, _responses
 from xinfer.client._calls import CONNECT_TIMEOUT_S, Call, Json
 from xinfer.client._failures import LOST, failure
-from xinfer.client._replies import Failure
+from xinfer.client._responses import Failure
 from xinfer.client._retries import RetryPolicy
 from xinfer.client.stream import Stream
 
@@ -50,11 +50,11 @@ class Connection:
         self._lock = threading.Lock()
 
     def send(self, call: Call[T]) -> T:
-        """The value of the reply; raises an error of the tree."""
+        """The value of the response; raises an error of the tree."""
         return self._value(call, self._key())
 
     def infer(self, call: Call[Json]) -> Json | Stream:
-        """The reply as a value, or as a stream if the call asks for one."""
+        """The response as a value, or as a stream if the body has ``stream``."""
         if call.streams:
             return Stream(self._open(call, self._key()), self.url)
         return self.send(call)
@@ -65,7 +65,7 @@ class Connection:
             self._session.close()
 
     def _key(self) -> str | None:
-        """The key, if there is one and the server wants it. The server is asked once, at the first call."""
+        """The key, if there is one and the server requires it, which is looked up at the first call."""
         if self._api_key is None:
             return None
         with self._lock:
@@ -83,10 +83,10 @@ class Connection:
 
     def _value(self, call: Call[T], key: str | None) -> T:
         with self._open(call, key) as response:
-            return _replies.read(call, self.url, response.content)
+            return _responses.read(call, self.url, response.content)
 
     def _open(self, call: Call[Any], key: str | None) -> requests.Response:
-        """A reply whose status is a success; the body of a stream is yet to be read."""
+        """A successful response; the body of a stream is not read yet."""
         retries = 0
         while isinstance(outcome := self._attempt(call, key), Failure):
             delay_s = self._retries.delay_s(outcome, retries)
@@ -102,7 +102,7 @@ class Connection:
             if response.ok:
                 return response
             with response:
-                return _replies.bad_status(call, response.status_code, response.headers, response.content)
+                return _responses.bad_status(call, response.status_code, response.headers, response.content)
         except LOST as error:
             return failure(self.url, error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ReadTimeoutError
 
-from xinfer.client._replies import Failure, broken, refused, silent
+from xinfer.client._responses import Failure, broken, refused, silent
 
 LOST = (requests.exceptions.ConnectionError, requests.exceptions.Timeout, requests.exceptions.ChunkedEncodingError)
 """Everything that can happen to a connection."""

@@ -1,4 +1,4 @@
-"""The calls of the REST API that are about families: those there are, and those that users register."""
+"""The calls of the REST API for families, shipped and registered."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from xinfer.client._calls import Call, Json, _nothing, _params, _quoted, _whole
 def register_model(
     model_type: str, model: str | Mapping[str, Any], persist: bool = True, worker_ip: str | None = None
 ) -> Call[None]:
-    """Make a family known under its name, so that it can be launched: ``model`` is JSON, or what that would hold.
+    """Register a family, so that it can be launched by name; ``model`` is JSON or the object itself.
 
-    Both xinfer's format and Xinference's are read. With ``persist`` it outlives the cluster. ``worker_ip`` has to be None.
+    It may have xinfer's format or Xinference's. With ``persist`` it outlives the cluster. ``worker_ip`` has to be None.
     """
     text = model if isinstance(model, str) else json.dumps(model)
     body = {"model": text, "worker_ip": worker_ip, "persist": persist}
@@ -22,7 +22,7 @@ def register_model(
 
 
 def unregister_model(model_type: str, model_name: str) -> Call[None]:
-    """Forget a family that was registered. Models of it that run go on."""
+    """Remove a registered family; its running models keep running."""
     return Call("DELETE", _registrations(model_type, model_name), _nothing, repeatable=False)
 
 
@@ -37,7 +37,7 @@ def get_model_registration(model_type: str, model_name: str) -> Call[Json]:
 
 
 def suggest_registration(model_path: str, model_family: str | None = None) -> Call[Json]:
-    """What to register for the model in a folder of the server's machine; ``model_family`` is a known family like it."""
+    """A registration for the model in a folder of the server's machine; ``model_family`` is a known family like it."""
     body = {"model_path": model_path, "model_family": model_family}
     return Call("POST", "/v1/models/llm/auto-register", _whole, body)
 
@@ -67,7 +67,7 @@ def families() -> Call[dict[str, list[str]]]:
 
 
 def prompts() -> Call[dict[str, Json]]:
-    """By family, what is known of its prompts: a chat template of its own, where answers end, the tags around thoughts."""
+    """By family, its own chat template, where its responses end, and the tags around its thoughts."""
     return Call("GET", "/v1/models/prompts", _whole)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from xinfer.client._replies import Failure
+from xinfer.client._responses import Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from xinfer.client._replies import error_of_event, garbled
+from xinfer.client._responses import error_of_event, garbled
 
 
 class EventReader:

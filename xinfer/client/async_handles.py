@@ -1,4 +1,4 @@
-"""A running model, ready to be asked, awaited."""
+"""Handles of running models for the async client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AsyncRESTfulGenerateModelHandle:
     async def generate(self, prompt: str, generate_config: Mapping[str, Any] | None = None) -> Json | AsyncStream:
         """Complete ``prompt``.
 
-        ``generate_config={"stream": True}`` gives an async iterator of chunks, anything else the whole answer.
+        ``generate_config={"stream": True}`` gives an async iterator of chunks, anything else the whole response.
         """
         return await self._connection.infer(_calls.generate(self.model_uid, prompt, generate_config))
 
@@ -39,9 +39,9 @@ class AsyncRESTfulChatModelHandle(AsyncRESTfulGenerateModelHandle):
         enable_thinking: bool | None = None,
         generate_config: Mapping[str, Any] | None = None,
     ) -> Json | AsyncStream:
-        """Answer ``messages``. ``enable_thinking=None`` leaves thinking to the launch option, then to the model.
+        """Respond to ``messages``. ``enable_thinking=None`` leaves thinking to the launch option, then to the model.
 
-        ``generate_config={"stream": True}`` gives an async iterator of chunks, anything else the whole answer.
+        ``generate_config={"stream": True}`` gives an async iterator of chunks, anything else the whole response.
         """
         return await self._connection.infer(
             _calls.chat(self.model_uid, messages, tools, enable_thinking, generate_config)

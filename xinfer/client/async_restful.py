@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 import aiohttp
 
-from xinfer.client import _cache_calls, _calls, _registration_calls, _replies
+from xinfer.client import _cache_calls, _calls, _registration_calls, _responses
 from xinfer.client._async_connection import AsyncConnection
 from xinfer.client._calls import TIMEOUT_S, Call
 from xinfer.client._methods import async_method
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class AsyncRESTfulClient:
-    """A server's models: launch, list, ask, stop. Errors are those of ``xinfer.errors``.
+    """A server's models: launch, list, use and stop them. Errors are those of ``xinfer.errors``.
 
     ``base_url`` defaults to ``XINFER_ENDPOINT``, then to this machine. ``timeout`` is the longest silence in seconds,
     None for ever; ``max_retries`` counts attempts after the first, made only where they are safe. Nothing is sent
@@ -44,8 +44,8 @@ class AsyncRESTfulClient:
 
     list_models = async_method(_calls.list_models)
     launch_model = async_method(_calls.launch_model)
-    # For the command line, which prints why a family's model was chosen; launch_model returns only the UID, as Xinference's.
-    _launch_reply = async_method(_calls.launch_reply)
+    # For the command line, which prints why a model was chosen. launch_model returns only the UID, as Xinference's does.
+    _launch_response = async_method(_calls.launch_response)
     terminate_model = async_method(_calls.terminate_model)
     describe_model = async_method(_calls.describe_model)
     get_launch_model_progress = async_method(_calls.get_launch_model_progress)
@@ -80,7 +80,7 @@ class AsyncRESTfulClient:
 
     async def get_model(self, model_uid: str) -> AsyncRESTfulGenerateModelHandle | AsyncRESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""
-        if _replies.can_chat(model_uid, await self.describe_model(model_uid)):
+        if _responses.can_chat(model_uid, await self.describe_model(model_uid)):
             return AsyncRESTfulChatModelHandle(model_uid, self._connection)
         return AsyncRESTfulGenerateModelHandle(model_uid, self._connection)
 

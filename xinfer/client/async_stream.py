@@ -1,4 +1,4 @@
-"""The answer to a streamed request, chunk by chunk, awaited."""
+"""The response to a streamed request, chunk by chunk, for the async client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AsyncStream(AsyncIterator[dict[str, Any]]):
         self._url = url
         self._reader = EventReader()
         self._events = self._reader.feed(b"")
-        # response.closed does not tell: it comes true while the last pieces are still to be read.
+        # Not response.closed, which becomes true while the last pieces are still to be read.
         self._ended = False
 
     async def __anext__(self) -> dict[str, Any]:

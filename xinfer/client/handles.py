@@ -1,4 +1,4 @@
-"""A running model, ready to be asked."""
+"""Handles of running models, with the methods that their abilities allow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RESTfulGenerateModelHandle:
     def generate(self, prompt: str, generate_config: Mapping[str, Any] | None = None) -> Json | Stream:
         """Complete ``prompt``.
 
-        ``generate_config={"stream": True}`` gives an iterator of chunks, anything else the whole answer.
+        ``generate_config={"stream": True}`` gives an iterator of chunks, anything else the whole response.
         """
         return self._connection.infer(_calls.generate(self.model_uid, prompt, generate_config))
 
@@ -39,8 +39,8 @@ class RESTfulChatModelHandle(RESTfulGenerateModelHandle):
         enable_thinking: bool | None = None,
         generate_config: Mapping[str, Any] | None = None,
     ) -> Json | Stream:
-        """Answer ``messages``. ``enable_thinking=None`` leaves thinking to the launch option, then to the model.
+        """Respond to ``messages``. ``enable_thinking=None`` leaves thinking to the launch option, then to the model.
 
-        ``generate_config={"stream": True}`` gives an iterator of chunks, anything else the whole answer.
+        ``generate_config={"stream": True}`` gives an iterator of chunks, anything else the whole response.
         """
         return self._connection.infer(_calls.chat(self.model_uid, messages, tools, enable_thinking, generate_config))

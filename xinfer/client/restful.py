@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 import requests
 
-from xinfer.client import _cache_calls, _calls, _registration_calls, _replies
+from xinfer.client import _cache_calls, _calls, _registration_calls, _responses
 from xinfer.client._calls import TIMEOUT_S, Call
 from xinfer.client._connection import Connection
 from xinfer.client._methods import method
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class RESTfulClient:
-    """A server's models: launch, list, ask, stop. Errors are those of ``xinfer.errors``.
+    """A server's models: launch, list, use and stop them. Errors are those of ``xinfer.errors``.
 
     ``base_url`` defaults to ``XINFER_ENDPOINT``, then to this machine. ``timeout`` is the longest silence in seconds,
     None for ever; ``max_retries`` counts attempts after the first, made only where they are safe. Nothing is sent
@@ -42,8 +42,8 @@ class RESTfulClient:
 
     list_models = method(_calls.list_models)
     launch_model = method(_calls.launch_model)
-    # For the command line, which prints why a family's model was chosen; launch_model returns only the UID, as Xinference's.
-    _launch_reply = method(_calls.launch_reply)
+    # For the command line, which prints why a model was chosen. launch_model returns only the UID, as Xinference's does.
+    _launch_response = method(_calls.launch_response)
     terminate_model = method(_calls.terminate_model)
     describe_model = method(_calls.describe_model)
     get_launch_model_progress = method(_calls.get_launch_model_progress)
@@ -78,7 +78,7 @@ class RESTfulClient:
 
     def get_model(self, model_uid: str) -> RESTfulGenerateModelHandle | RESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""
-        if _replies.can_chat(model_uid, self.describe_model(model_uid)):
+        if _responses.can_chat(model_uid, self.describe_model(model_uid)):
             return RESTfulChatModelHandle(model_uid, self._connection)
         return RESTfulGenerateModelHandle(model_uid, self._connection)
 

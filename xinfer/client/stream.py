@@ -1,4 +1,4 @@
-"""The answer to a streamed request, chunk by chunk."""
+"""The response to a streamed request, chunk by chunk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came back, or did not, as a value or as an error of the tree. The blocking and the async client share it."""
+"""Turns responses and failed connections into values and errors of the tree. Both clients share it."""
 
 from __future__ import annotations
 
@@ -18,49 +18,53 @@ _BUSY = (429, 503)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One attempt that failed. ``again`` says that a second one cannot do harm and may help."""
+    """One attempt that failed. ``again`` means that another one is safe and may succeed."""
 
     error: XinferError
     again: bool = False
 
 
 def refused(url: str) -> Failure:
-    """Nobody listens; nothing was sent."""
-    message = f"No xinfer server answers at {url}; start one with `xinfer start`, or name another endpoint."
+    """Nothing listens at ``url``, so nothing was sent."""
+    message = f"There is no xinfer server at {url}; start one with `xinfer start`, or use another endpoint."
     return Failure(errors.Unavailable(message), again=True)
 
 
 def broken(url: str) -> Failure:
-    """The connection was there and is gone."""
-    return Failure(errors.EngineLost(f"The connection to {url} broke before the answer was complete."))
+    """The server closed the connection."""
+    return Failure(errors.EngineLost(f"The connection to {url} broke before the response was complete."))
 
 
 def silent(url: str) -> Failure:
-    """The connection is there and says nothing."""
-    return Failure(errors.EngineTimeout(f"{url} did not answer within the client's timeout."))
+    """The connection is open, and nothing arrived in time."""
+    return Failure(errors.EngineTimeout(f"{url} sent no response within the client's timeout."))
 
 
 def not_ours(url: str) -> XinferError:
-    """Something answered, but not this API."""
-    return errors.Unavailable(f"{url} does not answer as an xinfer server would; check the endpoint.")
+    """The response is not one of this API."""
+    return errors.Unavailable(f"The server at {url} is not an xinfer server; check the endpoint.")
 
 
 def garbled() -> XinferError:
-    """A stream held an event that cannot be read."""
-    return errors.EngineLost("The stream held an event that is not JSON.")
+    """An event of a stream cannot be read."""
+    return errors.EngineLost("The stream has an event that is not JSON.")
 
 
 def bad_status(call: Call[Any], status: int, headers: Mapping[str, str], content: bytes) -> Failure:
-    """The error in a reply whose status is not a success, and whether the server would like to be asked again."""
+    """The error in a response without success, and whether to send the request again."""
     wait = _seconds(headers.get("retry-after"))
-    wish = headers.get("x-should-retry")
-    wished = wish == "true" or (wish is None and wait is not None)
+    # OpenAI's header decides if it is there, as in OpenAI's own clients.
+    should_retry = headers.get("x-should-retry")
+    if should_retry is None:
+        may_retry = wait is not None
+    else:
+        may_retry = should_retry == "true"
     error = errors.from_response(status, _json_or_none(content), wait)
-    return Failure(error, again=call.repeatable and status in _BUSY and wished)
+    return Failure(error, again=call.repeatable and status in _BUSY and may_retry)
 
 
 def read(call: Call[T], url: str, content: bytes) -> T:
-    """The value of a good reply."""
+    """The value of a successful response."""
     try:
         return call.read(json.loads(content))
     except (ValueError, KeyError, TypeError) as error:
@@ -76,10 +80,11 @@ def can_chat(model_uid: str, description: Mapping[str, Any]) -> bool:
 
 
 def error_of_event(event: Mapping[str, Any]) -> XinferError:
-    """The error that came as an event of a stream. Its status is not on the wire; its code tells."""
+    """The error in an event of a stream. Its class follows from the code, as events have no status."""
     error = event.get("error")
     code = error.get("code") if isinstance(error, Mapping) else None
-    if isinstance(code, int):  # vLLM puts the status there
+    # vLLM's own errors have the status as their code.
+    if isinstance(code, int):
         return errors.from_response(code, event)
     return errors.from_response(_statuses().get(str(code), 500), event)
 
