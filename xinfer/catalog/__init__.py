@@ -1,4 +1,4 @@
-"""What xinfer knows about models: the families it can launch by name, and how to read a model that is in none."""
+"""Families that can be launched by name, and what the files of other models say about them."""
 
 from xinfer.catalog.catalog import Catalog, Selection
 from xinfer.catalog.family import Family, Spec, Thinking

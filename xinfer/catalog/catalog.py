@@ -40,7 +40,7 @@ class Catalog:
 
     @classmethod
     def load(cls, extra_folder: Path | None = None) -> Catalog:
-        """The families that xinfer ships and those of ``extra_folder``, which win over shipped ones of the same name.
+        """The shipped families and those of ``extra_folder``, which win over shipped ones of the same name.
 
         A file that cannot be read as a family is a ValueError that names the file and the field.
         """
@@ -59,7 +59,7 @@ class Catalog:
         return self.families.get(name) or self._by_folded_name.get(name.casefold())
 
     def family(self, name: str) -> Family:
-        """The family of that name, whatever its case; LaunchRefused suggests similar names if there is none."""
+        """The family of that name, in any case; LaunchRefused suggests similar names if there is none."""
         family = self.find(name)
         if family is not None:
             return family
@@ -105,7 +105,7 @@ class Catalog:
         return [Selection(family, spec, name, spec.path(name)) for spec, name in choices]
 
     def search(self, *words: str) -> list[Family]:
-        """The families whose name or description contains all ``words``, in any case; matches by name come first."""
+        """The families with all ``words`` in name or description, in any case; matches by name come first."""
         by_name: list[Family] = []
         by_description: list[Family] = []
         for family in sorted(self.families.values(), key=lambda family: family.name.casefold()):
@@ -133,8 +133,15 @@ def _quantization_of(choice: Choice) -> str:
     return choice[1]
 
 
-def _keep(choices: list[Choice], field: Callable[[Choice], str], wanted: str, *, name: str, what: str) -> list[Choice]:
-    """The choices whose field is ``wanted``, in any case; if there are none, LaunchRefused lists the known values."""
+def _keep(
+    choices: list[Choice],
+    field: Callable[[Choice], str],
+    wanted: str,
+    *,
+    name: str,
+    what: str,
+) -> list[Choice]:
+    """The choices whose field is ``wanted``, in any case; LaunchRefused lists the known values if none is."""
     kept: list[Choice] = []
     # A dict keeps the order of the file, which is the order of preference.
     known: dict[str, None] = {}
@@ -164,7 +171,7 @@ def read_folder(folder: Path) -> list[Family]:
     for file in sorted(folder.glob("*.y*ml")):
         family = read_file(file)
         if family.name.casefold() in families:
-            raise ValueError(f"{file.name}: name: {family.name} is the name of another family in the same folder")
+            raise ValueError(f"{file.name}: name: {family.name} is another family's name in the same folder")
         families[family.name.casefold()] = family
     return list(families.values())
 
@@ -210,7 +217,8 @@ def _without_bool(resolvers: Iterable[tuple[str, re.Pattern[str]]]) -> list[tupl
     return [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
 
 
-# Thinking has the keys on and off, which YAML 1.1 reads as booleans. A dict of its own, as PyYAML's loaders share theirs.
+# Thinking has the keys on and off, which YAML 1.1 reads as booleans. A dict of its own, as PyYAML's loaders share
+# theirs.
 _Loader.yaml_implicit_resolvers = {
     first: _without_bool(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }

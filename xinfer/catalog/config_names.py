@@ -54,7 +54,7 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def first(text: Mapping[str, Any], name: str) -> int | None:
-    """The whole number above 0 under ``name``, or under another family's name for it; None if there is none."""
+    """The whole number above 0 under ``name`` or another family's name for it; None if there is none."""
     places = [text]
     # MPT and DBRX have facts of the attention in an object of their own.
     inner = text.get("attn_config")

@@ -14,7 +14,7 @@ _UNKNOWN_MEMORY = "as it is not known what fits the GPUs"
 
 
 def named(selection: Selection) -> str:
-    """``qwen3 8B (fp8)``: the family, the size, and the format and quantization if these are not the usual ones."""
+    """``qwen3 8B (fp8)``: family and size, with format and quantization if these are not the usual ones."""
     spec = selection.spec
     name = f"{selection.family.name} {spec.size_in_billions}B"
     details: list[str] = []
@@ -37,7 +37,10 @@ def because(
     *,
     is_cut: bool,
 ) -> str:
-    """Why ``chosen`` at ``place``; empty if there was no choice. ``is_cut`` means a context shorter than the model's own."""
+    """Why ``chosen`` at ``place``; empty if there was no choice.
+
+    ``is_cut`` means a context shorter than the model's own.
+    """
     sentences: list[str] = []
     if len(selections) > 1:
         sentences.append(f"{named(chosen)} {_distinction(selections)} {_gpus(place.gpus, place.gpu_gib)}.")
@@ -81,7 +84,8 @@ def first_of_file(selections: Sequence[Selection]) -> str:
     count = len(selections)
     if count < 2:
         return ""
-    return f"{named(selections[0])} is the first of {count} in the catalog, {_UNKNOWN_MEMORY}. {_CHOOSE_ANOTHER}"
+    name = named(selections[0])
+    return f"{name} is the first of {count} in the catalog, {_UNKNOWN_MEMORY}. {_CHOOSE_ANOTHER}"
 
 
 def smallest(count: int, chosen: Selection) -> str:

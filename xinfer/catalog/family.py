@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, 
 from xinfer.messages.model import Ability, BudgetParameter, EffortParameter, ThinkingMode, ThinkingSwitch
 from xinfer.model_size import canonical_size
 
-Size = Annotated[str, AfterValidator(canonical_size), Field(json_schema_extra={"pattern": r"^[0-9]+([._][0-9]+)?$"})]
+_SIZE_SCHEMA: dict[str, Any] = {"pattern": r"^[0-9]+([._][0-9]+)?$"}
+Size = Annotated[str, AfterValidator(canonical_size), Field(json_schema_extra=_SIZE_SCHEMA)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -38,7 +39,8 @@ class Spec(_Record):
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
-        sources = (self.model_id is not None, self.bundled is not None, isinstance(self.quantizations, Mapping))
+        has_ids = isinstance(self.quantizations, Mapping)
+        sources = (self.model_id is not None, self.bundled is not None, has_ids)
         if sum(sources) != 1:
             raise ValueError("expected exactly one of model_id, bundled, or quantizations with a hub id each")
         return self

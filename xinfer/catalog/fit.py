@@ -64,10 +64,10 @@ def best_placement(
     request: PlacementRequest,
     footprint: Callable[[Selection], Footprint] = footprint_of,
 ) -> Placement:
-    """The best of ``selections`` that fits: the largest, of one size the least quantized, on as few GPUs as possible.
+    """The best of ``selections`` that fits: the largest, of one size the least quantized, on the fewest GPUs.
 
-    Without a GPU it is the smallest. Where the memory of the GPUs is not known it is the first. LaunchRefused says what
-    the smallest would need.
+    Without a GPU it is the smallest. Where the memory of the GPUs is not known it is the first. LaunchRefused says
+    what the smallest would need.
     """
     with_gpus = [node for node in nodes if node.gpus]
     if request.gpus == 0 or (request.gpus is None and not with_gpus):
@@ -180,7 +180,7 @@ def _nearest(
 
 
 def _lowest_fill(size: Footprint, usable: Sequence[Place], tokens: int) -> float:
-    """How much of a GPU's usable memory the model needs where it needs the least of it; above 1 it does not fit."""
+    """The share of a GPU's usable memory that the model needs at the best place; above 1 it does not fit."""
     fills: list[float] = []
     for place in usable:
         needed = size.estimate(tokens, place.ranks)

@@ -27,12 +27,12 @@ class Footprint:
     """What the memory of a model depends on."""
 
     config: Mapping[str, Any]
-    """Its config.json, or the catalog's part of it; empty if neither is known, and then the KV cache is not counted."""
+    """Its config.json, or the catalog's part of it; if empty, the KV cache is not counted."""
     weights_bytes: int
     context_length: int
     """Longest prompt plus output, in tokens."""
     is_measured: bool = False
-    """True if the weights are on this disk and were measured; else they are estimated from the number of parameters."""
+    """True if the weights are on this disk; else their size is estimated from the number of parameters."""
 
     @property
     def is_known(self) -> bool:
@@ -40,7 +40,7 @@ class Footprint:
         return bool(self.config)
 
     def estimate(self, tokens: int, gpus: int = 1, **load: Any) -> MemoryEstimate:
-        """The memory on each of ``gpus``, or of an engine on the CPU for 0; ``load`` are keywords of ``memory.estimate``."""
+        """The memory on each of ``gpus``, or on the CPU for 0; ``load`` are keywords of ``memory.estimate``."""
         overhead = GPU_OVERHEAD_BYTES if gpus else CPU_OVERHEAD_BYTES
         return estimate(
             self.config,
@@ -52,7 +52,7 @@ class Footprint:
         )
 
     def gpus_needed(self, gpu_bytes: int, tokens: int, **load: Any) -> int | None:
-        """The fewest GPUs with ``gpu_bytes`` each on which it fits; None if it does not fit on any number of GPUs."""
+        """The fewest GPUs with ``gpu_bytes`` each on which it fits; None if it does not fit on any number."""
         return gpus_needed(self.config, self.weights_bytes, gpu_bytes, tokens=tokens, **load)
 
     def can_be_shared_by(self, gpus: int) -> bool:
@@ -61,7 +61,7 @@ class Footprint:
         return heads % gpus == 0
 
     def longest(self, gpu_bytes: float, gpus: int = 1, kv_dtype: str = "auto") -> int:
-        """Tokens of the longest request that fits ``gpu_bytes`` on each of ``gpus``; 0 if not even the weights fit."""
+        """Tokens of the longest request that fits ``gpu_bytes`` on each of ``gpus``; 0 if the weights do not."""
         left = int(gpu_bytes) - self.estimate(0, gpus).total_bytes
         cache = kv_cache_of(self.config, kv_dtype=kv_dtype)
         if left > 0:

@@ -108,7 +108,7 @@ def _of_folder(given: GivenModel) -> _Clues | None:
     try:
         return inspect_folder(folder)
     except LaunchRefused:
-        # No model in Hugging Face format. A family may be registered before its files are there; its launch says so.
+        # Not in Hugging Face format, or not complete yet: a family may be registered before its files are there.
         return None
 
 
@@ -137,14 +137,19 @@ def _thinking(given: GivenModel, base: Family | None, clues: _Clues | None) -> T
         facts |= {"mode": switch.mode, "keywords": switch.keywords}
         facts |= {"on": switch.on, "off": switch.off, "default": switch.default}
     elif "hybrid" in given.model_ability and switch.mode is ThinkingMode.NEVER:
-        # The template shows no switch that is known. These two are the ones that Xinference sets for every hybrid model.
+        # No known switch in the template. These are the two that Xinference sets for every hybrid model.
         facts |= {"mode": ThinkingMode.SWITCH, "keywords": ("enable_thinking", "thinking")}
     else:
         facts["mode"] = ThinkingMode.ALWAYS
     return Thinking.model_validate(facts)
 
 
-def _reasoning_parser(given: GivenModel, base: Family | None, clues: _Clues | None, thinking: Thinking) -> str | None:
+def _reasoning_parser(
+    given: GivenModel,
+    base: Family | None,
+    clues: _Clues | None,
+    thinking: Thinking,
+) -> str | None:
     if thinking.mode is ThinkingMode.NEVER:
         return None
     if given.reasoning_parser:
@@ -243,7 +248,7 @@ def _spec(given: GivenSpec, where: str) -> Spec:
 
 
 def local_folder(uri: str) -> Path | None:
-    """The folder of an absolute path or a ``file://`` URI, whether it exists or not; None for anything else."""
+    """The folder of an absolute path or a ``file://`` URI, existing or not; None for anything else."""
     if uri.startswith("file://"):
         path = unquote(uri.removeprefix("file://").removeprefix("localhost"))
     else:

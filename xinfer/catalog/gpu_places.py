@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xinfer.catalog.memory import GIB, GPU_COUNTS
 
 _LEAST_CAPABILITY = {"fp8": 7.5, "awq": 7.5, "gptq": 6.0, "mxfp4": 8.0, "fp4": 7.5, "nvfp4": 7.5}
-"""The least compute capability of vLLM's kernels for a format, those that compute with plain numbers included."""
+"""The least compute capability of vLLM's kernels for a format, also of those that compute with plain numbers."""
 
 # CUDA's compute capability of Ada, the first GPUs that compute in fp8.
 _FP8_UNITS = 8.9

@@ -15,7 +15,13 @@ from xinfer.errors import LaunchRefused
 from xinfer.messages.model import Ability, ThinkingMode, ThinkingSwitch
 
 _TOOL_TEMPLATE = "additional_chat_templates/tool_use.jinja"
-SMALL_FILES = ["config.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json", _TOOL_TEMPLATE]
+SMALL_FILES = [
+    "config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    _TOOL_TEMPLATE,
+]
 _THINKER = "thinker_config"
 _EYES = ("vision_config", "visual", "mm_vision_tower", "img_processor")
 _EARS = ("audio_config", "audio_processor")
@@ -56,7 +62,7 @@ def inspect_path(path: str, revision: str | None = None, env: Mapping[str, str] 
 
 
 def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
-    """The traits of a model in a folder, which messages call ``name``; LaunchRefused if its files cannot be read."""
+    """The traits of a model in a folder, called ``name`` in errors; LaunchRefused if its files cannot be read."""
     name = name or str(path)
     config = _read_json(path / "config.json", name)
     if config is None:
@@ -82,7 +88,12 @@ def inspect_folder(path: Path, *, name: str | None = None) -> Traits:
     return Traits(architecture, context_length, abilities, thinking, reasoning_parser, tool_parser)
 
 
-def _abilities(config: Mapping[str, Any], thinking: ThinkingSwitch, *, uses_tools: bool) -> tuple[Ability, ...]:
+def _abilities(
+    config: Mapping[str, Any],
+    thinking: ThinkingSwitch,
+    *,
+    uses_tools: bool,
+) -> tuple[Ability, ...]:
     """The abilities of a model with a chat template."""
     abilities: list[Ability] = ["chat", "generate"]
     if uses_tools:
@@ -113,7 +124,8 @@ def inspect_hub(model_id: str, revision: str | None = None, env: Mapping[str, st
     )
 
     try:
-        folder = snapshot_download(model_id, revision=revision, allow_patterns=SMALL_FILES, **_hub_of(env or {}))
+        hub = _hub_of(env or {})
+        folder = snapshot_download(model_id, revision=revision, allow_patterns=SMALL_FILES, **hub)
     except HFValidationError as err:
         raise _refused(f"{model_id} is neither a folder here nor a hub id such as Qwen/Qwen3-8B") from err
     except GatedRepoError as err:
@@ -145,7 +157,7 @@ def _hub_of(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _main_template(folder: Path, tokenizer_config: Mapping[str, Any], name: str) -> ChatTemplate | None:
-    """The template for requests with tools: one in a file of its own wins over one in the tokenizer's config."""
+    """The template for requests with tools; one in a file of its own wins over the tokenizer's config."""
     own = folder / "chat_template.jinja"
     if own.is_file():
         # transformers, too, prefers it for requests with tools.

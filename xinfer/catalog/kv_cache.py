@@ -2,15 +2,15 @@
 
 What a token leaves behind in one layer depends on the layer's attention:
 
-- multi-head, and grouped-query or multi-query with fewer heads: a key and a value for each KV head, ``2 * heads * head_dim``
-  values (PagedAttention, arXiv:2309.06180, section 3; GQA, arXiv:2305.13245);
-- multi-head latent attention: one compressed vector for all heads, ``kv_lora_rank + qk_rope_head_dim`` values, whole on every GPU
-  (DeepSeek-V2, arXiv:2405.04434, section 2.1), and beside it the indexer's key where attention is sparse (DeepSeek-V3.2,
-  arXiv:2512.02556);
-- sliding window or chunked: as above, but for no more tokens than the window has (Mistral 7B, arXiv:2310.06825);
+- multi-head, and grouped-query or multi-query with fewer heads: a key and a value for each KV head,
+  ``2 * heads * head_dim`` values (PagedAttention, arXiv:2309.06180, section 3; GQA, arXiv:2305.13245);
+- multi-head latent attention: one compressed vector for all heads, ``kv_lora_rank + qk_rope_head_dim`` values,
+  whole on every GPU (DeepSeek-V2, arXiv:2405.04434, section 2.1), and beside it the indexer's key where attention
+  is sparse (DeepSeek-V3.2, arXiv:2512.02556);
+- sliding window or chunked: as above, for at most as many tokens as the window has (Mistral 7B, arXiv:2310.06825);
 - linear attention, Mamba, convolution: a state that does not grow (Mamba, arXiv:2312.00752). Not counted.
 
-Engines round up to blocks and pad layers of different kinds to one size, so these are the least that is needed.
+Engines round up to blocks and pad layers of different kinds to one size, so these are lower bounds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SCALE_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """How GPUs share a model: tensor parallelism shares out each layer's heads, pipeline parallelism the layers."""
+    """How GPUs share a model: the heads of each layer (tensor parallelism) and the layers (pipeline parallelism)."""
 
     tensor: int = 1
     pipeline: int = 1
@@ -83,14 +83,14 @@ class KvCache:
         return int(of_one * sequences / parallel.pipeline)
 
     def longest(self, available_bytes: int, *, at_most: int, parallel: Parallel = ALONE) -> int:
-        """Tokens of the longest request, up to ``at_most``, whose cache ``available_bytes`` on each GPU can hold."""
+        """Tokens of the longest request, up to ``at_most``, whose cache fits ``available_bytes`` on each GPU."""
         # A search, as layers with a window stop growing at different lengths.
         lengths = range(at_most + 1)
         return bisect.bisect_right(lengths, available_bytes, key=partial(self.bytes, parallel=parallel)) - 1
 
 
 def kv_cache_of(config: Mapping[str, Any], *, kv_dtype: str = "auto", dtype: str = "auto") -> KvCache:
-    """What ``config`` says of the cache, kept as ``kv_dtype`` by an engine that computes in ``dtype`` (vLLM's names)."""
+    """The cache of the model with that ``config``, in an engine with these dtypes (vLLM's names)."""
     text = text_config(config)
     size = _bytes_per_value(kv_dtype, dtype, config)
     if size is None:
@@ -172,7 +172,7 @@ def _sharing_layers(text: Mapping[str, Any]) -> int:
 
 
 def _bytes_per_value(kv_dtype: str, dtype: str, config: Mapping[str, Any]) -> float | None:
-    """None for an unknown dtype. ``auto`` is the checkpoint's own choice, else the dtype that the engine computes in."""
+    """None for an unknown dtype. ``auto`` is the checkpoint's own, else the dtype that the engine computes in."""
     if kv_dtype == "auto":
         computed = 4.0 if dtype in ("float", "float32") else 2.0
         return _checkpoints_choice(config) or computed

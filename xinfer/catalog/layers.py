@@ -34,7 +34,7 @@ _MOST_LAYERS = 10_000
 
 
 def layer_kinds(text: Mapping[str, Any]) -> list[LayerKind]:
-    """The kind of each layer of the language model that ``text`` describes; empty if their number is not known."""
+    """The kind of each layer of the language model in ``text``; empty if their number is not known."""
     for name in ("layer_types", "layers_block_type"):
         names = text.get(name)
         if isinstance(names, list):
@@ -61,7 +61,7 @@ def _kinds_of(names: Iterable[object], known: Mapping[str, LayerKind]) -> list[L
 
 
 def _full_layers(text: Mapping[str, Any], count: int) -> Iterable[int] | None:
-    """Numbers of the layers with attention where all others hold a state; None if there are no such others."""
+    """Numbers of the layers with attention, if all others hold a state; None if there are no such others."""
     flags = text.get("attn_type_list")
     if isinstance(flags, list):  # MiniMax-Text-01
         return [layer for layer, flag in enumerate(flags) if flag]
@@ -87,7 +87,7 @@ def _numbers(value: object) -> list[int]:
 
 
 def _sliding(text: Mapping[str, Any], count: int) -> list[LayerKind]:
-    # Older files than those with layer_types have this number, some under the name of transformers' own attribute.
+    # Older files have this number instead of layer_types, some under the name of transformers' own attribute.
     pattern = first(text, "sliding_window_pattern") or first(text, "_sliding_window_pattern")
     if pattern:
         return _mixed(count, _every(pattern, count), other=LayerKind.SLIDING)

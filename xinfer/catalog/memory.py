@@ -1,8 +1,8 @@
-"""An estimate of the memory that a model needs on each GPU, or in an engine without one, before anything is loaded.
+"""Estimates the memory that a model needs on each GPU, or on the CPU, before anything is loaded.
 
     memory = weights / GPUs + KV cache of the requests that shall fit at once + what the engine needs besides
 
-as in PagedAttention (arXiv:2309.06180, figure 1): weights stay, the KV cache takes what is left of the engine's share.
+as in PagedAttention (arXiv:2309.06180, figure 1): weights stay, the KV cache takes the rest of the engine's share.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GIB = 1024**3
 GPU_OVERHEAD_BYTES = GIB // 2
 """The least that activations, logits and CUDA graphs take on each GPU beside weights and KV cache."""
 CPU_OVERHEAD_BYTES = GIB
-"""The least of an engine without a GPU; Python, torch and vLLM in three processes took 1.6 GiB for a model of 7 MB."""
+"""The least of an engine on the CPU; Python, torch and vLLM in three processes took 1.6 GiB for a model of 7 MB."""
 # vLLM's default for a config.json without a length.
 _TOKENS_IF_UNKNOWN = 2048
 _LONG_ROPE = "longrope"
@@ -60,8 +60,8 @@ def estimate(
 ) -> MemoryEstimate:
     """The memory per GPU of the model with that config.json and ``weights_bytes`` in all, once they are loaded.
 
-    ``sequences`` of ``tokens`` each fit at once; without ``tokens`` each may be as long as the model allows. The dtypes
-    have vLLM's names.
+    ``sequences`` of ``tokens`` each fit at once; without ``tokens`` each may be as long as the model allows. The
+    dtypes have vLLM's names.
     """
     cache = kv_cache_of(config, kv_dtype=kv_dtype, dtype=dtype)
     length = context_length_of(config) if tokens is None else tokens
@@ -82,7 +82,7 @@ def estimate(
 
 
 def gpus_needed(config: Mapping[str, Any], weights_bytes: int, gpu_bytes: int, **load: Any) -> int | None:
-    """The fewest GPUs with ``gpu_bytes`` each on which the model fits; None if it does not fit on any number of GPUs.
+    """The fewest GPUs with ``gpu_bytes`` each on which the model fits; None if it does not fit on any number.
 
     ``load`` are keywords of ``estimate``.
     """

@@ -66,7 +66,8 @@ def _check(family: Family, prefix: str) -> None:
     """What tests check for shipped families. ``prefix`` stands before the names of fields in errors."""
     # A launch without a UID takes the family's name for it.
     if not is_uid(family.name):
-        raise refused(f"{prefix}name", "expected a valid model UID: 100 characters at most, no '-rep1' at its end")
+        rule = "expected a valid model UID: 100 characters at most, no '-rep1' at its end"
+        raise refused(f"{prefix}name", rule)
     for number, spec in enumerate(family.specs):
         for quantization in spec.quantizations:
             path = spec.path(quantization)

@@ -1,7 +1,7 @@
 """The JSON Schema of a family's file, for editors and for programs that write such files.
 
-``python -m xinfer.catalog.schema`` generates it from the classes of ``xinfer.catalog.family``. It has the fields and their
-types; which of them go together is checked by the classes alone.
+``python -m xinfer.catalog.schema`` generates it from the classes of ``xinfer.catalog.family``. It has the fields and
+their types; which of them go together is checked by the classes alone.
 """
 
 from __future__ import annotations

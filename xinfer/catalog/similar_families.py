@@ -23,7 +23,7 @@ def reasoning_parser(architecture: str | None) -> str | None:
 
 
 def thinking(architecture: str | None) -> ThinkingSwitch:
-    """The families' thinking if all of them always think, whatever a template shows; else that of a model that never does."""
+    """The thinking of the families if all of them always think; else that of a model that never does."""
     shared = _shared(_kin(architecture), lambda family: family.thinking)
     if shared is None or shared.mode is not ThinkingMode.ALWAYS:
         return ThinkingSwitch()

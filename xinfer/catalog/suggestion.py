@@ -18,9 +18,9 @@ _STORED_BITS = {"F64": 64.0, "F32": 32.0}
 
 
 def suggest(model_path: str, model_family: str | None = None) -> dict[str, Any]:
-    """A registration in Xinference's format for the model in this folder; its template is like that of ``model_family``.
+    """A registration in Xinference's format for the model in this folder, with a template like ``model_family``'s.
 
-    ``FamilyRefused`` if it is no folder of a model. Abilities whose parser xinfer would have to guess are left out.
+    ``FamilyRefused`` if it is no folder of a model. Abilities with an unknown parser are left out.
     """
     folder = Path(model_path)
     if not folder.is_absolute() or not is_folder(folder):

@@ -1,4 +1,4 @@
-"""A chat template, and what can be learned from it: which variables it reads, and how they change the prompt."""
+"""A chat template: which variables it reads, and how they change the prompt."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class ChatTemplate:
 
     @cached_property
     def thinking(self) -> ThinkingSwitch:
-        """The first known switch that changes the prompt, else always or never; with its effort, budget and tags."""
+        """The first known switch that changes the prompt, else always or never; with effort, budget and tags."""
         switch = self._switch
         if switch.mode is ThinkingMode.NEVER:
             return switch
@@ -106,7 +106,7 @@ class ChatTemplate:
             prompt_on = self.prompt(**{name: on})
             prompt_off = self.prompt(**{name: off})
             if prompt_on is None and prompt_off is None:
-                # It cannot be rendered here, perhaps for want of a variable; then reading the switch has to do.
+                # It cannot be rendered here, perhaps for want of a variable; reading the switch has to do.
                 return ThinkingSwitch(ThinkingMode.SWITCH, (name,), on, off)
             if prompt_on is not None and prompt_off is not None and prompt_on != prompt_off:
                 default = {prompt_on: True, prompt_off: False}.get(self.prompt() or "")
@@ -172,7 +172,7 @@ def _raise(message: str) -> NoReturn:
 
 
 def _effort_parameter(keyword: str, render: Render) -> EffortParameter | None:
-    """The values of ``keyword`` that change the prompt, and ``medium`` if that is the default; None if fewer than two."""
+    """The values of ``keyword`` that change the prompt, and ``medium`` if it is the default; None if under two."""
     unset = render()
     # A value that gives the same prompt as nonsense is none of the template's.
     nonsense = render(**{keyword: "-"})
@@ -194,7 +194,7 @@ def _effort_parameter(keyword: str, render: Render) -> EffortParameter | None:
 
 
 def _budget_parameter(render: Render) -> BudgetParameter | None:
-    """The budget, if the number of tokens changes the prompt; with the usual values for no thinking and no limit."""
+    """The budget, if the number of tokens changes the prompt; none and no limit have the usual values."""
     some = render(**{BUDGET_KEYWORD: 512})
     more = render(**{BUDGET_KEYWORD: 1024})
     if some is not None and some != more:

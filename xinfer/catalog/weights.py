@@ -20,7 +20,7 @@ _BITS_BY_QUANTIZATION = {
 _BITS_BY_FORMAT = {"fp8": 8.0, "awq": 4.5, "gptq": 4.5, "bnb": 4.5, "fp4": 4.5, "mxfp4": 4.5, "nvfp4": 4.5}
 """With the scales of each group of weights: 16 bits for 32 of them."""
 PLAIN_BITS = 16.0
-# The embeddings and the head of a quantized model stay plain: at most so many parameters, and of a small model this share.
+# The embeddings and the head of a quantized model stay plain: at most so many parameters, of a small model this share.
 _MOST_PLAIN = 1e9
 _MOST_PLAIN_SHARE = 0.12
 _BYTES_BY_STORED_DTYPE = {
@@ -89,7 +89,7 @@ def weights_by_size(
 
 
 def bits_per_weight(format: str = "pytorch", quantization: str | None = None) -> float:  # noqa: A002
-    """Bits of most weights, scales included, in a format and quantization as the catalog names them; plain ones have 16."""
+    """Bits of most weights in a format and quantization of the catalog, scales included; plain ones have 16."""
     named = _BITS_BY_QUANTIZATION.get((quantization or "").lower())
     return named or _BITS_BY_FORMAT.get(format.lower(), PLAIN_BITS)
 
@@ -97,7 +97,7 @@ def bits_per_weight(format: str = "pytorch", quantization: str | None = None) ->
 def loaded_bytes(
     stored: StoredWeights, config: Mapping[str, Any], *, dtype: str = "auto", quantization: str | None = None
 ) -> int:
-    """The least that ``stored`` takes once an engine has loaded it with ``dtype`` and ``quantization`` (vLLM's names).
+    """The least memory of ``stored`` in an engine with this ``dtype`` and ``quantization`` (vLLM's names).
 
     Engines halve 32-bit floats, leave quantized weights as they are, and skip layers for speculative decoding.
     """
@@ -117,7 +117,7 @@ def _is_quantized(config: Mapping[str, Any]) -> bool:
 
 
 def _used(config: Mapping[str, Any]) -> float:
-    """The share of layers that every engine loads; the others predict tokens ahead, for speculative decoding."""
+    """The share of layers that every engine loads; the others are for speculative decoding."""
     text = text_config(config)
     layers = first(text, "num_hidden_layers")
     ahead = first(text, "num_nextn_predict_layers") or first(text, "mtp_num_hidden_layers") or 0

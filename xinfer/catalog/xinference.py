@@ -1,4 +1,4 @@
-"""Xinference's JSON for a custom model, as its documentation and web pages write it. Fields without use for vLLM are ignored."""
+"""Xinference's JSON for a custom model. Fields without use for vLLM are ignored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _known_format(name: str) -> str:
 
 
 def _size(value: object) -> object:
-    # Xinference's own files have both numbers and strings. For anything else pydantic's error is the better one.
+    # Xinference takes both numbers and strings. For anything else pydantic's error is the better one.
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return canonical_size(value)
     return value
@@ -46,7 +46,7 @@ class GivenSource(_Given):
 
 
 class GivenSpec(_Given):
-    """One size in one format: in a folder (``model_uri``), on one hub (``model_id``) or on several (``model_src``)."""
+    """One size in one format: in a folder (``model_uri``), on a hub (``model_id``) or on several (``model_src``)."""
 
     model_format: Annotated[str, AfterValidator(_known_format)]
     model_size_in_billions: Size
@@ -71,7 +71,7 @@ class GivenSpec(_Given):
 
 
 class GivenModel(_Given):
-    """One custom model. ``thinking`` and ``reasoning_parser`` are xinfer's own fields, which Xinference does not have."""
+    """One custom model. ``thinking`` and ``reasoning_parser`` are fields that Xinference does not have."""
 
     model_name: Name
     model_specs: Annotated[tuple[GivenSpec, ...], Field(min_length=1)]

@@ -1,4 +1,4 @@
-"""The command ``xinfer``: a thin skin over the client. Nothing heavy is imported before a command needs it."""
+"""The command ``xinfer``, a thin layer over the client. Imports that take long wait for a command that needs them."""
 
 from xinfer.cli.group import main, xinfer
 

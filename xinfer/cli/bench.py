@@ -33,17 +33,43 @@ _WORKLOAD = Workload(seed=0)
 @click.argument("url", type=types.Url(), default=settings.endpoint)
 @click.option("-m", "--model", help="Which of the server's models; not needed if it has only one.")
 @click.option(
-    "--versus", type=types.Url(), metavar="URL", help="A second server, B, to compare with in alternating legs."
+    "--versus",
+    type=types.Url(),
+    metavar="URL",
+    help="A second server, B, to compare with in alternating legs.",
 )
 @click.option("--versus-model", help="The model's name on B; same as A's by default.")
-@click.option("-c", "--concurrency", type=types.Levels("concurrency"), help="Requests at once.  [default: 1,8,32]")
-@click.option("--rate", type=types.Levels("rate"), help="Requests per second instead, at random moments.")
-@click.option("-n", "--requests", type=click.IntRange(1), help="Per leg.  [default: 3 per stream, 12 at least]")
-@click.option("--duration-s", type=click.FloatRange(0, min_open=True), help="Duration of a leg, instead of a number.")
 @click.option(
-    "--prompt-tokens", type=int, default=_WORKLOAD.prompt_tokens, show_default=True, help="Approximate prompt length."
+    "-c",
+    "--concurrency",
+    type=types.Levels("concurrency"),
+    help="Requests at once.  [default: 1,8,32]",
 )
-@click.option("--shared-prefix-tokens", type=click.IntRange(0), default=0, help="Of these, the same in all prompts.")
+@click.option("--rate", type=types.Levels("rate"), help="Requests per second instead, at random moments.")
+@click.option(
+    "-n",
+    "--requests",
+    type=click.IntRange(1),
+    help="Per leg.  [default: 3 per stream, 12 at least]",
+)
+@click.option(
+    "--duration-s",
+    type=click.FloatRange(0, min_open=True),
+    help="Duration of a leg, instead of a number.",
+)
+@click.option(
+    "--prompt-tokens",
+    type=int,
+    default=_WORKLOAD.prompt_tokens,
+    show_default=True,
+    help="Approximate prompt length.",
+)
+@click.option(
+    "--shared-prefix-tokens",
+    type=click.IntRange(0),
+    default=0,
+    help="Of these, the same in all prompts.",
+)
 @click.option("--output-tokens", type=click.IntRange(1), default=_WORKLOAD.output_tokens, show_default=True)
 @click.option(
     "--turns",
@@ -61,27 +87,68 @@ _WORKLOAD = Workload(seed=0)
 )
 @click.option("--stream/--no-stream", default=True, show_default=True, help="Streamed or whole responses.")
 @click.option("--api", type=click.Choice(["chat", "completions"]), default=_WORKLOAD.api, show_default=True)
-@click.option("--ignore-eos/--no-ignore-eos", default=True, show_default=True, help="Responses of exactly that length.")
+@click.option(
+    "--ignore-eos/--no-ignore-eos",
+    default=True,
+    show_default=True,
+    help="Responses of exactly that length.",
+)
 @click.option(
     "--extra-body", type=types.JsonObject(), default="{}", metavar="JSON", help="More fields of each request."
 )
-@click.option("--warm-up", type=click.IntRange(0), help="Requests before each level.  [default: 1 per stream]")
-@click.option("--rounds", type=click.IntRange(1), help="Legs of each level.  [default: 5 pairs with --versus, else 1]")
+@click.option(
+    "--warm-up",
+    type=click.IntRange(0),
+    help="Requests before each level.  [default: 1 per stream]",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    help="Legs of each level.  [default: 5 pairs with --versus, else 1]",
+)
 @click.option("--seed", type=int, help="Seed of prompts and arrivals; random by default.")
-@click.option("--timeout-s", type=click.FloatRange(0, min_open=True), default=_PLAN.timeout_s, show_default=True)
+@click.option(
+    "--timeout-s",
+    type=click.FloatRange(0, min_open=True),
+    default=_PLAN.timeout_s,
+    show_default=True,
+)
 @click.option("--max-in-flight", type=click.IntRange(1), default=_PLAN.max_in_flight, show_default=True)
 @click.option("-ak", "--api-key", envvar="XINFER_API_KEY", show_envvar=True, help="Key for URL.")
 @click.option("--versus-api-key", envvar="XINFER_VERSUS_API_KEY", show_envvar=True, help="Key for --versus.")
-@click.option("--engine", "engines", type=types.Url(), multiple=True, help="A vLLM behind URL, to read its counters.")
-@click.option("--cpu", "watched", type=types.NamedProcess(), multiple=True, help="Read this process's CPU time.")
-@click.option("--gpu", "gpus", type=types.Gpu(), multiple=True, help="Watch this GPU of this machine.  [default: all]")
+@click.option(
+    "--engine",
+    "engines",
+    type=types.Url(),
+    multiple=True,
+    help="A vLLM behind URL, to read its counters.",
+)
+@click.option(
+    "--cpu",
+    "watched",
+    type=types.NamedProcess(),
+    multiple=True,
+    help="Read this process's CPU time.",
+)
+@click.option(
+    "--gpu",
+    "gpus",
+    type=types.Gpu(),
+    multiple=True,
+    help="Watch this GPU of this machine.  [default: all]",
+)
 @click.option("--json", "json_file", type=types.OutputFile(), help="Write all results there; - is stdout.")
-@click.option("--plot", "plot_file", type=types.PictureFile(), help="Draw latency and throughput against load, as PNG.")
+@click.option(
+    "--plot",
+    "plot_file",
+    type=types.PictureFile(),
+    help="Draw latency and throughput against load, as PNG.",
+)
 def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
     """Load a server and measure its latency and throughput, or compare two.
 
-    URL is that of any OpenAI-compatible server, xinfer's own unless given. With --versus requests alternate between
-    the two, and the report shows medians of pairs.
+    URL is that of any OpenAI-compatible server, by default xinfer's own. With --versus requests alternate
+    between the two, and the report shows medians of pairs.
     """
     from xinfer.bench.progress import Progress
 
@@ -117,9 +184,10 @@ def _job(options: dict[str, Any]) -> Job:
 def _plan(options: dict[str, Any]) -> Plan:
     for one, other in (("concurrency", "rate"), ("requests", "duration_s")):
         if options[one] is not None and options[other] is not None:
-            raise click.UsageError(f"--{one} and --{other.replace('_', '-')} exclude each other; give one.")
+            raise click.UsageError(f"--{one} and --{other.replace('_', '-')} exclude each other.")
     if options["rate"] and options["turns"] > 1:
-        raise click.UsageError("--turns goes with --concurrency; with --rate requests do not wait for responses.")
+        # A turn needs the response to the one before, for which a rate does not wait.
+        raise click.UsageError("--turns goes with --concurrency, not with --rate.")
     default_rounds = _PLAN.rounds
     if options["versus"]:
         default_rounds = VERSUS_ROUNDS

@@ -26,20 +26,39 @@ RUNS = 5
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[--ENGINE-OPTION VALUE]...")
 @click.option(
-    "--runs", type=click.IntRange(1), default=RUNS, show_default=True, help="Runs of each row; medians are shown."
+    "--runs",
+    type=click.IntRange(1),
+    default=RUNS,
+    show_default=True,
+    help="Runs of each row; medians are shown.",
 )
 @click.option(
-    "--only", "names", type=click.Choice(NAMES), multiple=True, help="This row; may be given several times.  [all]"
+    "--only",
+    "names",
+    type=click.Choice(NAMES),
+    multiple=True,
+    help="This row; may be given several times.  [all]",
 )
 @click.option("-mp", "--model-path", help="A folder or a hub id, instead of the bundled model.")
-@click.option("--n-gpu", type=GpuCount(), default="none", show_default=True, help="GPUs of an engine; none is CPU.")
+@click.option(
+    "--n-gpu",
+    type=GpuCount(),
+    default="none",
+    show_default=True,
+    help="GPUs of an engine; none is CPU.",
+)
 @click.option("--json", "json_file", type=types.OutputFile(), help="Write every sample there; - is stdout.")
-@click.option("--plot", "plot_file", type=types.PictureFile(), help="Draw where the time of each start goes, as PNG.")
+@click.option(
+    "--plot",
+    "plot_file",
+    type=types.PictureFile(),
+    help="Draw where the time of each start goes, as PNG.",
+)
 def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
     """Measure how long launches take, beside bare vLLM's start.
 
-    Starts clusters of its own, on free ports and in temporary folders, and leaves nothing behind. Options that are not listed
-    here go to the engine on both sides: --enforce-eager. Takes about four minutes a run on two cores.
+    Starts clusters of its own, on free ports and in temporary folders, and leaves nothing behind. Options that are
+    not listed here go to the engine on both sides: --enforce-eager. A run takes about four minutes on two cores.
     """
     with sigterm_interrupts():
         result = _job(**options).run()
@@ -58,14 +77,20 @@ def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any)
         sys.exit(1)
 
 
-def _job(words: tuple[str, ...], runs: int, names: tuple[str, ...], model_path: str | None, n_gpu: Any) -> Job:
+def _job(
+    words: tuple[str, ...],
+    runs: int,
+    names: tuple[str, ...],
+    model_path: str | None,
+    n_gpu: Any,
+) -> Job:
     # Takes a while to import, which --help need not wait for.
     from xinfer.bench.launching.job import Job
     from xinfer.bench.launching.subject import BUNDLED, Subject
 
     stray, engine_args = engine_options.parse(words)
     if stray:
-        raise click.UsageError(f"Got unexpected argument {stray!r}; options of the engine look like --key value.")
+        raise engine_options.unexpected(stray)
     path = model_path
     if model_path and Path(model_path).is_dir():
         # The clusters of the benchmark have another working directory.

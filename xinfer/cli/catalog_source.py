@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def known_families(client: RESTfulClient) -> Catalog:
-    """The families that xinfer ships and those registered at the server; only the former without a server of xinfer."""
+    """The shipped families and those registered at the server; without a server only the shipped ones."""
     # Reading the families takes a while, which --help need not wait for.
     from xinfer.catalog import Catalog, Family
 

@@ -26,7 +26,11 @@ def _chat_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options of both commands, which get them as the ``config`` of a request."""
 
     @click.argument("words", nargs=-1, metavar="[MODEL_UID] [MESSAGE]")
-    @click.option("-u", "--model-uid", help="The same as the argument; the running model if there is only one.")
+    @click.option(
+        "-u",
+        "--model-uid",
+        help="The same as the argument; the running model if there is only one.",
+    )
     @click.option("--max-tokens", "--max_tokens", type=click.IntRange(1), default=512, show_default=True)
     @click.option("--temperature", type=click.FloatRange(0), help="0 always takes the likeliest token.")
     @click.option("--stream/--no-stream", default=True, show_default=True, help="Stream the response.")
@@ -49,7 +53,9 @@ def _chat_options(command: Callable[..., None]) -> Callable[..., None]:
 @_chat_options
 @click.option("--system", help="Instructions that come before the conversation.")
 @click.option(
-    "--enable-thinking/--no-enable-thinking", default=None, help="Whether the model thinks before it responds."
+    "--enable-thinking/--no-enable-thinking",
+    default=None,
+    help="Whether the model thinks before it responds.",
 )
 def chat(
     client: RESTfulClient,
@@ -62,7 +68,8 @@ def chat(
 ) -> None:
     """Chat with a running model.
 
-    With MESSAGE, or with text on stdin, it prints one response. Without, it starts a conversation; an empty line ends it.
+    With MESSAGE, or with text on stdin, it prints one response. Without, it starts a conversation; an empty line
+    ends it.
     """
     from xinfer.client import RESTfulChatModelHandle
 
@@ -84,11 +91,16 @@ def chat(
 @with_client
 @_chat_options
 def generate(
-    client: RESTfulClient, words: tuple[str, ...], model_uid: str | None, config: dict[str, Any], as_json: bool
+    client: RESTfulClient,
+    words: tuple[str, ...],
+    model_uid: str | None,
+    config: dict[str, Any],
+    as_json: bool,
 ) -> None:
     """Complete a text with a running model.
 
-    With MESSAGE, or with text on stdin, it completes that text. Without, it prompts for texts; an empty line ends it.
+    With MESSAGE, or with text on stdin, it completes that text. Without, it prompts for texts; an empty line
+    ends it.
     """
     uid, message = _uid_and_message(client, words, model_uid)
     model = client.get_model(uid)
@@ -96,7 +108,11 @@ def generate(
     _run(message, as_json, lambda messages: model.generate(messages[-1]["content"], config))
 
 
-def _uid_and_message(client: RESTfulClient, words: tuple[str, ...], option: str | None) -> tuple[str, str | None]:
+def _uid_and_message(
+    client: RESTfulClient,
+    words: tuple[str, ...],
+    option: str | None,
+) -> tuple[str, str | None]:
     """The model's UID, and the message if there is one."""
     if len(words) > (1 if option else 2):
         raise click.UsageError("Too many arguments; put the message in quotes.")

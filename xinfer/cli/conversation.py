@@ -24,7 +24,7 @@ def converse(
 ) -> None:
     """Read messages and print the responses until an empty line or the end of input.
 
-    An error is printed in one line, and Ctrl-C stops a response; the conversation goes on without that message.
+    An error is one line, and Ctrl-C stops a response; the conversation goes on without that message.
     """
     messages: list[Message] = []
     while text := (read_line or _read_line)():

@@ -33,7 +33,12 @@ _COLUMNS = {
 @as_json
 @with_client
 def engine(
-    client: RESTfulClient, /, argument: str | None, model_name: str | None, as_json: bool, **wanted: str | None
+    client: RESTfulClient,
+    /,
+    argument: str | None,
+    model_name: str | None,
+    as_json: bool,
+    **wanted: str | None,
 ) -> None:
     """Show which sizes, formats and quantizations of a family can be launched, and on which engine."""
     name = argument or model_name
@@ -66,7 +71,8 @@ def _rows(engines: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _matches(row: dict[str, Any], *, size: str | None, **wanted: str | None) -> bool:
     # Users type 0.6 and 0_6, and servers send either.
-    if size is not None and canonical_size_or_text(size) != canonical_size_or_text(row["model_size_in_billions"]):
+    found_size = canonical_size_or_text(row["model_size_in_billions"])
+    if size is not None and canonical_size_or_text(size) != found_size:
         return False
     for field, value in wanted.items():
         found = str(row[field])

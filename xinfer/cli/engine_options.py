@@ -14,7 +14,7 @@ _NAMED_VALUES = {"true": True, "false": False, "none": None, "null": None}
 def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     """The model's name, if it comes first, and the engine's arguments by their Python names.
 
-    ``--key value`` and ``--key=value`` set a value, ``--key`` alone sets True. Anything else is a usage error.
+    ``--key value`` and ``--key=value`` set a value, ``--key`` sets True. Anything else is a usage error.
     """
     rest = list(words)
     if rest and not rest[0].startswith("-"):
@@ -25,7 +25,7 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     while rest:
         key, equals, text = rest.pop(0).partition("=")
         if not key.startswith("--") or key == "--":
-            raise click.UsageError(f"Got unexpected argument {key!r}; options of the engine look like --key value.")
+            raise unexpected(key)
         if not equals:
             # Two dashes, as a value may be a negative number.
             if rest and not rest[0].startswith("--"):
@@ -36,8 +36,13 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     return name, options
 
 
+def unexpected(word: str) -> click.UsageError:
+    """The error for a word that is not an option."""
+    return click.UsageError(f"Got unexpected argument {word!r}; options of the engine look like --key value.")
+
+
 def value(text: str) -> Any:
-    """The value that ``text`` stands for: a bool, None, a number, a JSON object or list, else the text itself."""
+    """The value in ``text``: a bool, None, a number, a JSON object or list, else the text itself."""
     if text.lower() in _NAMED_VALUES:
         return _NAMED_VALUES[text.lower()]
     for read in (int, float):

@@ -49,7 +49,14 @@ class GpuCount(click.ParamType[Any]):
 @click.option("-f", "--model-format", help="Such as pytorch, fp8, awq or gptq.")
 @click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
 @click.option("--context-length", type=click.IntRange(1), help="Maximum prompt plus output, in tokens.")
-@click.option("-r", "--replica", type=click.IntRange(1), default=1, show_default=True, help="Number of replicas.")
+@click.option(
+    "-r",
+    "--replica",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of replicas.",
+)
 @click.option(
     "--request-limits",
     type=click.IntRange(1),
@@ -62,22 +69,59 @@ class GpuCount(click.ParamType[Any]):
     help="Free its GPUs after this long without a request; the next request wakes it.",
 )
 @click.option(
-    "--kv-cache-gib", type=click.FloatRange(0, min_open=True), metavar="N", help="KV cache of each replica, in GiB."
+    "--kv-cache-gib",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="KV cache of each replica, in GiB.",
 )
-@click.option("--n-gpu", type=GpuCount(), default="auto", show_default=True, help="GPUs of each replica; none is CPU.")
+@click.option(
+    "--n-gpu",
+    type=GpuCount(),
+    default="auto",
+    show_default=True,
+    help="GPUs of each replica; none is CPU.",
+)
 @click.option("-mp", "--model-path", help="A folder or a hub id, instead of the catalog's.")
-@click.option("--enable-thinking/--no-enable-thinking", default=None, help="Default for requests that do not set it.")
-@click.option("--trust-remote-code/--no-trust-remote-code", default=None, help="Run code that comes with the model.")
-@click.option("-ev", "--env", "envs", type=(str, str), multiple=True, metavar="KEY VALUE", help="For the engine.")
+@click.option(
+    "--enable-thinking/--no-enable-thinking",
+    default=None,
+    help="Default for requests that do not set it.",
+)
+@click.option(
+    "--trust-remote-code/--no-trust-remote-code",
+    default=None,
+    help="Run code that comes with the model.",
+)
+@click.option(
+    "-ev",
+    "--env",
+    "envs",
+    type=(str, str),
+    multiple=True,
+    metavar="KEY VALUE",
+    help="For the engine.",
+)
 @of_xinference
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Return when it is ready, or at once.")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="Return when it is ready, or at once.",
+)
 @as_json
 @with_client
-def launch(client: RESTfulClient, /, words: tuple[str, ...], wait: bool, as_json: bool, **options: Any) -> None:
+def launch(
+    client: RESTfulClient,
+    /,
+    words: tuple[str, ...],
+    wait: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Launch a model and wait until it is ready.
 
-    Options that are not listed here go to the engine: --max-num-seqs 64 --enforce-eager. MODEL_NAME comes before
-    them.
+    Options that are not listed here go to the engine, such as --max-num-seqs 64 --enforce-eager. MODEL_NAME comes
+    before them.
     """
     # The server's own waiting has no progress, so this command returns at once and polls.
     response = client._launch_response(**_keywords(words, options), wait_ready=False)
@@ -111,13 +155,14 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
     if not name and path:
         name = Path(path).name
     if not name:
-        raise click.UsageError("Name a model: MODEL_NAME or --model-path. `xinfer models` shows what there is.")
+        raise click.UsageError("Name a model: MODEL_NAME or --model-path. `xinfer models` lists the names.")
     keywords = on_the_wire(options)
     keywords |= {"model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
     # An engine option must not replace a field of the launch, under whose Python name it would be sent.
     taken = extra.keys() & {*keywords, "wait_ready"}
     if taken:
-        raise click.UsageError(f"Not an option of the engine: {', '.join(sorted(taken))}. See `xinfer launch --help`.")
+        names = ", ".join(sorted(taken))
+        raise click.UsageError(f"Not an option of the engine: {names}. See `xinfer launch --help`.")
     for key in _NOT_ON_THE_WIRE:
         if keywords[key] is None:
             del keywords[key]
@@ -125,7 +170,8 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
 
 
 def _absolute(path: str | None) -> str | None:
-    """The absolute path of a folder on this machine, as the server has another working directory; hub ids stay."""
+    """The absolute path of a folder on this machine; anything else, such as a hub id, stays as it is."""
+    # The server has another working directory.
     if path and Path(path).is_dir():
         return str(Path(path).absolute())
     return path

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 @with_client
 @with_uid
 @click.option(
-    "-n", "--lines", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Lines of each replica."
+    "-n",
+    "--lines",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="Lines of each replica.",
 )
 @as_json
 def logs(client: RESTfulClient, model_uid: str, lines: int, as_json: bool) -> None:
@@ -28,7 +33,8 @@ def logs(client: RESTfulClient, model_uid: str, lines: int, as_json: bool) -> No
     replicas = found["replicas"]
     if not any(replica["lines"] for replica in replicas):
         # Not an error: the log of a launch that has just begun is empty.
-        click.echo(f"{model_uid} has no engine log: its engine has not started, or its launch failed before.", err=True)
+        why = "its engine has not started, or its launch failed before"
+        click.echo(f"{model_uid} has no engine log: {why}.", err=True)
     for replica in replicas:
         if len(replicas) > 1:
             click.echo(f"==> {replica['replica_uid']} <==")

@@ -20,9 +20,19 @@ _MIB = 1024**2
 @click.option("-s", "--size-in-billions", required=True, help="Such as 8, 0.6 or 1_8.")
 @click.option("-f", "--model-format", required=True, help="Such as pytorch, fp8, awq or gptq.")
 @click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
-@click.option("-c", "--context-length", type=click.IntRange(1), required=True, help="Tokens of prompt and output.")
 @click.option(
-    "--kv-cache-dtype", type=click.Choice(list(_KV_DTYPES)), default="16", show_default=True, help="Bits of a value."
+    "-c",
+    "--context-length",
+    type=click.IntRange(1),
+    required=True,
+    help="Tokens of prompt and output.",
+)
+@click.option(
+    "--kv-cache-dtype",
+    type=click.Choice(list(_KV_DTYPES)),
+    default="16",
+    show_default=True,
+    help="Bits of a value.",
 )
 @as_json
 def cal_model_mem(

@@ -30,12 +30,22 @@ _COLUMNS = {
 @click.command()
 @click.argument("words", nargs=-1, metavar="[MODEL_NAME | WORD...]")
 @click.option("--search", metavar="WORDS", help="Only models with these words in their name or description.")
-@click.option("--ability", help="Only models that can do this: chat, generate, tools, vision, reasoning, hybrid.")
 @click.option(
-    "--context-length", type=click.IntRange(1), metavar="N", help="Tokens of prompt and output to estimate for."
+    "--ability",
+    help="Only models that can do this: chat, generate, tools, vision, reasoning, hybrid.",
 )
 @click.option(
-    "--sequences", type=click.IntRange(1), default=1, show_default=True, help="Sequences at once to estimate for."
+    "--context-length",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Tokens of prompt and output to estimate for.",
+)
+@click.option(
+    "--sequences",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Sequences at once to estimate for.",
 )
 @click.option(
     "--gpu-memory",
@@ -57,8 +67,8 @@ def models(
 ) -> None:
     """List the models that can be launched by name, search them, or show one with the memory that it needs.
 
-    MODEL_NAME shows the models of that family. Other WORDs search names and descriptions. For a folder, or a hub id
-    with a slash, the abilities are read from the model's own files.
+    MODEL_NAME shows the models of that family. Other WORDs search names and descriptions. For a folder, or a hub
+    id with a slash, the abilities are read from the model's own files.
     """
     catalog = known_families(client)
     if len(words) == 1 and "/" in words[0]:
@@ -131,10 +141,11 @@ def _explained(load: Load, memory: GpuMemory, needs: list[dict[str, Any]]) -> st
         sequences = f"{load.sequences} sequences"
     # A model with a shorter context is estimated with its own.
     tokens = max(need["tokens"] for need in needs)
+    gpu = f"{memory.gib:.0f} GiB each ({memory.source})"
     lines = [
         f"Memory: at least, for the weights and the KV cache of {sequences} of {tokens} tokens; "
         "change them with --context-length and --sequences.",
-        f"GPUs: with {memory.gib:.0f} GiB each ({memory.source}), of which the model may use {load.share:.0%}; "
+        f"GPUs: with {gpu}, of which the model may use {load.share:.0%}; "
         "- means that it does not fit on any number of GPUs.",
     ]
     missing: dict[str, None] = {}

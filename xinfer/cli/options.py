@@ -39,7 +39,7 @@ _api_key = click.option(
 
 
 def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Callable[..., None]:
-    """Add ``--endpoint`` and ``--api-key`` to a command, whose first argument is a client that is closed afterwards."""
+    """Add ``--endpoint`` and ``--api-key`` to a command; its first argument is a client, closed afterwards."""
 
     @_endpoint
     @_api_key
@@ -55,7 +55,7 @@ def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Calla
 
 
 def with_uid(command: Callable[..., None]) -> Callable[..., None]:
-    """Add ``model_uid`` to a command, as an argument or as ``--model-uid``; neither or both are a usage error."""
+    """Add ``model_uid`` to a command, as an argument or as ``--model-uid``; it takes exactly one of them."""
 
     @click.argument("uid", required=False, metavar="MODEL_UID")
     @click.option("-u", "--model-uid", help="The same as the argument.")

@@ -21,11 +21,23 @@ _model_type = click.option("-t", "--model-type", default="LLM", show_default=Tru
 @click.argument("argument", required=False, metavar="FILE", type=_FILE)
 @click.option("-f", "--file", type=_FILE, help="The same as the argument.")
 @_model_type
-@click.option("-p", "--persist/--no-persist", default=True, show_default=True, help="Keep it when the cluster ends.")
+@click.option(
+    "-p",
+    "--persist/--no-persist",
+    default=True,
+    show_default=True,
+    help="Keep it when the cluster ends.",
+)
 @as_json
 @with_client
 def register(
-    client: RESTfulClient, /, argument: Path | None, file: Path | None, model_type: str, persist: bool, as_json: bool
+    client: RESTfulClient,
+    /,
+    argument: Path | None,
+    file: Path | None,
+    model_type: str,
+    persist: bool,
+    as_json: bool,
 ) -> None:
     """Register a custom model family, so that it can be launched by name.
 

@@ -10,7 +10,7 @@ def rows(model_uid: str, report: dict[str, Any]) -> list[dict[str, Any]]:
     replicas: list[dict[str, Any]] = report.get("replicas") or [{**report, "replica_model_uid": model_uid}]
     named: list[dict[str, Any]] = []
     for replica in replicas:
-        # A server of Xinference's numbers its replicas and has no UIDs of them.
+        # The number of the replica, where a server sends no UID.
         name = replica.get("replica_model_uid") or replica.get("replica_id")
         named.append({**replica, "name": str(name)})
     return named
@@ -26,7 +26,7 @@ def downloaded(row: dict[str, Any]) -> float:
 
 
 def state(row: dict[str, Any], *, seconds: bool = True) -> str:
-    """``downloading 12 s, 1.2 of 3.4 GB, 55 MB/s``: the stage, its duration, its download and the server's ``info``."""
+    """``downloading 12 s, 1.2 of 3.4 GB, 55 MB/s``: stage, duration, download and the server's ``info``."""
     stage = str(row.get("stage"))
     text = _words(stage)
     if seconds:
@@ -39,7 +39,7 @@ def state(row: dict[str, Any], *, seconds: bool = True) -> str:
 
 
 def summary(model_uid: str, report: dict[str, Any]) -> str | None:
-    """The time of each stage, for the replica that was ready last, in one line; None if the report has no times."""
+    """One line with the time of each stage, for the replica that was ready last; None without times."""
     ready = [replica for replica in report.get("replicas") or () if _began(replica, "ready")]
     if not ready or not report.get("stages"):
         return None

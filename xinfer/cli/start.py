@@ -40,7 +40,11 @@ Try:
 @click.command()
 @click.option("-H", "--host", default=_DEFAULTS.host, show_default=True, help="Where the REST API listens.")
 @click.option("-p", "--port", default=_DEFAULTS.port, show_default=True)
-@click.option("--join", metavar="HOST:PORT", help="Join the cluster whose Ray listens there, as a worker node.")
+@click.option(
+    "--join",
+    metavar="HOST:PORT",
+    help="Join the cluster whose Ray listens there, as a worker node.",
+)
 @click.option("--node-ip", help="This node's address inside the cluster.")
 @click.option(
     "--ray-port",
@@ -67,7 +71,11 @@ Try:
     show_default=True,
     help="Keep a fork server on this node, from which engines start in seconds; it takes memory.",
 )
-@click.option("--fresh", is_flag=True, help="Forget the models that ran here before; otherwise they come back.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Forget the models that ran here before; otherwise they come back.",
+)
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
@@ -105,9 +113,9 @@ def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
 
 @contextmanager
 def _stopped_on_failure(node: NodeLifecycle, *, foreground: bool) -> Iterator[None]:
-    """Stop the node on Ctrl-C and, in the foreground, on any error. A failed launch leaves a background node running.
+    """Stop the node on Ctrl-C and, in the foreground, on any error.
 
-    A node that ran before this command is left alone.
+    In the background a failed launch leaves the node running. A node that ran before this command is left alone.
     """
     try:
         yield

@@ -21,7 +21,8 @@ def stop_cluster(client: RESTfulClient, yes: bool, as_json: bool) -> None:
     if not yes:
         # The addresses, as the endpoint may be another cluster's than one has in mind.
         nodes = ", ".join(worker["work-ip"] for worker in client.get_workers_info())
-        click.confirm(f"Stop the cluster at {client.base_url} ({nodes}) and every model?", abort=True, err=True)
+        question = f"Stop the cluster at {client.base_url} ({nodes}) and every model?"
+        click.confirm(question, abort=True, err=True)
     client.abort_cluster()
     if as_json:
         print_json({"stopping": True})

@@ -13,7 +13,7 @@ class SwitchCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._folded(args))
 
-    # click's own options take a value always or never, so the word is folded into the option before click sees it.
+    # click's options take a value always or never, so the word is folded into the option before click sees it.
     def _folded(self, args: list[str]) -> list[str]:
         opposites = self._opposites()
         folded: list[str] = []

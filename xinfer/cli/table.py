@@ -20,7 +20,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def print_items(columns: Mapping[str, str], items: Iterable[Mapping[str, Any]]) -> None:
-    """A table with a row for each item; ``columns`` has the header of each column and the key of its values."""
+    """A table with a row for each item; ``columns`` has the header and the key of each column."""
     # get, as a server other than xinfer's may leave fields out.
     rows = [list(map(item.get, columns.values())) for item in items]
     print_table(list(columns), rows)

@@ -17,7 +17,7 @@ class Json(click.ParamType[Any]):
 
     name = "json"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> Any:
         if isinstance(value, str):
             return engine_options.value(value)
         return value

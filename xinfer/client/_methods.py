@@ -34,7 +34,9 @@ def method(build: Callable[P, Call[T]]) -> Callable[Concatenate[Sender, P], T]:
     return _signed(send, build)
 
 
-def async_method(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncSender, P], Coroutine[Any, Any, T]]:
+def async_method(
+    build: Callable[P, Call[T]],
+) -> Callable[Concatenate[AsyncSender, P], Coroutine[Any, Any, T]]:
     """The same, to be awaited."""
 
     async def send(self: AsyncSender, /, *args: P.args, **kwargs: P.kwargs) -> T:

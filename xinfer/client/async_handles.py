@@ -21,7 +21,11 @@ class AsyncRESTfulGenerateModelHandle:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model_uid!r})"
 
-    async def generate(self, prompt: str, generate_config: Mapping[str, Any] | None = None) -> Json | AsyncStream:
+    async def generate(
+        self,
+        prompt: str,
+        generate_config: Mapping[str, Any] | None = None,
+    ) -> Json | AsyncStream:
         """Complete ``prompt``.
 
         ``generate_config={"stream": True}`` gives an async iterator of chunks, anything else the whole response.

@@ -78,7 +78,10 @@ class AsyncRESTfulClient:
     status = async_method(_calls.status)
     abort_cluster = async_method(_calls.abort_cluster)
 
-    async def get_model(self, model_uid: str) -> AsyncRESTfulGenerateModelHandle | AsyncRESTfulChatModelHandle:
+    async def get_model(
+        self,
+        model_uid: str,
+    ) -> AsyncRESTfulGenerateModelHandle | AsyncRESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""
         if _responses.can_chat(model_uid, await self.describe_model(model_uid)):
             return AsyncRESTfulChatModelHandle(model_uid, self._connection)
