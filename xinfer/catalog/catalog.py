@@ -171,7 +171,8 @@ def read_folder(folder: Path) -> list[Family]:
     for file in sorted(folder.glob("*.y*ml")):
         family = read_file(file)
         if family.name.casefold() in families:
-            raise ValueError(f"{file.name}: name: {family.name} is another family's name in the same folder")
+            why = f"{family.name} is the name of another family in the same folder"
+            raise ValueError(f"{file.name}: name: {why}")
         families[family.name.casefold()] = family
     return list(families.values())
 

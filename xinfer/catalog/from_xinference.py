@@ -44,7 +44,7 @@ _REASONING_PARSERS = {
 _USUAL_TAG = "<think>"
 
 
-class _Clues(Protocol):
+class _TemplateFacts(Protocol):
     """What a chat template shows about prompts: one that is given, or the one in a folder."""
 
     @property
@@ -64,11 +64,11 @@ def translate(given: GivenModel, catalog: Catalog) -> Family:
     base = catalog.find(given.model_family or "") or catalog.find(given.chat_template or "")
     template = _template(given, base, catalog)
     # A template that is given replaces the one in the folder, which then says nothing about the prompts.
-    clues: _Clues | None = ChatTemplate(template) if template else _of_folder(given)
-    thinking = _thinking(given, base, clues)
+    template_facts: _TemplateFacts | None = ChatTemplate(template) if template else _of_folder(given)
+    thinking = _thinking(given, base, template_facts)
     tools = None
     if "tools" in given.model_ability:
-        tools = _tool_parser(given, base, clues)
+        tools = _tool_parser(given, base, template_facts)
     return Family(
         name=given.model_name,
         description=given.model_description or "",
@@ -76,7 +76,7 @@ def translate(given: GivenModel, catalog: Catalog) -> Family:
         abilities=_abilities(given, thinking, tools),
         context_length=given.tokens,
         thinking=thinking,
-        reasoning_parser=_reasoning_parser(given, base, clues, thinking),
+        reasoning_parser=_reasoning_parser(given, base, template_facts, thinking),
         tool_parser=tools,
         chat_template=template,
         stop=given.stop or (base.stop if base else ()),
@@ -101,7 +101,7 @@ def _template(given: GivenModel, base: Family | None, catalog: Catalog) -> str |
     raise refused("chat_template", f"{text[:100]!r} is neither Jinja text nor the name of a family")
 
 
-def _of_folder(given: GivenModel) -> _Clues | None:
+def _of_folder(given: GivenModel) -> _TemplateFacts | None:
     folder = _first_folder(given)
     if folder is None or not is_folder(folder):
         return None
@@ -120,7 +120,7 @@ def _first_folder(given: GivenModel) -> Path | None:
     return None
 
 
-def _thinking(given: GivenModel, base: Family | None, clues: _Clues | None) -> Thinking:
+def _thinking(given: GivenModel, base: Family | None, template_facts: _TemplateFacts | None) -> Thinking:
     if given.thinking:
         return given.thinking
     if not given.thinks:
@@ -132,7 +132,7 @@ def _thinking(given: GivenModel, base: Family | None, clues: _Clues | None) -> T
         facts["start_tag"] = given.reasoning_start_tag
     if given.reasoning_end_tag:
         facts["end_tag"] = given.reasoning_end_tag
-    switch = clues.thinking if clues else ThinkingSwitch()
+    switch = template_facts.thinking if template_facts else ThinkingSwitch()
     if switch.mode is ThinkingMode.SWITCH:
         facts |= {"mode": switch.mode, "keywords": switch.keywords}
         facts |= {"on": switch.on, "off": switch.off, "default": switch.default}
@@ -147,7 +147,7 @@ def _thinking(given: GivenModel, base: Family | None, clues: _Clues | None) -> T
 def _reasoning_parser(
     given: GivenModel,
     base: Family | None,
-    clues: _Clues | None,
+    template_facts: _TemplateFacts | None,
     thinking: Thinking,
 ) -> str | None:
     if thinking.mode is ThinkingMode.NEVER:
@@ -156,7 +156,7 @@ def _reasoning_parser(
         return given.reasoning_parser
     if base and base.thinking == thinking:
         return base.reasoning_parser
-    found = clues.reasoning_parser if clues else None
+    found = template_facts.reasoning_parser if template_facts else None
     found = found or _parser_of_tag(thinking.start_tag, thinking)
     if found is None:
         raise refused(
@@ -183,7 +183,7 @@ def _parser_of_tag(start_tag: str, thinking: Thinking) -> str | None:
     return None
 
 
-def _tool_parser(given: GivenModel, base: Family | None, clues: _Clues | None) -> str:
+def _tool_parser(given: GivenModel, base: Family | None, template_facts: _TemplateFacts | None) -> str:
     name = given.tool_parser
     if name and name not in _TOOL_PARSERS:
         # One of vLLM's own names. The engine checks it, as the parsers differ between versions of vLLM.
@@ -191,8 +191,8 @@ def _tool_parser(given: GivenModel, base: Family | None, clues: _Clues | None) -
     found = base.tool_parser if base else None
     if found is None and name:
         found = _TOOL_PARSERS[name]
-    elif found is None and clues:
-        found = clues.tool_parser
+    elif found is None and template_facts:
+        found = template_facts.tool_parser
     if found is None:
         if name:
             what = f"vLLM cannot read the tool calls of {name!r}"

@@ -23,8 +23,8 @@ SMALL_FILES = [
     _TOOL_TEMPLATE,
 ]
 _THINKER = "thinker_config"
-_EYES = ("vision_config", "visual", "mm_vision_tower", "img_processor")
-_EARS = ("audio_config", "audio_processor")
+_VISION_PARTS = ("vision_config", "visual", "mm_vision_tower", "img_processor")
+_AUDIO_PARTS = ("audio_config", "audio_processor")
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
 
 
@@ -98,9 +98,9 @@ def _abilities(
     abilities: list[Ability] = ["chat", "generate"]
     if uses_tools:
         abilities.append("tools")
-    if _has_part(config, _EYES):
+    if _has_part(config, _VISION_PARTS):
         abilities.append("vision")
-    if _has_part(config, _EARS):
+    if _has_part(config, _AUDIO_PARTS):
         abilities.append("audio")
     if _THINKER in config:
         abilities.append("omni")

@@ -14,29 +14,29 @@ T = TypeVar("T")
 
 def tool_parser(architecture: str | None) -> str | None:
     """vLLM's parser for tool calls, if all families of that architecture have the same."""
-    return _shared(_kin(architecture), lambda family: family.tool_parser)
+    return _shared(_families_with(architecture), lambda family: family.tool_parser)
 
 
 def reasoning_parser(architecture: str | None) -> str | None:
     """vLLM's parser for the thinking, if all families of that architecture have the same."""
-    return _shared(_kin(architecture), lambda family: family.reasoning_parser)
+    return _shared(_families_with(architecture), lambda family: family.reasoning_parser)
 
 
 def thinking(architecture: str | None) -> ThinkingSwitch:
     """The thinking of the families if all of them always think; else that of a model that never does."""
-    shared = _shared(_kin(architecture), lambda family: family.thinking)
+    shared = _shared(_families_with(architecture), lambda family: family.thinking)
     if shared is None or shared.mode is not ThinkingMode.ALWAYS:
         return ThinkingSwitch()
-    return _kin(architecture)[0].thinking_switch()
+    return _families_with(architecture)[0].thinking_switch()
 
 
-def _kin(architecture: str | None) -> Sequence[Family]:
+def _families_with(architecture: str | None) -> Sequence[Family]:
     return [family for family in Catalog.load().families.values() if architecture in family.architectures]
 
 
-def _shared(kin: Sequence[Family], fact: Callable[[Family], T | None]) -> T | None:
+def _shared(families: Sequence[Family], fact: Callable[[Family], T | None]) -> T | None:
     """None if they differ, or if there are none."""
-    facts = list(map(fact, kin))
+    facts = list(map(fact, families))
     # One exception is a doubt, and a wrong parser spoils every response: better none.
     if facts and facts.count(facts[0]) == len(facts):
         return facts[0]

@@ -43,14 +43,14 @@ _WORKLOAD = Workload(seed=0)
     "-c",
     "--concurrency",
     type=types.Levels("concurrency"),
-    help="Requests at once.  [default: 1,8,32]",
+    help="Concurrent requests.  [default: 1,8,32]",
 )
-@click.option("--rate", type=types.Levels("rate"), help="Requests per second instead, at random moments.")
+@click.option("--rate", type=types.Levels("rate"), help="Requests per second instead, with random arrivals.")
 @click.option(
     "-n",
     "--requests",
     type=click.IntRange(1),
-    help="Per leg.  [default: 3 per stream, 12 at least]",
+    help="Requests per leg.  [default: 3 per stream, 12 at least]",
 )
 @click.option(
     "--duration-s",
@@ -68,7 +68,7 @@ _WORKLOAD = Workload(seed=0)
     "--shared-prefix-tokens",
     type=click.IntRange(0),
     default=0,
-    help="Of these, the same in all prompts.",
+    help="Tokens that all prompts begin with.",
 )
 @click.option("--output-tokens", type=click.IntRange(1), default=_WORKLOAD.output_tokens, show_default=True)
 @click.option(
@@ -91,7 +91,7 @@ _WORKLOAD = Workload(seed=0)
     "--ignore-eos/--no-ignore-eos",
     default=True,
     show_default=True,
-    help="Responses of exactly that length.",
+    help="Responses of exactly --output-tokens.",
 )
 @click.option(
     "--extra-body", type=types.JsonObject(), default="{}", metavar="JSON", help="More fields of each request."
@@ -142,7 +142,7 @@ _WORKLOAD = Workload(seed=0)
     "--plot",
     "plot_file",
     type=types.PictureFile(),
-    help="Draw latency and throughput against load, as PNG.",
+    help="Plot latency and throughput against load, as PNG.",
 )
 def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
     """Load a server and measure its latency and throughput, or compare two.

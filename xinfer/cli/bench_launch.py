@@ -52,7 +52,7 @@ RUNS = 5
     "--plot",
     "plot_file",
     type=types.PictureFile(),
-    help="Draw where the time of each start goes, as PNG.",
+    help="Plot the time of each step of a start, as PNG.",
 )
 def bench_launch(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
     """Measure how long launches take, beside bare vLLM's start.

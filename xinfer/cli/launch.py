@@ -13,14 +13,14 @@ from xinfer.cli.options import as_json, print_json, with_client
 from xinfer.cli.progress import display_for, follow
 from xinfer.cli.stages import summary
 from xinfer.cli.switches import SwitchCommand
-from xinfer.cli.xinference_options import of_xinference, on_the_wire
+from xinfer.cli.xinference_options import as_keywords, xinference_options
 from xinfer.errors import LaunchCancelled, LaunchFailed
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
 
 
-_NOT_ON_THE_WIRE = ("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib")
+_XINFER_FIELDS = ("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib")
 """Fields that Xinference's API does not have: sent only if they are given."""
 
 
@@ -45,8 +45,13 @@ class GpuCount(click.ParamType[Any]):
 @click.option("-u", "--model-uid", help="UID of the model; the model's name if unset.")
 @click.option("-en", "--model-engine", default="vLLM", show_default=True)
 @click.option("-t", "--model-type", default="LLM", show_default=True)
-@click.option("-s", "--size-in-billions", "model_size_in_billions", help="Such as 8, 0.6 or 1_8.")
-@click.option("-f", "--model-format", help="Such as pytorch, fp8, awq or gptq.")
+@click.option(
+    "-s",
+    "--size-in-billions",
+    "model_size_in_billions",
+    help="Billions of parameters, such as 8, 0.6 or 1_8.",
+)
+@click.option("-f", "--model-format", help="Format of the weights, such as pytorch, fp8, awq or gptq.")
 @click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
 @click.option("--context-length", type=click.IntRange(1), help="Maximum prompt plus output, in tokens.")
 @click.option(
@@ -99,9 +104,9 @@ class GpuCount(click.ParamType[Any]):
     type=(str, str),
     multiple=True,
     metavar="KEY VALUE",
-    help="For the engine.",
+    help="Environment variable of the engine.",
 )
-@of_xinference
+@xinference_options
 @click.option(
     "--wait/--no-wait",
     default=True,
@@ -156,14 +161,14 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
         name = Path(path).name
     if not name:
         raise click.UsageError("Name a model: MODEL_NAME or --model-path. `xinfer models` lists the names.")
-    keywords = on_the_wire(options)
+    keywords = as_keywords(options)
     keywords |= {"model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
     # An engine option must not replace a field of the launch, under whose Python name it would be sent.
     taken = extra.keys() & {*keywords, "wait_ready"}
     if taken:
         names = ", ".join(sorted(taken))
         raise click.UsageError(f"Not an option of the engine: {names}. See `xinfer launch --help`.")
-    for key in _NOT_ON_THE_WIRE:
+    for key in _XINFER_FIELDS:
         if keywords[key] is None:
             del keywords[key]
     return keywords | extra

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,8 +18,18 @@ _MIB = 1024**2
 
 @click.command("cal-model-mem")
 @click.option("-n", "--model-name", help="Name in the catalog; without it the KV cache is not counted.")
-@click.option("-s", "--size-in-billions", required=True, help="Such as 8, 0.6 or 1_8.")
-@click.option("-f", "--model-format", required=True, help="Such as pytorch, fp8, awq or gptq.")
+@click.option(
+    "-s",
+    "--size-in-billions",
+    required=True,
+    help="Billions of parameters, such as 8, 0.6 or 1_8.",
+)
+@click.option(
+    "-f",
+    "--model-format",
+    required=True,
+    help="Format of the weights, such as pytorch, fp8, awq or gptq.",
+)
 @click.option("-q", "--quantization", help="Such as none, Int4 or Int8.")
 @click.option(
     "-c",
@@ -66,12 +77,16 @@ def cal_model_mem(
     click.echo(f"model size: {size_in_billions} B")
     click.echo(f"quant: {quantization or '-'}")
     click.echo(f"context: {context_length}")
+    _print_usage(mib, need.unknown)
+
+
+def _print_usage(mib: dict[str, int], not_counted: Sequence[str]) -> None:
     click.echo("gpu mem usage:")
     click.echo(f"  model mem: {mib['model_mem']} MB")
     click.echo(f"  kv_cache: {mib['kv_cache']} MB")
     click.echo(f"  overhead: {mib['overhead']} MB")
     click.echo(f"  total: {mib['total']} MB ({mib['total'] / 1024:.1f} GB)")
-    for what in need.unknown:
+    for what in not_counted:
         click.echo(f"  not counted: {what}")
 
 

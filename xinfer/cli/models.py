@@ -9,7 +9,7 @@ import click
 from xinfer.cli.catalog_source import known_families
 from xinfer.cli.gpu_memory import GpuMemory, gpu_memory
 from xinfer.cli.options import as_json, print_json, with_client
-from xinfer.cli.sizing import MOST_TOKENS, Load, sizes
+from xinfer.cli.sizing import MOST_TOKENS, Load, memory_need
 from xinfer.cli.table import print_items, print_table
 from xinfer.settings import EngineSettings
 
@@ -112,7 +112,7 @@ def _show_family(
     memory = gpu_memory(client, gib)
     tokens = context_length or min(family.context_length, MOST_TOKENS)
     load = Load(tokens, sequences, memory.gib, EngineSettings.from_environment().gpu_memory_share)
-    needs = [sizes(selection, load) for selection in catalog.matching(family.name)]
+    needs = [memory_need(selection, load) for selection in catalog.matching(family.name)]
     if as_json:
         gpu = {"gpu_memory_gib": round(memory.gib, 1), "gpu_memory_source": memory.source}
         print_json([{**family.model_dump(mode="json"), "memory": needs, **gpu}])

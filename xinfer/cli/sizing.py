@@ -24,7 +24,7 @@ class Load:
     share: float
 
 
-def sizes(selection: Selection, load: Load) -> dict[str, Any]:
+def memory_need(selection: Selection, load: Load) -> dict[str, Any]:
     """One model, the least memory that it needs on all GPUs together in GiB, and the number of GPUs."""
     from xinfer.catalog.footprint import footprint_of
 

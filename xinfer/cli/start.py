@@ -38,7 +38,13 @@ Try:
 
 
 @click.command()
-@click.option("-H", "--host", default=_DEFAULTS.host, show_default=True, help="Where the REST API listens.")
+@click.option(
+    "-H",
+    "--host",
+    default=_DEFAULTS.host,
+    show_default=True,
+    help="Address that the REST API listens on.",
+)
 @click.option("-p", "--port", default=_DEFAULTS.port, show_default=True)
 @click.option(
     "--join",
@@ -74,7 +80,7 @@ Try:
 @click.option(
     "--fresh",
     is_flag=True,
-    help="Forget the models that ran here before; otherwise they come back.",
+    help="Do not restart the models that ran here before.",
 )
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")

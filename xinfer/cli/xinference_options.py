@@ -36,14 +36,14 @@ _OPTIONS = (
 )
 
 
-def of_xinference(command: F) -> F:
+def xinference_options(command: F) -> F:
     """Give ``launch`` these options, which ``--help`` does not show."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def on_the_wire(options: dict[str, Any]) -> dict[str, Any]:
+def as_keywords(options: dict[str, Any]) -> dict[str, Any]:
     """The options as keywords of the client's ``launch_model``."""
     sent = dict(options)
     loras = [{"lora_name": name, "local_path": path} for name, path in sent.pop("lora_modules")]

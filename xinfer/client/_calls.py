@@ -162,7 +162,7 @@ def launch_model(
 
 
 def launch_response(model_name: str, **options: Any) -> Call[Json]:
-    """Launch a model as ``launch_model`` does and return the whole response: ``model_uid``, and ``why`` after a choice."""
+    """Launch a model as ``launch_model`` does; returns ``model_uid`` and, if a model was chosen, ``why``."""
     launch = launch_model(model_name, **options)
     return Call(
         launch.method,
@@ -206,7 +206,7 @@ def cancel_launch_model(model_uid: str) -> Call[None]:
 
 
 def abort_request(model_uid: str, request_id: str, block_duration: float = 30) -> Call[Json]:
-    """Abort the requests with this ``request_id`` in their body; ``msg`` is ``DONE``, or ``NOT_FOUND`` if there are none.
+    """Abort the requests with this ``request_id`` in their body; ``msg`` is ``DONE``, or ``NOT_FOUND`` for none.
 
     Requests with that id that arrive within ``block_duration`` seconds are refused.
     """
@@ -227,7 +227,12 @@ def add_model_replica(
     One comes back as ``replica_id``, ``replica_model_uid`` and ``worker_address``, several as a list of these in
     ``replicas``. They are all like the ones that run.
     """
-    body = {"replica": replica, "replica_config": replica_config, "model_engine": model_engine, "n_gpu": n_gpu}
+    body = {
+        "replica": replica,
+        "replica_config": replica_config,
+        "model_engine": model_engine,
+        "n_gpu": n_gpu,
+    }
     return Call(
         "POST",
         _model(model_uid, "/replicas"),
@@ -247,7 +252,7 @@ def terminate_model_replica(model_uid: str, replica_id: int) -> Call[int]:
 
 
 def get_model_log(model_uid: str, lines: int = 100) -> Call[Json]:
-    """The last ``lines`` of the engine's log, for each of ``replicas``; of a failed launch, that of the engine that failed."""
+    """The last ``lines`` of the engine's log, for each of ``replicas``; after a failed launch, the failed engine's."""
     return Call("GET", _model(model_uid, "/log"), _whole, params=_params(lines=lines))
 
 
@@ -267,12 +272,12 @@ def get_workers_info() -> Call[list[Json]]:
 
 
 def get_supervisor_info() -> Call[Json]:
-    """Where the supervisor is."""
+    """The address of the supervisor's node."""
     return Call("GET", "/v1/supervisor", _whole)
 
 
 def get_supervisor_internal_address() -> Call[str]:
-    """Where nodes that join find the cluster: Ray's address."""
+    """Ray's address, which nodes join."""
     return Call("GET", "/v1/address", _whole)
 
 
@@ -320,7 +325,7 @@ def chat(
 
 
 def _template_kwargs(given: Any) -> Json:
-    """What the caller gave as ``chat_template_kwargs``: a dict or its JSON; anything else counts as nothing."""
+    """The caller's own ``chat_template_kwargs``, a dict or its JSON; anything else counts as empty."""
     if isinstance(given, str):
         try:
             given = json.loads(given)

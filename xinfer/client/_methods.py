@@ -1,4 +1,4 @@
-"""Makes client methods of calls: the two clients cannot differ in a name, a default or a word of their docstrings."""
+"""Makes methods of both clients from the same calls, so that their names, defaults and docstrings agree."""
 
 from __future__ import annotations
 
@@ -14,14 +14,10 @@ T = TypeVar("T")
 
 
 class Sender(Protocol):
-    """A client that blocks."""
-
     def _send(self, call: Call[T]) -> T: ...
 
 
 class AsyncSender(Protocol):
-    """A client that is awaited."""
-
     async def _send(self, call: Call[T]) -> T: ...
 
 
@@ -37,7 +33,7 @@ def method(build: Callable[P, Call[T]]) -> Callable[Concatenate[Sender, P], T]:
 def async_method(
     build: Callable[P, Call[T]],
 ) -> Callable[Concatenate[AsyncSender, P], Coroutine[Any, Any, T]]:
-    """The same, to be awaited."""
+    """The coroutine method of the async client, with the parameters of ``build``."""
 
     async def send(self: AsyncSender, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._send(build(*args, **kwargs))
@@ -49,7 +45,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _signed(send: F, build: Callable[..., Any]) -> F:
-    """``help()`` shows the name, the docstring, behind ``self`` the parameters of ``build``, and what the caller gets."""
+    """``send`` with the name, the docstring and the parameters of ``build``, for ``help()`` and the SDK reference."""
     functools.update_wrapper(send, build)
     value = str(build.__annotations__["return"]).removeprefix("Call[").removesuffix("]")
     send.__annotations__ = {**build.__annotations__, "return": value}

@@ -10,7 +10,7 @@ from xinfer.client._responses import error_of_event, garbled
 
 
 class EventReader:
-    """Cuts bytes, however they arrive, into events. Each is given as soon as its line is whole."""
+    """Splits bytes, however they arrive, into events. Each is returned as soon as its line is complete."""
 
     def __init__(self) -> None:
         self._rest = b""

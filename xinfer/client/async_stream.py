@@ -14,7 +14,7 @@ from xinfer.client._sse import EventReader
 class AsyncStream(AsyncIterator[dict[str, Any]]):
     """An async iterator of chunks that gives each as it arrives.
 
-    The connection is let go, and the server stops generating, when the stream ends, fails, is closed or is forgotten.
+    The connection is closed, and the server stops generating, when the stream ends, fails, is closed or deleted.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, url: str) -> None:

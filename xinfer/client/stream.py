@@ -22,7 +22,7 @@ def _chunks(response: requests.Response) -> Iterator[dict[str, Any]]:
 class Stream(Iterator[dict[str, Any]]):
     """An iterator of chunks that gives each as it arrives.
 
-    The connection is let go, and the server stops generating, when the stream ends, fails, is closed or is forgotten.
+    The connection is closed, and the server stops generating, when the stream ends, fails, is closed or deleted.
     """
 
     def __init__(self, response: requests.Response, url: str) -> None:
