@@ -216,6 +216,13 @@ def test_what_might_fit_is_not_refused() -> None:
     )
 
 
+def test_the_smallest_is_tried_where_another_node_may_be_larger() -> None:
+    nodes = [node(1, 80, free=0), NodeGpus(8, 8)]
+    choice = best_placement(family(spec("32"), spec("8")), nodes, PlacementRequest())
+    assert (choice.selection.spec.size_in_billions, choice.gpus) == ("8", 1)
+    assert choice.why.startswith("q 8B is the smallest of 2 in the catalog, as it is not known what fits the GPUs.")
+
+
 def test_cache_of_unknown_size_leaves_room_and_is_said() -> None:
     choice = best_placement(family(spec("8"), spec("32"), configs={}), [node(1, 80)], PlacementRequest())
     assert choice.why.endswith("GiB and the KV cache, as the number of layers is not known.")

@@ -22,7 +22,7 @@ FAMILIES_FOLDER = Path(__file__).parent / "families"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """One model of a family: what a launch by name comes down to."""
+    """One model of a family, which a launch by name resolves to."""
 
     family: Family
     spec: Spec
@@ -32,7 +32,7 @@ class Selection:
 
 
 class Catalog:
-    """Families by name; unchanging once loaded."""
+    """Families by name. Immutable."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self.families: Mapping[str, Family] = {family.name: family for family in families}
@@ -55,7 +55,7 @@ class Catalog:
         return Catalog(together.values())
 
     def find(self, name: str) -> Family | None:
-        """The family of that name, whatever its case."""
+        """The family of that name, in any case."""
         return self.families.get(name) or self._by_folded_name.get(name.casefold())
 
     def family(self, name: str) -> Family:
@@ -166,7 +166,7 @@ def _mentions(words: Iterable[str], text: str) -> bool:
 
 
 def read_folder(folder: Path) -> list[Family]:
-    """The families of all YAML files in a folder, by file name; none if there is no such folder."""
+    """The families of all YAML files in a folder, sorted by file name; empty if there is no such folder."""
     families: dict[str, Family] = {}
     for file in sorted(folder.glob("*.y*ml")):
         family = read_file(file)
@@ -178,7 +178,7 @@ def read_folder(folder: Path) -> list[Family]:
 
 
 def parse_yaml(text: str) -> Any:
-    """What YAML, or JSON, holds, with ``on`` and ``off`` as words; a YAMLError says where it is wrong."""
+    """Parse YAML or JSON, with ``on`` and ``off`` as strings; a YAMLError says where it is wrong."""
     return yaml.load(text, _Loader)
 
 
@@ -208,7 +208,7 @@ def _shipped() -> tuple[Family, ...]:
 
 # The loader in C takes a tenth of the time, and PyYAML can be built without it.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML in which ``on``, ``off``, ``yes`` and ``no`` are the words they look like (as in YAML 1.2)."""
+    """YAML in which ``on``, ``off``, ``yes`` and ``no`` are strings, as in YAML 1.2."""
 
 
 _BOOL = "tag:yaml.org,2002:bool"

@@ -25,7 +25,7 @@ class Spec(_Record):
 
     size_in_billions: Size
     activated_size_in_billions: Size | None = None
-    """What one token passes through, in a mixture of experts."""
+    """Parameters that are active for one token, in a mixture of experts."""
     format: Name = "pytorch"
     """pytorch (plain weights), fp8, awq, gptq and so on."""
     quantizations: Annotated[tuple[str, ...] | Mapping[str, str], Field(min_length=1)] = ("none",)
@@ -35,7 +35,7 @@ class Spec(_Record):
     revision: str | None = None
     """Branch, tag or commit on the hub; None is the main branch."""
     bundled: Literal["tiny_chat"] | None = None
-    """The model travels inside xinfer: the package that knows its folder."""
+    """The package of xinfer that contains the model."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -89,7 +89,7 @@ class Thinking(_Record):
     effort: Effort | None = None
     budget: Budget | None = None
     variables: tuple[str, ...] = ()
-    """Further variables of the template that have to do with thinking, such as ``preserve_thinking``."""
+    """Further variables of the template for thinking, such as ``preserve_thinking``."""
     start_tag: Annotated[str, Field(min_length=1)] = "<think>"
     end_tag: Annotated[str, Field(min_length=1)] = "</think>"
 
@@ -123,7 +123,7 @@ class Family(_Record):
     tool_parser: str | None = None
     """vLLM's name for the parser of tool calls."""
     engine_args: Mapping[str, Any] = Field(default_factory=dict)
-    """Arguments of vLLM's server by their Python names, under those of a launch."""
+    """Arguments of vLLM's server by their Python names; those of a launch win."""
     chat_template: Annotated[str, Field(min_length=1)] | None = None
     """Jinja text in place of the template in the model's own files."""
     stop: tuple[str, ...] = ()
@@ -168,7 +168,7 @@ class Family(_Record):
                 yield spec, quantization
 
     def thinking_switch(self) -> ThinkingSwitch:
-        """The same facts as the message that launches carry."""
+        """The message that launches carry, with the same fields as ``thinking``."""
         facts = self.thinking.model_dump()
         facts["effort"] = facts["effort"] and EffortParameter(**facts["effort"])
         facts["budget"] = facts["budget"] and BudgetParameter(**facts["budget"])

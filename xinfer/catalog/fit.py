@@ -1,4 +1,4 @@
-"""Which model of a family fits what a cluster has, on how many GPUs, and why that one.
+"""Chooses the model of a family that fits a cluster, the number of its GPUs, and says why.
 
 A plain decision: the facts of the nodes come in, a choice with its reason comes out. No Ray, no clock.
 """
@@ -21,26 +21,26 @@ USEFUL_TOKENS = 16384
 
 For a model with a shorter context it is that context."""
 _ROUNDED_SIZE = 0.06
-"""Names round sizes: 14.8 billion parameters are called 14."""
+"""Names round sizes down: 14.8 billion parameters are called 14."""
 _UNKNOWN_CACHE = 0.15
-"""Share of a model's memory that is left for a KV cache of unknown size."""
+"""Share of the usable memory that is reserved for a KV cache of unknown size."""
 _MOST_QUANTIZED = 0.3
-"""Some models are published in 4 bits alone, and nothing but their config would tell."""
+"""Weights in 4 bits as a share of plain ones: some models are published only so, which their config alone shows."""
 _CONTEXT_STEP = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementRequest:
-    """What a launch does not leave open."""
+    """The options of a launch that limit the choice."""
 
     gpus: float | None = None
-    """Of each replica; None is as many as it takes, 0 the CPU."""
+    """GPUs per replica; None is as many as the model needs, 0 the CPU."""
     replicas: int = 1
     tokens: int | None = None
-    """The context length; None is what fits, up to the model's own."""
+    """The context length; None is the longest that fits, up to the model's own."""
     kv_dtype: str = "auto"
     share: float = 0.92
-    """Of each GPU's memory."""
+    """Share of each GPU's memory that the model may use."""
     can_refuse: bool = True
     """False if arguments of the engine change the memory it needs, so that the estimate may not hold."""
 
@@ -52,7 +52,7 @@ class Placement:
     context_length: int | None = None
     """Set if the model's own does not fit."""
     why: str = ""
-    """In sentences; empty where there was nothing to choose."""
+    """The reason in sentences; empty if there was no choice."""
 
 
 Sized = tuple[Selection, Footprint]

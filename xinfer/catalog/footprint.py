@@ -1,4 +1,4 @@
-"""The memory that one model of the catalog needs, before anything of it is loaded."""
+"""The memory that one model of the catalog needs, estimated before it is loaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from xinfer.catalog.weights import StoredWeights, loaded_bytes, weights_by_size,
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What the memory of a model depends on."""
+    """The facts that the memory of a model depends on."""
 
     config: Mapping[str, Any]
     """Its config.json, or the catalog's part of it; if empty, the KV cache is not counted."""

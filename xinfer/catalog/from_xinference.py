@@ -1,4 +1,4 @@
-"""From Xinference's JSON for a model of one's own to a family of the catalog."""
+"""Translates Xinference's JSON for a custom model into a family of the catalog."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def translate(given: GivenModel, catalog: Catalog) -> Family:
 
 
 def _template(given: GivenModel, base: Family | None, catalog: Catalog) -> str | None:
-    """The text in place of the model's own template; a family's name stands for what that family has."""
+    """The text in place of the model's own template; a family's name stands for that family's."""
     text = given.chat_template
     if not text:
         if base:

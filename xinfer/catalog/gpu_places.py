@@ -1,4 +1,4 @@
-"""What is known of a cluster's nodes, and the places for a model that follow from it."""
+"""The GPUs of a cluster's nodes, and the places on them that can run a model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class NodeGpus:
     free: float = 0
     """GPUs that no model uses."""
     gpu_bytes: int | None = None
-    """Memory of each."""
+    """Memory of each GPU."""
     capability: float | None = None
     """CUDA's compute capability, such as 8.9."""
     memory_bytes: int | None = None
-    """The machine's own, for engines without a GPU."""
+    """The machine's own memory, for engines on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,14 +30,14 @@ _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_l
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a model's files say about it."""
+    """Facts that are read from a model's files."""
 
     architecture: str | None
     context_length: int | None
     abilities: tuple[Ability, ...]
     thinking: ThinkingSwitch = field(default_factory=ThinkingSwitch)
     reasoning_parser: str | None = None
-    """vLLM's name; None also where the files leave a doubt."""
+    """vLLM's name; None also if it is not certain."""
     tool_parser: str | None = None
 
 

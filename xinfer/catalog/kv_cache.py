@@ -52,16 +52,16 @@ ALONE = Parallel()
 
 @dataclass(frozen=True, slots=True)
 class CacheLayer:
-    """What one layer keeps of a request."""
+    """The part of a request's KV cache that one layer keeps."""
 
     heads: int
     bytes_per_head: float
-    """Of one token."""
+    """Bytes of one token."""
     window: int | None = None
     """Tokens it keeps at most; None keeps all."""
 
     def bytes(self, tokens: int, tensor_parallel: int) -> float:
-        """On each of so many GPUs: heads are shared out among them, and one that is left is copied to all."""
+        """The bytes on each GPU. Heads are divided among them; a single one is copied to all."""
         kept = tokens
         if self.window is not None:
             kept = min(tokens, self.window)
@@ -71,11 +71,11 @@ class CacheLayer:
 
 @dataclass(frozen=True, slots=True)
 class KvCache:
-    """The layers of a model that keep something of every token."""
+    """The KV cache of a model, layer by layer."""
 
     layers: tuple[CacheLayer, ...]
     unknown: tuple[str, ...] = ()
-    """What could not be read from the config and so is not counted, in words."""
+    """Parts that are not counted, as the config does not describe them; in words."""
 
     def bytes(self, tokens: int, *, sequences: int = 1, parallel: Parallel = ALONE) -> int:
         """The least that ``sequences`` of ``tokens`` each need on each GPU."""
@@ -116,7 +116,7 @@ def kv_cache_of(config: Mapping[str, Any], *, kv_dtype: str = "auto", dtype: str
 
 
 def _layers(text: Mapping[str, Any], kind: LayerKind, size: float) -> tuple[CacheLayer, ...]:
-    """What one layer of that kind keeps; nothing if the config does not tell."""
+    """The cache of one layer of that kind; empty if the config does not describe it."""
     if kind is LayerKind.UNKNOWN:
         return ()
     latent = first(text, "kv_lora_rank")

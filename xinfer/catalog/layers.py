@@ -10,7 +10,7 @@ from xinfer.catalog.config_names import first
 
 
 class LayerKind(StrEnum):
-    """What a layer keeps of the tokens it has seen."""
+    """The tokens that a layer keeps in the KV cache."""
 
     FULL = "full"  # all of them
     SLIDING = "sliding"  # the last ones, as many as its window has

@@ -29,17 +29,17 @@ GPU_COUNTS = (1, 2, 4, 8, 16, 32, 64)
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """What one of the GPUs that share a model has to hold, at least."""
+    """The least memory on each of the GPUs that share a model."""
 
     weights_bytes: int | None
-    """None if it is not known."""
+    """None if unknown."""
     kv_cache_bytes: int
     overhead_bytes: int
     tokens: int
-    """Of each sequence that the KV cache is for."""
+    """Length of each sequence in the KV cache."""
     sequences: int = 1
     unknown: tuple[str, ...] = ()
-    """What could not be read and so is not counted, in words."""
+    """Parts that are not counted, as they are not known; in words."""
 
     @property
     def total_bytes(self) -> int:

@@ -35,9 +35,8 @@ def _families_with(architecture: str | None) -> Sequence[Family]:
 
 
 def _shared(families: Sequence[Family], fact: Callable[[Family], T | None]) -> T | None:
-    """None if they differ, or if there are none."""
     facts = list(map(fact, families))
-    # One exception is a doubt, and a wrong parser spoils every response: better none.
+    # None if they differ: a wrong parser spoils every response, so none is better.
     if facts and facts.count(facts[0]) == len(facts):
         return facts[0]
     return None

@@ -1,4 +1,4 @@
-"""What to register for a model in a folder, as far as its own files tell."""
+"""Suggests a registration for the model in a folder, from its own files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def suggest(model_path: str, model_family: str | None = None) -> dict[str, Any]:
 
 
 def _name_of(folder: Path) -> str:
-    """The folder's name without what a family's name may not have."""
+    """The folder's name, without characters that a family's name must not have."""
     # Resolved, as a path may end in a link or in "..".
     name = re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", folder.resolve().name)
     return name.strip("-") or "model"
@@ -74,7 +74,7 @@ def _spec(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _size(folder: Path, model_format: str, quantization: str) -> int | str:
-    """By the weights' bytes, to two digits."""
+    """Billions of parameters from the bytes of the weights, to two digits."""
     stored = weights_in(folder)
     if stored is None:
         raise refused("model_path", "there are no weights in it")

@@ -50,7 +50,7 @@ class StoredWeights:
 
 
 def weights_in(folder: Path) -> StoredWeights | None:
-    """The weights that an engine would load from a model's folder; None if the folder does not tell."""
+    """The weights that an engine would load from a model's folder; None if there are none that are known."""
     for pattern in ("*.safetensors", "*.bin", "*.pt"):
         for index in sorted(folder.glob(f"{pattern}.index.json")):
             found = _by_index(folder, index)

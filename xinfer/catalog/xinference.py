@@ -38,7 +38,7 @@ class _Given(BaseModel):
 
 
 class GivenSource(_Given):
-    """Where one hub has a spec."""
+    """The model of a spec on one hub."""
 
     model_id: str
     quantizations: Annotated[tuple[str, ...], Field(min_length=1)] = ("none",)

@@ -27,7 +27,7 @@ class Bars:
         )
 
     def show(self, report: dict[str, Any]) -> None:
-        """Move the bars; a replica that was replaced loses its bar."""
+        """Update the bars; the bar of a replaced replica is removed."""
         shown = rows(self._model_uid, report)
         names = {row["name"] for row in shown}
         # The first report is of the launch as a whole, whose row goes when there are replicas.

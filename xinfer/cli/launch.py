@@ -183,7 +183,7 @@ def _absolute(path: str | None) -> str | None:
 
 
 def _wait_until_ready(client: RESTfulClient, uid: str) -> bool:
-    """Show the launch's progress until it is ready. Ctrl-C cancels it, or leaves it to go on (False)."""
+    """Show the launch's progress until it is ready (True). Ctrl-C cancels it, or lets it go on (False)."""
     try:
         with display_for(uid) as display:
             report = follow(client, uid, display)

@@ -18,7 +18,7 @@ class Load:
     """The sequences to estimate for, and the GPUs."""
 
     tokens: int
-    """Of each sequence."""
+    """Length of each sequence."""
     sequences: int
     gpu_gib: float
     share: float

@@ -170,7 +170,7 @@ def _print_ready(endpoint: str, models: tuple[str, ...]) -> None:
 
 
 def _this_command() -> str:
-    """How to run xinfer again from the same environment, which need not be on the PATH."""
+    """The command that runs xinfer from the same environment, which need not be on the PATH."""
     own = sys.argv[0]
     # python -m xinfer.cli.
     if own.endswith(".py"):

@@ -37,7 +37,7 @@ _OPTIONS = (
 
 
 def xinference_options(command: F) -> F:
-    """Give ``launch`` these options, which ``--help`` does not show."""
+    """Add these options to ``launch``; ``--help`` does not show them."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
