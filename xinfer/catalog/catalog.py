@@ -32,7 +32,7 @@ class Selection:
 
 
 class Catalog:
-    """Families by name. Immutable."""
+    """Families by name, which do not change once they are loaded."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self.families: Mapping[str, Family] = {family.name: family for family in families}
