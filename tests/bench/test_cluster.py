@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,10 +24,11 @@ WAIT = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[dict[str, int]]:
     """A record of a cluster, two of its processes, and one that is not of it."""
-    ClusterRecord("bench-test", URL, "127.0.0.2:6379", 0.0).save(tmp_path)
+    mark = uuid.uuid4().hex  # other tests of this file may run beside it
+    ClusterRecord(mark, URL, "127.0.0.2:6379", 0.0).save(tmp_path)
     haproxy = tmp_path / "haproxy"
     shutil.copy(shutil.which("sleep") or "sleep", haproxy)
-    ours = {**os.environ, MARK: "bench-test"}
+    ours = {**os.environ, MARK: mark}
     argvs = {"haproxy": [str(haproxy), "60"], "supervisor": [*WAIT, "ray::ServeReplica:xinfer:supervisor"]}
     found = {name: subprocess.Popen(argv, env=ours, stdout=subprocess.DEVNULL) for name, argv in argvs.items()}
     found["other"] = subprocess.Popen([*WAIT, "ServeReplica:xinfer:supervisor"], stdout=subprocess.DEVNULL)
