@@ -188,7 +188,7 @@ class TestFootprint:
         process = subprocess.Popen(
             [sys.executable, "-c", LISTEN, str(port), str(shared)],
             stdout=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, MARK: "bench-footprint-test"},
+            env={**os.environ, MARK: str(tmp_path)},
         )  # fmt: skip
         assert process.stdout
         child = int(process.stdout.readline())
@@ -214,12 +214,12 @@ class TestFootprint:
         shared.unlink()
         footprint.wait_until_gone(1)
 
-    def test_of_a_model_that_runs(self, held: Held, server: ScriptedServer) -> None:
+    def test_of_a_model_that_runs(self, held: Held, server: ScriptedServer, tmp_path: Path) -> None:
         process, child, port, shared = held
         replica = {"model_address": f"http://127.0.0.1:{port}"}
         server.reply("GET", "/v1/models/instances", [{"replica_statuses": [replica]}])
         with RESTfulClient(server.url) as client:
-            found = Footprint.of_model(client, "bench-footprint-test", "m")
+            found = Footprint.of_model(client, str(tmp_path), "m")
         assert {each.pid for each in found.processes} == {process.pid, child}
         assert (found.addresses, found.shared_memory, found.actors) == ((("127.0.0.1", port),), {shared}, ())
 
