@@ -19,7 +19,6 @@ from xinfer.settings import GatewaySettings
 from xinfer.wire.error_format import ErrorFormat
 
 _log = logging.getLogger("xinfer.gateway")
-_MAX_ERROR_BYTES = 1024 * 1024
 _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
@@ -40,17 +39,8 @@ class Relay:
         self._format = ErrorFormat.of(exchange.path)
         self._last = b""
 
-    async def carry(self, response: UpstreamResponse) -> bool:
-        """Send ``response`` on; whether all of it was sent.
-
-        A failure before the first byte is raised; after it, it is the stream's last event.
-        """
-        if response.status == 200 and response.is_stream:
-            return await self._copy(response)
-        await self._pass_whole(response)
-        return True
-
-    async def _copy(self, response: UpstreamResponse) -> bool:
+    async def copy(self, response: UpstreamResponse) -> bool:
+        """Send a stream on; whether all of it was sent. A failure is its last event."""
         guard = self._guard()
         try:
             async with guard:
@@ -79,12 +69,8 @@ class Relay:
             self._last = data
             data = await read()
 
-    async def _pass_whole(self, response: UpstreamResponse) -> None:
-        try:
-            async with self._guard():
-                body = await _whole(response)
-        except (aiohttp.ClientError, TimeoutError) as failure:
-            raise _describe(failure) from failure
+    async def pass_whole(self, response: UpstreamResponse, body: bytes) -> None:
+        """Send a response of which all is there; one that is an error is raised as ours."""
         if response.status != 200:
             _log.info("request %s: the engine answered %d", self._exchange.request_id, response.status)
             raise translate(response.status, body, self._exchange.request_id)
@@ -117,20 +103,6 @@ class Relay:
 
     def _guard(self) -> StallGuard:
         return StallGuard(self._settings.idle_timeout_s, self._settings.write_timeout_s)
-
-
-async def _whole(response: UpstreamResponse) -> bytes:
-    """All of it; that of an error is cut after a megabyte."""
-    parts = [response.first]
-    size = len(response.first)
-    while not response.at_end and (data := await response.read()):
-        parts.append(data)
-        size += len(data)
-        if response.status != 200 and size > _MAX_ERROR_BYTES:
-            break
-    if len(parts) == 1:
-        return parts[0]
-    return b"".join(parts)
 
 
 def _describe(failure: Exception) -> XinferError:

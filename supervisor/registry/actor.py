@@ -21,6 +21,7 @@ from supervisor.registry.prestarted_workers import PrestartedWorkers, prestart_w
 from supervisor.registry.store import Store
 from xinfer.errors import LaunchRefused
 from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelState, ModelTable, Registration, ReplicaReport, Usage
+from xinfer.reachable import accepts_connections
 from xinfer.settings import EngineSettings
 
 _log = logging.getLogger("xinfer.registry")
@@ -215,7 +216,7 @@ class Registry:
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         """A supervisor could not reach a replica: unless it accepts a connection here, it is routed to no more."""
-        if await _accepts(address):
+        if await accepts_connections(address):
             return
         _log.warning("%s %s is not reachable at %s", uid, replica, address)
         self._models.lost(uid, replica, self._now())
@@ -354,14 +355,3 @@ class Registry:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             _log.error("a background task failed", exc_info=error)
-
-
-async def _accepts(address: str) -> bool:
-    host, _, port = address.removeprefix("http://").rpartition(":")
-    try:
-        async with asyncio.timeout(2):
-            _, writer = await asyncio.open_connection(host, int(port))
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True

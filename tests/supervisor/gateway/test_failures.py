@@ -172,14 +172,51 @@ async def test_pauses_below_the_limit_are_fine(gateway: Gateway, registry: Regis
 
 
 @pytest.mark.parametrize("status", [200, 400])
-async def test_whole_answer_that_breaks_off_is_an_error_and_no_broken_json(
+async def test_whole_answer_that_breaks_off_is_asked_for_once_more(
     http: httpx.AsyncClient, registry: RegistryDouble, status: int
 ) -> None:
+    """Nothing of it was sent. No broken JSON comes out either way."""
     engine = Broken(b'{"id": "x", ', status=status, kind=b"application/json", size=1000)
-    async with serving(engine) as url:
+    async with serving(engine) as url, fake_engine(tokens=2) as good:
         await registry.tell_replicas(report(address=url))
         answer = await http.post(CHAT, json=chat())
-    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_lost")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert len(engine.asked) == 2, "one retry, never two"
+        await registry.tell_replicas(report(address=url), good)
+        answers = [await http.post(CHAT, json=chat()) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+DEAD_CORE = b'{"error": {"message": "EngineCore encountered an issue. See stack trace (above) ...", "code": 500}}'
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_engine_whose_core_has_died_is_not_tried_again(
+    http: httpx.AsyncClient, registry: RegistryDouble, streams: bool
+) -> None:
+    """VLLM's server says so for a moment before it ends, too."""
+    engine = Scripted(DEAD_CORE, status=500, kind=b"application/json", size=len(DEAD_CORE))
+    async with serving(engine) as url, fake_engine(tokens=2) as good:
+        await registry.tell_replicas(report(address=url), good)
+        answers = [await http.post(CHAT, json=chat(stream=streams)) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200] * 5
+        assert len(engine.asked) == 1
+        await registry.tell_replicas(report(address=url))
+        assert (await http.post(CHAT, json=chat(stream=streams))).status_code == 503
+        assert len(engine.asked) == 1
+
+
+async def test_any_other_failure_of_an_engine_is_not_tried_elsewhere(
+    http: httpx.AsyncClient, registry: RegistryDouble
+) -> None:
+    """A request that an engine cannot bear must not go round."""
+    body = b'{"error": {"message": "list index out of range", "code": 500}}'
+    engine = Scripted(body, status=500, kind=b"application/json", size=len(body))
+    async with serving(engine) as url:
+        await registry.tell_replicas(report("r1", address=url), report("r2", address=url))
+        assert (await http.post(CHAT, json=chat())).status_code == 500
+    assert len(engine.asked) == 1
 
 
 async def test_whole_answer_that_stands_still(gateway: Gateway, registry: RegistryDouble) -> None:
