@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.middleware.aborts import AbortableRequests
 from worker.middleware.asgi import read_body, send_json
+from worker.middleware.core_health import CoreHealthMiddleware
 from worker.middleware.stream_rewriter import StreamRewriter, rewrite_response
 from worker.middleware.streams import EventsMiddleware
 from xinfer.wire.paths import ABORT_PATH, CHAT, COMPLETIONS
@@ -23,7 +24,7 @@ class ContractMiddleware:
     """Reshapes successful answers of chat and text completions as the request's headers wish, and aborts requests by id."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = EventsMiddleware(app)
+        self._app = EventsMiddleware(CoreHealthMiddleware(app))
         self._under_way = AbortableRequests()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
