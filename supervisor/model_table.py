@@ -133,6 +133,7 @@ class LiveTable:
                 continue
             if table.families is None:
                 table = replace(table, families=self._table.families)
+            table = replace(table, models=self._with_known_replicas(table.models))
             async with self._changed:
                 self._table = table
                 self._changed.notify_all()
@@ -142,9 +143,30 @@ class LiveTable:
             for listener in self._listeners:
                 listener(replicas)
 
+    def _with_known_replicas(self, models: dict[str, ModelStatus]) -> dict[str, ModelStatus]:
+        """``models``; those that a new registry has from its file only, with the replicas that were last heard of.
+
+        The replicas report to it with their next health check, and serve requests meanwhile.
+        """
+        known: dict[str, ModelStatus] = {}
+        for uid, model in models.items():
+            before = self._table.models.get(uid)
+            if model.restored and before and before.spec.created_at == model.spec.created_at:
+                known[uid] = _with_replicas_of(before, model)
+        return {**models, **known}
+
     async def _report_suspect(self, uid: str, replica: ReplicaReport) -> None:
         with contextlib.suppress(Unavailable):
             await self._registry.suspect(uid, replica.replica, str(replica.address))
+
+
+def _with_replicas_of(before: ModelStatus, model: ModelStatus) -> ModelStatus:
+    reported = {report.replica for report in model.replicas}
+    unheard = tuple(report for report in before.replicas if report.replica not in reported)
+    comes_up = model.state in (ModelState.PENDING, ModelState.LAUNCHING, ModelState.READY)
+    if not unheard or not comes_up or before.state is not ModelState.READY:
+        return model
+    return replace(model, state=ModelState.READY, replicas=model.replicas + unheard)
 
 
 def _why_not(uid: str, model: ModelStatus | None) -> str:

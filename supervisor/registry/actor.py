@@ -79,7 +79,7 @@ class Registry:
             if kept.asleep:
                 self._models.asleep(kept.spec)
             else:
-                self._models.add(kept.spec)
+                self._models.restore(kept.spec)
         self._families = Families(self._store.load_families(persistent_only=not restarted))
         self._families_version = self._models.version
         self._events = Events(self._models.table(), self._now())
@@ -322,12 +322,15 @@ class Registry:
             await self._on_change(verdict.uid)
 
     async def _expire_silent(self) -> None:
+        period = self._settings.health_period_s
+        restored_until = self._now() + _SILENCE_PERIODS * period
         while True:
-            await asyncio.sleep(self._settings.health_period_s)
-            period = self._settings.health_period_s
+            await asyncio.sleep(period)
             now = self._now()
             version = self._models.version
             self._models.expire(now - _SILENCE_PERIODS * period, now)
+            if now > restored_until:
+                self._models.end_restoration()
             if self._models.version != version:
                 await self._publish()
             for late in self._models.silent(now - _LATE_PERIODS * period):

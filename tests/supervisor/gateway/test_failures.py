@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import openai
 import pytest
 
 from tests.supervisor.completions import CHAT, Gateway, chat, events, words
 from tests.supervisor.engines import Broken, Scripted
-from tests.supervisor.samples import report
+from tests.supervisor.samples import model_status, report
 from tests.supervisor.servers import (
     RegistryDouble,
     dead_replica,
@@ -19,6 +21,7 @@ from tests.supervisor.servers import (
     until,
 )
 from tests.waiting import eventually
+from xinfer.messages import ModelState
 
 
 async def test_second_replica_answers_for_one_that_is_not_there(
@@ -56,6 +59,31 @@ async def test_last_table_goes_on_being_true_while_the_registry_is_away(
         registry.away = True
         await registry.tell()
         assert (await http.post(CHAT, json=chat())).status_code == 200
+
+
+async def test_replicas_stay_until_a_new_registry_knows_them(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
+    """It has the model from its file, and hears of the replicas one after the other."""
+    async with fake_engine(tokens=1) as first, fake_engine(tokens=1) as second:
+        await registry.tell_replicas(first, second)
+        coming = model_status(state=ModelState.LAUNCHING, restored=True)
+        for known in (coming, replace(coming, state=ModelState.READY, replicas=(first,))):
+            await registry.tell(known)
+            answers = [await http.post(CHAT, json=chat()) for _ in range(4)]
+            assert [answer.status_code for answer in answers] == [200] * 4
+        assert (await state_of(second))["served"] >= 2
+
+        await registry.tell(replace(coming, restored=False))
+        assert (await http.post(CHAT, json=chat())).json()["error"]["code"] == "model_loading"
+
+
+@pytest.mark.parametrize("state", [ModelState.TERMINATING, ModelState.FAILED])
+async def test_no_replicas_of_a_model_that_a_new_registry_takes_down(
+    http: httpx.AsyncClient, registry: RegistryDouble, state: ModelState
+) -> None:
+    async with fake_engine(tokens=1) as replica:
+        await registry.tell_replicas(replica)
+        await registry.tell(model_status(state=state, restored=True))
+        assert (await http.post(CHAT, json=chat())).status_code == 404
 
 
 @pytest.mark.parametrize("streams", [False, True])

@@ -62,9 +62,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Registry]]:
     """Starts registries on one file; each call is a restart of the one before."""
     running: list[tuple[Registry, Store]] = []
 
-    def make(deployer: DeployerDouble, *, restarted: bool = False) -> Registry:
+    def make(deployer: DeployerDouble, *, restarted: bool = False, settings: EngineSettings | None = None) -> Registry:
         store = Store(tmp_path / "registry.sqlite")
-        registry = Registry(EngineSettings(), deployer, store, restarted=restarted)
+        registry = Registry(settings or EngineSettings(), deployer, store, restarted=restarted)
         running.append((registry, store))
         return registry
 
@@ -189,10 +189,26 @@ async def test_restart(start: Callable[..., Registry], found: dict[str, bool], c
 
     deployer = DeployerDouble(**found)
     second = start(deployer, restarted=True)
+    assert (await second.watch(0, 0)).models["m"].restored
     await until_called(deployer, *calls)
     await eventually(lambda: second._knows_serve.is_set() and not second._reconciling)
+    runs = not calls
+    assert (await second.watch(0, 0)).models["m"].restored is runs
     await second.report(report())
     assert await state(second) is ModelState.READY
+    assert not (await second.watch(0, 0)).models["m"].restored
+
+
+async def test_replicas_that_a_new_registry_does_not_hear_of(start: Callable[..., Registry]) -> None:
+    """They count as gone when those that live must have reported."""
+    first = start(DeployerDouble())
+    await first.launch(spec())
+    await first.stop()
+
+    second = start(DeployerDouble(m=True), restarted=True, settings=EngineSettings(health_period_s=0.02))
+    assert (await second.watch(0, 0)).models["m"].restored
+    await eventually(lambda: not second._models.table().models["m"].restored)
+    assert await state(second) is ModelState.LAUNCHING
 
 
 async def test_restart_finds_an_application_that_nobody_asked_for(start: Callable[..., Registry]) -> None:
