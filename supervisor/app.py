@@ -27,6 +27,7 @@ from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
 from supervisor.api.unsupported_routes import why_unsupported
 from supervisor.gateway.asgi import send_json
+from supervisor.gateway.drain import Drain
 from supervisor.gateway.exchange import open_exchange
 from supervisor.gateway.memory_trim import ALLOCATOR, MemoryTrimmer
 from supervisor.gateway.proxy import Proxy
@@ -58,7 +59,8 @@ class Supervisor:
         self._request_metrics = RequestMetrics()
         self._metrics = MetricsApi(self._models, registry, self._request_metrics, settings.max_requests_per_replica)
         self._upstream = Upstream(settings)
-        self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics)
+        self._drain = Drain(self._models, registry)
+        self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics, self._drain)
         self._trimmer = MemoryTrimmer(self._proxy.in_flight)
         self.control = self._build_control()
 
@@ -78,8 +80,10 @@ class Supervisor:
                 self._trimmer.start()
                 await self._models.start()
                 self._metrics.start()
+                self._drain.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                await self._drain.stop()
                 await self._metrics.stop()
                 await self._models.stop()
                 await self._trimmer.stop()
@@ -131,7 +135,7 @@ class Supervisor:
             RegistrationsApi(self._models, self._registry).router(),
             ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).router(),
             ReplicasApi(self._models, self._registry).router(),
-            ClusterApi(self._models).router(),
+            ClusterApi(self._models, self._registry).router(),
             CacheApi(self._models).router(),
             self._metrics.router(),
             pages.router(),

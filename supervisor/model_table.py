@@ -58,6 +58,16 @@ class LiveTable:
         return self._table.models
 
     @property
+    def supervisor_id(self) -> str:
+        """By which the registry knows this supervisor."""
+        return self._id
+
+    @property
+    def stops_at(self) -> float | None:
+        """Unix time at which the cluster ends; None unless it is being stopped."""
+        return self._table.stops_at
+
+    @property
     def catalog(self) -> Catalog:
         """Every family that can be launched by name, shipped and registered. The first call reads the shipped ones from disk."""
         return catalog_with(self._table.families or ())
@@ -114,6 +124,11 @@ class LiveTable:
         """Wait until ``condition`` holds for the table."""
         async with self._changed:
             await self._changed.wait_for(lambda: condition(self._table.models))
+
+    async def wait_for_stop(self, stopping: bool) -> None:
+        """Wait until the cluster is being stopped, or is not any more."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: (self._table.stops_at is not None) == stopping)
 
     async def wait_for_version(self, version: int) -> None:
         """Wait until the table is that of ``version`` or a later one."""

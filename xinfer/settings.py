@@ -16,6 +16,8 @@ def home() -> Path:
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9997
+DRAIN_TIMEOUT_S = 10.0
+"""How long requests may go on when a cluster is stopped, unless somebody says otherwise."""
 DEFAULT_ENDPOINT = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 
 

@@ -9,6 +9,7 @@ import aiohttp
 
 from supervisor.gateway.balancer import Balancer
 from supervisor.gateway.disconnect import DisconnectWatch
+from supervisor.gateway.drain import Drain
 from supervisor.gateway.engine_errors import is_engine_dead
 from supervisor.gateway.exchange import Exchange
 from supervisor.gateway.idle_tracker import IdleTracker
@@ -60,11 +61,13 @@ class Proxy:
         registry: RegistryClient,
         upstream: Upstream,
         metrics: RequestMetrics,
+        drain: Drain,
     ) -> None:
         self._settings = settings
         self._models = models
         self._upstream = upstream
         self._metrics = metrics
+        self._drain = drain
         self._balancer = Balancer(settings.routing)
         self._last_use = IdleTracker(self._balancer.in_flight)
         self._waking = Waking(models, registry, settings.wake_timeout_s)
@@ -82,7 +85,7 @@ class Proxy:
         raw = await read_body(exchange.scope, exchange.receive, self._settings.max_body_bytes)
         request = self._read(exchange.path, exchange.uid_in_path, raw)
         with self._metrics.count(request.uid) as tracked:
-            async with DisconnectWatch(exchange.receive) as client:
+            async with DisconnectWatch(exchange.receive) as client, self._drain.request() as under_way:
                 if not request.targets:
                     request = await self._when_awake(request)
                 replica, response, body = await self._send_with_retry(request)
@@ -92,6 +95,7 @@ class Proxy:
                 relay = Relay(self._settings, exchange, client)
                 try:
                     if body is None:
+                        under_way.on_end(relay.stop)
                         tracked.broken = not await relay.copy(response)
                     else:
                         await relay.pass_whole(response, body)

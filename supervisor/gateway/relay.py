@@ -14,7 +14,7 @@ from supervisor.gateway.exchange import Exchange
 from supervisor.gateway.request_body import ClientGone
 from supervisor.gateway.stall import StallGuard
 from supervisor.gateway.upstream import UpstreamResponse
-from xinfer.errors import EngineLost, EngineTimeout, XinferError
+from xinfer.errors import EngineLost, EngineTimeout, Unavailable, XinferError
 from xinfer.settings import GatewaySettings
 from xinfer.wire.error_format import ErrorFormat
 
@@ -25,7 +25,7 @@ _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 class Relay:
     """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
 
-    __slots__ = ("_client", "_exchange", "_format", "_last", "_settings")
+    __slots__ = ("_client", "_exchange", "_format", "_guard", "_last", "_settings", "_stopped")
 
     def __init__(
         self,
@@ -38,19 +38,29 @@ class Relay:
         self._client = client
         self._format = ErrorFormat.of(exchange.path)
         self._last = b""
+        self._guard = StallGuard(settings.idle_timeout_s, settings.write_timeout_s)
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the stream with an error event: the cluster is being stopped."""
+        self._stopped = True
+        self._guard.end()
 
     async def copy(self, response: UpstreamResponse) -> bool:
         """Send a stream on; whether all of it was sent. A failure is its last event."""
-        guard = self._guard()
+        guard = self._guard
         try:
             async with guard:
                 guard.client()
                 await send_head(self._exchange.send, 200, [*self._head(response), *_UNBUFFERED])
                 await self._pump(response, guard)
         except (aiohttp.ClientError, TimeoutError) as failure:
-            if guard.client_is_due:
+            if self._stopped:
+                error: XinferError = Unavailable("The cluster was stopped in the middle of this response.")
+            elif guard.client_is_due:
                 raise self._dropped() from None
-            error = _describe(failure)
+            else:
+                error = _describe(failure)
             _log.warning("request %s: %s after the first byte", self._exchange.request_id, error.code)
             await self._finish(self._last_event(error))
             return False
@@ -100,9 +110,6 @@ class Relay:
     def _dropped(self) -> ClientGone:
         _log.warning("request %s: the client has stopped reading", self._exchange.request_id)
         return ClientGone()
-
-    def _guard(self) -> StallGuard:
-        return StallGuard(self._settings.idle_timeout_s, self._settings.write_timeout_s)
 
 
 def _describe(failure: Exception) -> XinferError:

@@ -27,6 +27,10 @@ class StallGuard:
         self._limit_s = self._engine_s
         self._since = self._loop.time()
 
+    def end(self) -> None:
+        """Raise out of the block now, whoever is waited for."""
+        self._timeout.reschedule(self._loop.time())
+
     def client(self) -> None:
         """From now on it is the client that is waited for."""
         self.client_is_due = True

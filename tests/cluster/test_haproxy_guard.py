@@ -54,7 +54,10 @@ def guarded(config: Path) -> Iterator[Guarded]:
 
 def waits(pid: int) -> bool:
     """Whether it has a descriptor of the process that it guards."""
-    return any(str(link.readlink()) == "anon_inode:[pidfd]" for link in Path(f"/proc/{pid}/fd").iterdir())
+    try:
+        return any(str(link.readlink()) == "anon_inode:[pidfd]" for link in Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:  # one that it has closed meanwhile
+        return False
 
 
 def pid_at(config: Path) -> int | None:

@@ -18,6 +18,15 @@ P = ParamSpec("P")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
+drain_timeout = click.option(
+    "--drain-timeout",
+    type=click.FloatRange(0, 3600),
+    default=settings.DRAIN_TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long requests under way may go on when the server stops; then they end with an error.",
+)
+
 
 def _checked(_: click.Context, __: click.Parameter, endpoint: str) -> str:
     if endpoint.startswith(("http://", "https://")):

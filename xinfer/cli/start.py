@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from xinfer import settings
+from xinfer.cli.options import drain_timeout
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.lifecycle import NodeLifecycle
+from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.errors import LaunchFailed, XinferError
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
@@ -67,8 +68,9 @@ Try:
 @click.option("--fresh", is_flag=True, help="Forget the models that ran here before; otherwise they come back.")
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
+@drain_timeout
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
-def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
+def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **options: Any) -> None:
     """Start a server on this machine, or join one as a worker."""
     try:
         asked = StartOptions(**options)
@@ -82,7 +84,7 @@ def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
     node = NodeLifecycle(settings.home())
     with _stop_signals() as stop_asked:
         try:
-            with _brought_down(node, foreground=foreground):
+            with _brought_down(node, drain_timeout, foreground=foreground):
                 _bring_up(node, asked)
                 _launch_all(asked, models)
                 if foreground:
@@ -100,7 +102,7 @@ def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
 
 
 @contextmanager
-def _brought_down(node: NodeLifecycle, *, foreground: bool) -> Iterator[None]:
+def _brought_down(node: NodeLifecycle, drain_timeout_s: float, *, foreground: bool) -> Iterator[None]:
     """What is inside may fail and leave a cluster in the background running; Ctrl-C, or the end of the foreground, stops it.
 
     A cluster that ran before is not ours to stop.
@@ -108,11 +110,11 @@ def _brought_down(node: NodeLifecycle, *, foreground: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _bring_down(node)
+        _bring_down(node, drain_timeout_s)
         raise
     except BaseException:
         if foreground:
-            _bring_down(node)
+            _bring_down(node, drain_timeout_s)
         raise
 
 
@@ -174,12 +176,15 @@ def _stopped_from_elsewhere(node: NodeLifecycle) -> bool:
     return False
 
 
-def _bring_down(node: NodeLifecycle) -> None:
+def _bring_down(node: NodeLifecycle, drain_timeout_s: float) -> None:
     if node.node is None:
         return
-    click.echo("\nStopping ...", err=True)
+    click.echo("\nStopping ... Again, and it ends at once.", err=True)
     try:
+        node.drain(drain_timeout_s)
         node.stop()
+    except KeyboardInterrupt:
+        node.stop(AT_ONCE_S)
     except XinferError as error:
         click.echo(error.message, err=True)
     click.echo("Stopped.", err=True)
@@ -187,12 +192,16 @@ def _bring_down(node: NodeLifecycle) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event and interrupt what is under way; while stopping, another one is ignored."""
+    """Ctrl-C and SIGTERM set the event and interrupt what is under way; the second one the stop, too. Others are ignored."""
     asked = threading.Event()
+    in_a_hurry = threading.Event()
 
     def handle(_number: int, _frame: object) -> None:
         if not asked.is_set():
             asked.set()
+            raise KeyboardInterrupt
+        if not in_a_hurry.is_set():
+            in_a_hurry.set()
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -153,3 +153,5 @@ class ModelTable:
     """The registered families as JSON; None if they are those of ``families_version``, which the supervisor has."""
     families_version: int = 0
     """Of the table in which the families last changed."""
+    stops_at: float | None = None
+    """Unix time at which the cluster ends whatever is under way; None unless it is being stopped."""

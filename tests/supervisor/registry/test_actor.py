@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from supervisor.launching.gpu_inventory import of_nodes
+from supervisor.registry import actor
 from supervisor.registry.actor import Registry
 from supervisor.registry.record import Record
 from supervisor.registry.store import Store
 from tests.supervisor.samples import model_status, report, spec
 from tests.waiting import eventually
-from xinfer.errors import Conflict, LaunchRefused, ModelNotFound
+from xinfer.errors import Conflict, LaunchRefused, ModelNotFound, Unavailable
 from xinfer.messages import DownloadState, ModelSpec, ModelState, Registration, ReplicaStage
 from xinfer.settings import EngineSettings
 
@@ -302,3 +303,31 @@ async def test_families_travel_once(start: Callable[..., Registry]) -> None:
     assert (again.families, again.families_version) == (None, first.families_version)
     await registry.unregister("whale")
     assert (await registry.watch(0, 0.0, families_version=first.families_version)).families == ()
+
+
+async def test_drain_of_the_cluster(start: Callable[..., Registry]) -> None:
+    """Both supervisors hear of it; it is over when both have said so. Nothing is launched meanwhile."""
+    registry = start(DeployerDouble())
+    await registry.launch(spec())
+    for supervisor in ("a", "b"):
+        await registry.watch(0, 0, supervisor)
+    drain = asyncio.create_task(registry.drain_cluster(30))
+    version = (await registry.watch(0, 0)).version
+    await eventually(lambda: registry._drain.stops_at is not None)
+    assert (await registry.watch(version, 1)).stops_at is not None
+    with pytest.raises(Unavailable):
+        await registry.launch(spec("other"))
+    with pytest.raises(Unavailable):
+        await registry.scale("m", 2)
+    await registry.drained("a")
+    await asyncio.sleep(0)
+    assert not drain.done()
+    await registry.drained("b")
+    assert await drain is True
+
+
+async def test_drain_that_takes_too_long(start: Callable[..., Registry], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actor, "_LAST_WORDS_S", 0.05)
+    registry = start(DeployerDouble())
+    await registry.watch(0, 0, "a")
+    assert await registry.drain_cluster(0.05) is False
