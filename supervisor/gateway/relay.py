@@ -16,6 +16,7 @@ from supervisor.gateway.stall import StallGuard
 from supervisor.gateway.upstream import UpstreamResponse
 from xinfer.errors import EngineLost, EngineTimeout, XinferError
 from xinfer.settings import GatewaySettings
+from xinfer.wire import sse
 from xinfer.wire.error_format import ErrorFormat
 
 _log = logging.getLogger("xinfer.gateway")
@@ -108,7 +109,7 @@ class Relay:
 
     def _last_event(self, error: XinferError) -> bytes:
         """An SSE event of its own, whatever the bytes before it were cut in."""
-        gap = b"" if self._last.endswith(b"\n\n") else b"\n\n"
+        gap = b"" if self._last.endswith(sse.END) else sse.END
         return gap + self._format.event(error, self._exchange.request_id)
 
     def _dropped(self) -> ClientGone:
