@@ -15,8 +15,7 @@ from typing import Any
 
 import msgspec
 
-from worker.middleware.choice import Choice
-from worker.middleware.reasoning import shape_of
+from worker.middleware.choice import Choice, shape_of
 from xinfer.errors import EngineLost, InternalError, XinferError, from_response
 from xinfer.wire.error_format import ErrorFormat
 from xinfer.wire.response_options import ResponseOptions
