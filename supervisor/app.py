@@ -128,20 +128,20 @@ class Supervisor:
         return ", ".join(self.control.allowed_methods(path))
 
     def _build_control(self) -> ControlPlane:
-        routers = [
-            CatalogApi(self._models).router(),
-            RegistrationsApi(self._models, self._registry).router(),
-            ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).router(),
-            ReplicasApi(self._models, self._registry).router(),
-            ClusterApi(self._models).router(),
-            CacheApi(self._models).router(),
-            self._metrics.router(),
-            pages.router(),
-            not_kept.router(),
-            AnthropicModelsApi(self._models).router(),
-            AbortApi(self._models, self._upstream).router(),
-        ]
-        return ControlPlane(routers, self._settings.max_body_bytes)
+        control = ControlPlane(self._settings.max_body_bytes)
+        routes = control.router
+        CatalogApi(self._models).add_routes(routes)
+        RegistrationsApi(self._models, self._registry).add_routes(routes)
+        ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).add_routes(routes)
+        ReplicasApi(self._models, self._registry).add_routes(routes)
+        ClusterApi(self._models).add_routes(routes)
+        CacheApi(self._models).add_routes(routes)
+        self._metrics.add_routes(routes)
+        pages.add_routes(routes)
+        not_kept.add_routes(routes)
+        AnthropicModelsApi(self._models).add_routes(routes)
+        AbortApi(self._models, self._upstream).add_routes(routes)
+        return control
 
 
 class StartedSend:

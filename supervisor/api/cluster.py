@@ -28,9 +28,8 @@ class ClusterApi:
         self._table = models
         self._started = time.time()
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route("/health", self.health, methods=["GET"], summary="Alive.")
         routes.add_api_route("/status", self.status, methods=["GET"], summary="Uptime in seconds, and the nodes.")
         routes.add_api_route("/v1/address", self.address, methods=["GET"], summary="Ray's address.")
@@ -45,7 +44,6 @@ class ClusterApi:
         routes.add_api_route("/v1/supervisor", self.supervisor, methods=["GET"], summary="The head's address.")
         routes.add_api_route("/v1/workers", self.workers, methods=["GET"], summary="Which models are on which node.")
         routes.add_api_route("/v1/clusters", self.stop, methods=["DELETE"], summary="Stop the whole cluster.")
-        return routes
 
     async def health(self) -> schemas.Health:
         return {"status": "ok"}
