@@ -38,9 +38,8 @@ class ClusterApi:
         self._registry = registry
         self._started = time.time()
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route("/health", self.health, methods=["GET"], summary="Alive.")
         routes.add_api_route("/status", self.status, methods=["GET"], summary="Uptime in seconds, and the nodes.")
         routes.add_api_route("/v1/address", self.address, methods=["GET"], summary="Ray's address.")
@@ -62,7 +61,6 @@ class ClusterApi:
             openapi_extra=describe_body(DrainRequest, required=False),
         )
         routes.add_api_route("/v1/clusters", self.stop, methods=["DELETE"], summary="Stop the whole cluster.")
-        return routes
 
     async def health(self) -> schemas.Health:
         return {"status": "ok"}

@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 import aiohttp
 
 from supervisor.gateway.balancer import Balancer
-from supervisor.gateway.disconnect import DisconnectWatch
 from supervisor.gateway.drain import Drain
 from supervisor.gateway.engine_errors import is_engine_dead
-from supervisor.gateway.exchange import Exchange
-from supervisor.gateway.idle_tracker import IdleTracker
+from supervisor.gateway.exchange import DisconnectWatch, Exchange
 from supervisor.gateway.prefix import PromptKey, prompt_key
 from supervisor.gateway.relay import Relay
 from supervisor.gateway.request_body import parse_object, read_body
-from supervisor.gateway.request_metrics import RequestMetrics
+from supervisor.gateway.request_metrics import IdleTracker, RequestMetrics
 from supervisor.gateway.upstream import Upstream, UpstreamResponse
 from supervisor.gateway.wake import Waking
 from supervisor.model_table import LiveTable

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from types import TracebackType
 
 import aiohttp
 
-from supervisor.gateway.asgi import Headers, send_body, send_head
-from supervisor.gateway.disconnect import DisconnectWatch
 from supervisor.gateway.engine_errors import translate
-from supervisor.gateway.exchange import Exchange
+from supervisor.gateway.exchange import DisconnectWatch, Exchange, Headers
 from supervisor.gateway.request_body import ClientGone
-from supervisor.gateway.stall import StallGuard
 from supervisor.gateway.upstream import UpstreamResponse
 from xinfer.errors import EngineLost, EngineTimeout, Unavailable, XinferError
 from xinfer.settings import GatewaySettings
+from xinfer.wire import sse
 from xinfer.wire.error_format import ErrorFormat
 
 _log = logging.getLogger("xinfer.gateway")
@@ -52,7 +51,7 @@ class Relay:
         try:
             async with guard:
                 guard.client()
-                await send_head(self._exchange.send, 200, [*self._head(response), *_UNBUFFERED])
+                await self._exchange.send_head(200, [*self._head(response), *_UNBUFFERED])
                 await self._pump(response, guard)
         except (aiohttp.ClientError, TimeoutError) as failure:
             if self._stopped:
@@ -93,8 +92,8 @@ class Relay:
         try:
             async with asyncio.timeout(self._settings.write_timeout_s):
                 if head:
-                    await send_head(self._exchange.send, 200, head)
-                await send_body(self._exchange.send, data, more=False)
+                    await self._exchange.send_head(200, head)
+                await self._exchange.send_last(data)
         except TimeoutError:
             raise self._dropped() from None
 
@@ -104,12 +103,67 @@ class Relay:
 
     def _last_event(self, error: XinferError) -> bytes:
         """An SSE event of its own, whatever the bytes before it were cut in."""
-        gap = b"" if self._last.endswith(b"\n\n") else b"\n\n"
+        gap = b"" if self._last.endswith(sse.END) else sse.END
         return gap + self._format.event(error, self._exchange.request_id)
 
     def _dropped(self) -> ClientGone:
         _log.warning("request %s: the client has stopped reading", self._exchange.request_id)
         return ClientGone()
+
+
+class StallGuard:
+    """Raises ``TimeoutError`` out of its block when the engine, or the client, has stood still for its limit in seconds.
+
+    It is told twice per chunk whose turn it is, so that only notes the time; one timer looks at the note and is set again when
+    it fires.
+    """
+
+    __slots__ = ("_client_s", "_engine_s", "_limit_s", "_loop", "_since", "_timeout", "_timer", "client_is_due")
+
+    def __init__(self, engine_s: float, client_s: float) -> None:
+        self._engine_s = engine_s
+        self._client_s = client_s
+        self._timeout = asyncio.timeout(None)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def engine(self) -> None:
+        """From now on it is the engine that is waited for."""
+        self.client_is_due = False
+        self._limit_s = self._engine_s
+        self._since = self._loop.time()
+
+    def client(self) -> None:
+        """From now on it is the client that is waited for."""
+        self.client_is_due = True
+        self._limit_s = self._client_s
+        self._since = self._loop.time()
+
+    def end(self) -> None:
+        """Raise out of the block now, whoever is waited for."""
+        self._timeout.reschedule(self._loop.time())
+
+    async def __aenter__(self) -> StallGuard:
+        self._loop = asyncio.get_running_loop()
+        await self._timeout.__aenter__()
+        self.engine()
+        self._look()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer:
+            self._timer.cancel()
+        await self._timeout.__aexit__(kind, error, traceback)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        due = self._since + self._limit_s
+        if now >= due:
+            self._timeout.reschedule(now)
+            return
+        next_look = min(due, now + min(self._engine_s, self._client_s))
+        self._timer = self._loop.call_at(next_look, self._look)
 
 
 def _describe(failure: Exception) -> XinferError:

@@ -152,7 +152,7 @@ async def test_engine_that_fails_in_a_stream_leaves_one_error_event(
         answer = await http.post(CHAT, json=chat(stream=True))
     *chunks, error = events(answer.text)
     assert words(chunks) == "0 1 "
-    assert error["error"]["code"] == "engine_failed"
+    assert error["error"]["code"] == "internal_error"
 
 
 async def test_engine_that_stands_still_in_a_stream(gateway: Gateway, registry: RegistryDouble) -> None:
