@@ -97,7 +97,7 @@ def test_moments_are_the_launch_s_and_those_of_the_latest_replica() -> None:
 
 
 def test_medians_and_extremes() -> None:
-    across = RESULT.rows["warm"].across
+    across = RESULT.rows["warm"].range
     assert across
     assert (across.median, across.min, across.max) == (6, 5, 7)
     assert RESULT.rows["bare"].parts == {"starting": 44, "loading": 11}

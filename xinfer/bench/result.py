@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from xinfer.bench.figures import Figures
-from xinfer.bench.level import Level
-from xinfer.bench.median_leg import typical
-from xinfer.bench.paired import Across, Pair, Side, across, pair
-from xinfer.bench.target import Target
+from xinfer.bench.aggregates import Pair, median_leg, pair, ranges
+from xinfer.bench.metrics import LegMetrics
+from xinfer.bench.plan import Level
+from xinfer.bench.stats import Range, values_of
+from xinfer.bench.target import Side, Target
 
 FORMAT = 1
 """Of the JSON; it grows when a field changes its meaning."""
@@ -18,16 +18,23 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Each server asked once; ``legs`` are in the order in which they were."""
+    """One leg of each server; ``legs`` are in the order in which they ran."""
 
-    legs: Mapping[Side, Figures]
+    legs: Mapping[Side, LegMetrics]
 
     @property
     def pair(self) -> Pair | None:
         """A against B; None without a B."""
-        if "b" in self.legs:
-            return pair(self.legs["a"], self.legs["b"])
-        return None
+        if "b" not in self.legs:
+            return None
+        return pair(self.legs["a"], self.legs["b"])
+
+    def to_json(self) -> dict[str, Any]:
+        legs: dict[str, Any] = {side: asdict(leg) for side, leg in self.legs.items()}
+        compared = self.pair
+        if compared is None:
+            return {**legs, "order": list(self.legs), "pair": None}
+        return {**legs, "order": list(self.legs), "pair": asdict(compared)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +42,32 @@ class LevelResult:
     level: Level
     rounds: tuple[Round, ...]
 
-    def typical(self, side: Side) -> Figures:
-        return typical([each.legs[side] for each in self.rounds])
+    @property
+    def sides(self) -> list[Side]:
+        """A, and B if there is one; in this order whichever went first."""
+        return sorted(self.rounds[0].legs)
+
+    def median_leg(self, side: Side) -> LegMetrics:
+        return median_leg([each.legs[side] for each in self.rounds])
 
     @property
-    def versus(self) -> dict[str, Across]:
+    def versus(self) -> dict[str, Range]:
         """A against B over all pairs; empty without a B."""
-        return across([each.pair for each in self.rounds if each.pair is not None])
+        return ranges(values_of(self.rounds, "pair"))
+
+    def to_json(self) -> dict[str, Any]:
+        medians: dict[str, Any] = {side: asdict(self.median_leg(side)) for side in self.sides}
+        versus = {name: asdict(values) for name, values in self.versus.items()}
+        rounds = [each.to_json() for each in self.rounds]
+        return {**medians, self.level.kind: self.level.value, "versus": versus, "rounds": rounds}
+
+
+class SideResult(NamedTuple):
+    """The median leg of one server at one level."""
+
+    side: Side
+    level: Level
+    leg: LegMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +82,24 @@ class Result:
         """Addresses of engines whose counters were read."""
         return tuple(self.arguments.get("engines", ()))
 
+    def median_legs(self) -> Iterator[SideResult]:
+        """Of every server at every level."""
+        for found in self.levels:
+            for side in self.targets:
+                yield SideResult(side, found.level, found.median_leg(side))
+
     def to_json(self) -> dict[str, Any]:
-        """Everything, in values that JSON has. No key is among them."""
-        targets = {side: {"url": each.server.url, "model": each.model} for side, each in self.targets.items()}
-        levels = _rounded([self._level(each) for each in self.levels])
-        machine = dict(self.machine)
-        arguments = dict(self.arguments)
-        return {"format": FORMAT, "machine": machine, "arguments": arguments, "targets": targets, "levels": levels}
-
-    def _level(self, found: LevelResult) -> dict[str, Any]:
-        sides: dict[str, Any] = {side: asdict(found.typical(side)) for side in self.targets}
-        return sides | {
-            found.level.kind: found.level.value,
-            "versus": {name: asdict(each) for name, each in found.versus.items()},
-            "rounds": [_round(each) for each in found.rounds],
+        """The whole result, in values that JSON has. API keys are left out."""
+        targets: dict[Side, dict[str, str]] = {}
+        for side, target in self.targets.items():
+            targets[side] = {"url": target.server.url, "model": target.model}
+        return {
+            "format": FORMAT,
+            "machine": dict(self.machine),
+            "arguments": dict(self.arguments),
+            "targets": targets,
+            "levels": _rounded([found.to_json() for found in self.levels]),
         }
-
-
-def _round(found: Round) -> dict[str, Any]:
-    legs: dict[str, Any] = {side: asdict(leg) for side, leg in found.legs.items()}
-    return legs | {"order": list(found.legs), "pair": asdict(found.pair) if found.pair else None}
 
 
 def _rounded(value: Any) -> Any:

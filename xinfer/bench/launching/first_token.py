@@ -10,8 +10,7 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
-from xinfer.bench import failures
-from xinfer.bench.answer import Piece, read_stream
+from xinfer.bench.response import Piece, failure_of_response, parse_json, parse_stream
 from xinfer.errors import EngineTimeout, InternalError, LaunchFailed, NotFound, Unavailable, from_response
 
 
@@ -27,7 +26,7 @@ def first_token(url: str, body: Mapping[str, Any], timeout_s: float) -> float:
         connection.request("POST", parts.path, content, {"Content-Type": "application/json"})
         response = connection.getresponse()
         if response.status != 200:
-            raise from_response(response.status, _json(response.read()))
+            raise from_response(response.status, parse_json(response.read()))
         return _first_of(response)
     except TimeoutError:
         raise EngineTimeout(f"{url} was silent for {timeout_s:g} s.") from None
@@ -67,17 +66,10 @@ def _first_of(response: HTTPResponse) -> float:
     pieces: list[Piece] = []
     while piece := response.read1():
         pieces.append((perf_counter(), piece))
-    answer = read_stream(pieces)
-    failure = failures.of_answer(answer)
+    parsed = parse_stream(pieces)
+    failure = failure_of_response(parsed)
     if failure:
         raise failure.error
-    if not answer.content_s:
+    if not parsed.content_s:
         raise LaunchFailed("The answer has no token in it.")
-    return answer.content_s[0]
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None
+    return parsed.content_s[0]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from xinfer.bench import machine
-from xinfer.bench.columns import Cell
 from xinfer.bench.launching.result import Result, RowResult
 from xinfer.bench.launching.row import ROWS, Name
-from xinfer.bench.report import Table
+from xinfer.bench.tables import Cell, Table
 
 _REACHED = {True: "yes", False: "NO", None: None}
 
 
 def heading(result: Result) -> list[str]:
-    return machine.told(result.machine)
+    return machine.describe(result.machine)
 
 
 def table(result: Result) -> Table:
@@ -25,7 +24,7 @@ def _row(result: Result, name: Name) -> list[Cell]:
     found = result.rows[name]
     unit = found.row.unit
     goal = found.row.goal
-    across = found.across
+    across = found.range
     share = result.share_of_bare(name)
     return [
         found.row.title,
