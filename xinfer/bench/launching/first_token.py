@@ -1,4 +1,4 @@
-"""Asks a server and says when the first token came."""
+"""The moment at which the first token of a response comes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from xinfer.errors import EngineTimeout, InternalError, LaunchFailed, NotFound, 
 
 
 def first_token(url: str, body: Mapping[str, Any], timeout_s: float) -> float:
-    """When it came, on the clock of ``perf_counter``; the answer has been read to its end.
+    """When it came, on the clock of ``perf_counter``; the response has been read to its end.
 
-    Raises an error of the tree: ``Unavailable`` if nobody listens, ``EngineTimeout`` after ``timeout_s`` seconds of silence.
+    Raises an XinferError: ``Unavailable`` if nothing listens, ``EngineTimeout`` after ``timeout_s`` seconds of silence.
     """
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
@@ -45,15 +45,16 @@ def awaited_first_token(
     period_s: float,
     look: Callable[[], None] = lambda: None,
 ) -> float:
-    """The same of a server that is coming up: asked every ``period_s`` seconds, after a ``look``, until it can answer.
+    """Of a server that is starting: requests are sent every ``period_s`` seconds, after a ``look``, until one succeeds.
 
-    ``LaunchFailed`` if it is no longer ``alive``, or cannot answer within ``timeout_s`` seconds.
+    Raises ``LaunchFailed`` if the server is no longer ``alive``, or no request succeeds within ``timeout_s`` seconds.
     """
     deadline = perf_counter() + timeout_s
     while True:
         look()
         try:
             return first_token(url, body, timeout_s)
+        # A server on its way up refuses connections, then does not know the model, or has no backend for it yet.
         except (Unavailable, NotFound, InternalError) as error:
             if not alive():
                 raise LaunchFailed("It ended before it answered.") from error
