@@ -1,4 +1,4 @@
-"""What several legs say together: the medians over rounds, and what one server adds to the other in each pair."""
+"""What several legs say together: medians over rounds, and what one server adds to the other in each pair."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def ranges(pairs: Sequence[Pair]) -> dict[str, Range]:
     """Median and extremes of each metric that any pair has."""
     found: dict[str, Range] = {}
     for metric in fields(Pair):
-        # Of the pairs' own differences, not the difference of two medians: the legs of a pair run one after the other, so a drift
-        # of the machine from pair to pair is in both.
+        # Of the pairs' own differences, not the difference of two medians: the legs of a pair run one after the
+        # other, so a drift of the machine from pair to pair is in both.
         values = Range.of(values_of(pairs, metric.name))
         if values:
             found[metric.name] = values

@@ -47,8 +47,10 @@ def own_cpu_seconds() -> float:
 
 
 def cluster_processes(urls: Iterable[str], home: Path) -> dict[str, list[int]]:
-    """The processes that every request passes through, ``supervisor`` and ``haproxy``; empty unless one of ``urls`` is the
-    address of the cluster that runs on this machine."""
+    """``supervisor`` and ``haproxy``, which every request to a cluster on this machine passes through.
+
+    Empty unless one of ``urls`` is the address of that cluster.
+    """
     record = ClusterRecord.load(home)
     if record is None or record.endpoint is None:
         return {}
@@ -87,8 +89,8 @@ def _role(process: psutil.Process) -> str | None:
 def _of_process(pid: int) -> float | None:
     try:
         if os.uname().sysname == "Linux":
-            # The id that clock_getcpuclockid() gives, which Python lacks. This clock counts in nanoseconds; /proc counts in
-            # hundredths of a second.
+            # The id that clock_getcpuclockid() gives, which Python lacks. This clock counts in nanoseconds;
+            # /proc counts in hundredths of a second.
             return time.clock_gettime(~pid << 3 | 2)
         times = psutil.Process(pid).cpu_times()
         return times.user + times.system

@@ -14,7 +14,7 @@ from xinfer.bench.stats import ratio
 from xinfer.errors import Unavailable
 
 SETTLE_S = 1.0
-"""How long counters are read again until they stand still: an engine counts a moment after it has responded."""
+"""How long counters are read until they stand still: an engine counts a moment after it has responded."""
 _PERIOD_S = 0.2
 _READ_TIMEOUT_S = 5.0
 
@@ -40,7 +40,7 @@ class Engines:
 
     async def check(self) -> None:
         """Raise Unavailable if an engine cannot be reached."""
-        # Before the run and not after it: a run takes minutes, and would end without the metrics that it was made for.
+        # Before the run: it takes minutes, and would end without the metrics that it was made for.
         for url in self.urls:
             if await self._page(url) is None:
                 raise Unavailable(
@@ -93,7 +93,7 @@ def counts(text: str) -> Counts:
 
 
 def use(before: Reading, after: Reading) -> EngineUse:
-    """What the counters gained between two readings. A sum over all engines is None if one of them lacks a counter."""
+    """What the counters gained between two readings. A sum is None if one of the engines lacks the counter."""
     gained = {url: _gained(before[url], after[url]) for url in before}
     tokens: dict[str, float] = {}
     for url, each in gained.items():

@@ -22,7 +22,7 @@ from xinfer.process_lifetime import PARENT_VARIABLE, die_with_parent
 
 PERIOD_S = 0.2
 WINDOW_S = 1.0
-"""A reading is the driver's mean over some time before it: from a sixth of a second to this, by the kind of GPU."""
+"""A reading is the driver's mean over the time before it: a sixth of a second to this, by the kind of GPU."""
 _FIRST_S = 5.0
 """How long the first reading is waited for: a driver that nobody uses takes a second or two."""
 _POLL_PERIOD_S = 0.01
@@ -35,7 +35,7 @@ class GpuUse:
     """Of one GPU during a leg, by all processes."""
 
     busy_share: float | None
-    """Of the time, with anything running on it; None if the GPU does not report it, or the leg was too short."""
+    """Of the time, with anything running on it; None if it is not reported or the leg was too short."""
     memory_peak_mib: float | None
 
 
@@ -61,8 +61,8 @@ def memory_peak_mib(uses: Uses) -> float | None:
     return sum(peaks)
 
 
-# One process for the whole run reads the driver and writes to a file, so that the generator pays nothing before a leg is over,
-# however long the driver takes to respond.
+# One process for the whole run reads the driver and writes to a file, so that the generator pays nothing before
+# a leg is over, however long the driver takes to respond.
 @dataclass(frozen=True, slots=True)
 class Gpus:
     """The readings of this machine's GPUs, which go on until the end; there may be no GPU."""
@@ -78,7 +78,7 @@ class Gpus:
     def watched(
         cls, only: Sequence[str] = (), period_s: float = PERIOD_S, window_s: float = WINDOW_S
     ) -> Iterator[Gpus]:
-        """Watch all GPUs, or ``only`` those with these indexes, until the end; does nothing on a machine without a GPU.
+        """Watch all GPUs, or ``only`` those with these indexes; do nothing on a machine without a GPU.
 
         There is a reading already when it begins, unless the driver fails.
         """
@@ -110,7 +110,7 @@ class Gpus:
         """Of each GPU from that mark until now."""
         if self.readings is None:
             return {}
-        # By pread, which leaves the position alone: reader and writer share it, since they share the open file.
+        # By pread, which leaves the position alone: the writer has the same open file, and its position.
         text = os.pread(self.readings, self.mark() - mark, mark).decode(errors="replace")
         found = uses(text, self.skipped)
         if not self.only:
@@ -147,7 +147,10 @@ def _number(cell: str) -> int | None:
 
 
 def _write_readings(period_s: float) -> None:
-    """A line for each GPU and reading on stdout: index, percent of the time busy, MiB used; ``None`` where it is not reported."""
+    """A line on stdout for each GPU and reading: index, percent of the time busy, MiB used.
+
+    What a GPU does not report is ``None``.
+    """
     for reading in watch(period_s):
         lines = [f"{gpu.index} {gpu.utilization} {gpu.memory_used_mib}\n" for gpu in reading]
         # One write for all of them, so that a reader of the file never sees half a line.

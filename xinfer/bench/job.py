@@ -17,6 +17,7 @@ from xinfer.bench.progress import Progress
 from xinfer.bench.result import Result
 from xinfer.bench.runner import Runner
 from xinfer.bench.sender import Sender
+from xinfer.bench.stats import values_of
 from xinfer.bench.target import Server, Side, Target, choose
 from xinfer.bench.workload import Workload
 
@@ -42,7 +43,7 @@ class Job:
 
     def run(self, home: Path, progress: Progress) -> Result:
         """Measure; raises an XinferError if no request to a server succeeds."""
-        urls = [server.url for server in self.servers.values()]
+        urls = values_of(self.servers.values(), "url")
         watched = {**cpu.cluster_processes(urls, home), **self.watched}
         try:
             return _run_in_loop(self.measure(watched, progress))

@@ -18,7 +18,7 @@ Send = Callable[[], Awaitable[Sample]]
 async def closed_loop(streams: Sequence[Iterable[Send]], duration_s: float | None = None) -> list[Sample]:
     """All streams side by side, each of which sends its next request when the last one has ended.
 
-    Streams may draw on one iterator. With ``duration_s`` no request begins later than that; else the streams have to end.
+    Streams may draw on one iterator. With ``duration_s`` no request begins later, and streams need not end.
     """
     if duration_s is None:
         end_s = float("inf")
@@ -64,7 +64,7 @@ async def open_loop(requests: Iterable[Send], due_s: Sequence[float], max_in_fli
 
 
 def poisson(rate: float, seed: int) -> Iterator[float]:
-    """Arrivals in seconds after the start, without an end; the gaps are independent, and ``1 / rate`` on average."""
+    """Arrivals in seconds after the start, without an end; gaps are independent, ``1 / rate`` on average."""
     random = Random(seed)
     time = 0.0
     while True:

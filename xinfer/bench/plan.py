@@ -11,7 +11,7 @@ Kind = Literal["concurrency", "rate"]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The load: a number of streams, each of which waits for its response before its next request; or requests per second."""
+    """The load: a number of streams, each of which sends one request at a time; or requests per second."""
 
     kind: Kind
     value: float
@@ -34,7 +34,7 @@ class Level:
         """How many requests a leg has, given ``Plan.requests``."""
         if self.kind == "rate":
             return requests or max(20, math.ceil(10 * self.value))
-        # As many whole conversations for each stream: a leg that ends with some streams idle is not at its level any more.
+        # As many whole conversations for each stream, so that no leg ends with some streams idle.
         multiple = self.connections * turns
         return math.ceil((requests or max(3 * self.connections, 12)) / multiple) * multiple
 
@@ -45,13 +45,17 @@ class Plan:
 
     levels: tuple[Level, ...] = (Level("concurrency", 1), Level("concurrency", 8), Level("concurrency", 32))
     requests: int | None = None
-    """Of a leg; rounded up to a multiple of the streams and their turns. Unless given, three per stream, 12 at least, or 10 s
-    of a rate."""
+    """Of a leg; rounded up to a multiple of the streams and their turns.
+
+    Unless given, three per stream, 12 at least, or 10 s of a rate.
+    """
     duration_s: float | None = None
     """Of a leg, instead of a number: requests begin until then, and all are waited for."""
     warm_up: int | None = None
-    """Requests before the first leg of a level, for each server; rounded up to whole conversations, of which there is one per
-    stream unless given."""
+    """Requests before the first leg of a level, for each server; rounded up to whole conversations.
+
+    Unless given, one conversation per stream.
+    """
     rounds: int = 1
     timeout_s: float = 300.0
     """Of one request, from its first byte to its last."""

@@ -11,6 +11,7 @@ from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 from xinfer.bench.metrics import LegMetrics
 from xinfer.bench.result import LevelResult, Result
+from xinfer.bench.stats import values_of
 from xinfer.bench.target import Side
 
 if TYPE_CHECKING:
@@ -32,22 +33,25 @@ def plot(result: Result, file: Path) -> None:
     # Not pyplot, which would look for a window system: a figure of its own draws with Agg.
     figure = Figure(figsize=(12, 5), layout="constrained")
     latency, throughput = figure.subplots(1, 2)
-    loads = [found.level.value for found in result.levels]
+    loads = _loads(result.levels)
     for side in result.targets:
         legs = [found.median_leg(side) for found in result.levels]
         _draw_latencies(latency, side, loads, legs)
-        _draw(throughput, side, "tokens/s", "o-", loads, [leg.tokens_per_s for leg in legs])
+        _draw(throughput, side, "tokens/s", "o-", loads, values_of(legs, "tokens_per_s"))
     _label(latency, result.levels, "ms")
     _label(throughput, result.levels, "tokens/s")
     _make_logarithmic(latency)
     throughput.set_ylim(bottom=0)
-    title = "\n".join(f"{side.upper()}  {target}" for side, target in result.targets.items())
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle("\n".join(result.describe_targets()), fontsize=10)
     figure.savefig(file, format="png", dpi=120)
 
 
+def _loads(levels: Sequence[LevelResult]) -> list[float]:
+    return [found.level.value for found in levels]
+
+
 def _draw_latencies(axes: Axes, side: Side, loads: list[float], legs: list[LegMetrics]) -> None:
-    if any(leg.ttft_ms for leg in legs):
+    if values_of(legs, "ttft_ms"):
         curves = _STREAMED
     else:
         curves = _WHOLE
@@ -75,7 +79,7 @@ def _label(axes: Axes, levels: Sequence[LevelResult], unit: str) -> None:
     axes.set_xlabel({"concurrency": "streams", "rate": "requests per second"}[levels[0].level.kind])
     axes.set_ylabel(unit)
     axes.set_xscale("log", base=2)
-    loads = sorted({found.level.value for found in levels})
+    loads = sorted(set(_loads(levels)))
     axes.set_xticks(loads, [f"{load:g}" for load in loads])
     axes.grid(visible=True, which="both", alpha=0.3)
     # Matplotlib warns of a legend without lines.
@@ -85,6 +89,6 @@ def _label(axes: Axes, levels: Sequence[LevelResult], unit: str) -> None:
 
 def _make_logarithmic(axes: Axes) -> None:
     axes.set_yscale("log")
-    # A logarithmic axis has powers of ten on it unless told otherwise.
+    # Numbers that people read: a logarithmic axis has powers of ten on it by default.
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(LogFormatter())

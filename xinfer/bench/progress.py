@@ -1,4 +1,4 @@
-"""Shows on stderr how far a run is: a line for each leg, which is updated while it runs if stderr is a terminal."""
+"""Shows on stderr how far a run is: a line for each leg, updated meanwhile if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Progress:
 
     def end(self, leg: LegMetrics) -> None:
         """The leg is over; its line stays."""
-        line = f"{self._erase}{self._title}: {leg.tokens_per_s:.1f} tokens/s, {leg.requests_per_s:.2f} requests/s"
+        rates = f"{leg.tokens_per_s:.1f} tokens/s, {leg.requests_per_s:.2f} requests/s"
+        line = f"{self._erase}{self._title}: {rates}"
         if leg.ttft_ms:
             line += f", TTFT p50 {leg.ttft_ms.p50:.1f} ms"
         elif leg.e2e_ms:

@@ -11,14 +11,17 @@ from xinfer.bench.stats import present, values_of
 from xinfer.bench.tables import gpu_busy
 
 Text = Callable[[LevelResult], str | None]
-"""What is said of a level; None for nothing."""
+"""The part of a sentence about one level; None for no part."""
 
 
 def heading(result: Result, stream: bool, turns: int = 1) -> list[str]:
     """The servers, the requests, and the machine that the load was made on."""
-    lines = [f"{side.upper()}  {target}" for side, target in result.targets.items()]
-    lines.append(f"{_workload(result, stream, turns)}, as the server counts them{_medians(result)}; times in ms")
-    return lines + machine.describe(result.machine)
+    workload = _workload(result, stream, turns)
+    return [
+        *result.describe_targets(),
+        f"{workload}, as the server counts them{_medians(result)}; times in ms",
+        *machine.describe(result.machine),
+    ]
 
 
 def _workload(result: Result, stream: bool, turns: int) -> str:

@@ -41,8 +41,8 @@ def parse_whole(content: bytes) -> InferenceResponse:
 def parse_stream(pieces: Iterable[Piece]) -> InferenceResponse:
     """The response in a stream."""
     events = list(_events(pieces))
-    # Only the events at both ends are parsed; all between them are taken to have content. On a machine with few cores the
-    # generator takes its CPU time from the server that it measures.
+    # Only the events at both ends are parsed; all between them are taken to have content. On a machine with few
+    # cores the generator takes its CPU time from the server that it measures.
     first = _first_with_content(events)
     end, tail = _tail(events, first)
     usage: Mapping[str, Any] = {}
@@ -59,7 +59,7 @@ def failure_of_status(status: int, content: bytes) -> Failure:
     """Of a response whose status is not 200."""
     body = parse_json(content)
     error = errors.from_response(status, body)
-    # The one extension of vLLM's that is sent unless the user says otherwise, so the message says how to say otherwise.
+    # An extension of vLLM's that is sent by default, so the message names the option that leaves it out.
     if status in (400, 422) and "ignore_eos" in error.message:
         step = "with `xinfer bench --no-ignore-eos` answers are as long as the model likes."
         return Failure("400 ignore_eos", errors.BadRequest(f"The server does not take `ignore_eos`; {step}"))
@@ -108,7 +108,7 @@ def _first_with_content(events: Sequence[Piece]) -> int:
 
 
 def _tail(events: Sequence[Piece], first: int) -> tuple[int, list[dict[str, Any]]]:
-    """Where the events with content end, and the parsed events from the last of these on, in reverse order."""
+    """Where the events with content end, and the events from the last of these on, parsed and reversed."""
     tail: list[dict[str, Any]] = []
     for end in range(len(events), 0, -1):
         event = _parse_object(events[end - 1][1])

@@ -30,11 +30,11 @@ class Round:
         return pair(self.legs["a"], self.legs["b"])
 
     def to_json(self) -> dict[str, Any]:
-        legs: dict[str, Any] = {side: asdict(leg) for side, leg in self.legs.items()}
+        facts: dict[str, Any] = {**_as_dicts(self.legs), "order": list(self.legs), "pair": None}
         compared = self.pair
-        if compared is None:
-            return {**legs, "order": list(self.legs), "pair": None}
-        return {**legs, "order": list(self.legs), "pair": asdict(compared)}
+        if compared is not None:
+            facts["pair"] = asdict(compared)
+        return facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,12 @@ class LevelResult:
     level: Level
     rounds: tuple[Round, ...]
 
-    @property
-    def sides(self) -> list[Side]:
-        """A, and B if there is one; in this order whichever went first."""
-        return sorted(self.rounds[0].legs)
-
     def median_leg(self, side: Side) -> LegMetrics:
         return median_leg([each.legs[side] for each in self.rounds])
+
+    def median_legs(self) -> dict[Side, LegMetrics]:
+        """Of A, and of B if there is one; in this order whichever went first."""
+        return {side: self.median_leg(side) for side in sorted(self.rounds[0].legs)}
 
     @property
     def versus(self) -> dict[str, Range]:
@@ -56,10 +55,12 @@ class LevelResult:
         return ranges(values_of(self.rounds, "pair"))
 
     def to_json(self) -> dict[str, Any]:
-        medians: dict[str, Any] = {side: asdict(self.median_leg(side)) for side in self.sides}
-        versus = {name: asdict(values) for name, values in self.versus.items()}
-        rounds = [each.to_json() for each in self.rounds]
-        return {**medians, self.level.kind: self.level.value, "versus": versus, "rounds": rounds}
+        return {
+            **_as_dicts(self.median_legs()),
+            self.level.kind: self.level.value,
+            "versus": _as_dicts(self.versus),
+            "rounds": list(map(Round.to_json, self.rounds)),
+        }
 
 
 class SideResult(NamedTuple):
@@ -82,11 +83,15 @@ class Result:
         """Addresses of engines whose counters were read."""
         return tuple(self.arguments.get("engines", ()))
 
+    def describe_targets(self) -> list[str]:
+        """A line for each server."""
+        return [f"{side.upper()}  {target}" for side, target in self.targets.items()]
+
     def median_legs(self) -> Iterator[SideResult]:
         """Of every server at every level."""
         for found in self.levels:
-            for side in self.targets:
-                yield SideResult(side, found.level, found.median_leg(side))
+            for side, leg in found.median_legs().items():
+                yield SideResult(side, found.level, leg)
 
     def to_json(self) -> dict[str, Any]:
         """The whole result, in values that JSON has. API keys are left out."""
@@ -98,8 +103,12 @@ class Result:
             "machine": dict(self.machine),
             "arguments": dict(self.arguments),
             "targets": targets,
-            "levels": _rounded([found.to_json() for found in self.levels]),
+            "levels": _rounded(list(map(LevelResult.to_json, self.levels))),
         }
+
+
+def _as_dicts(items: Mapping[Any, LegMetrics] | Mapping[Any, Range]) -> dict[str, Any]:
+    return {name: asdict(item) for name, item in items.items()}
 
 
 def _rounded(value: Any) -> Any:
@@ -110,5 +119,5 @@ def _rounded(value: Any) -> Any:
         case dict():
             return {name: _rounded(item) for name, item in value.items()}
         case list() | tuple():
-            return [_rounded(item) for item in value]
+            return list(map(_rounded, value))
     return value

@@ -18,8 +18,9 @@ from xinfer.bench.metrics import Leg, LegMetrics
 from xinfer.bench.plan import Level, Plan
 from xinfer.bench.progress import Progress
 from xinfer.bench.result import LevelResult, Round
-from xinfer.bench.sample import Sample
+from xinfer.bench.sample import Failure, Sample
 from xinfer.bench.sender import Sender
+from xinfer.bench.stats import values_of
 from xinfer.bench.target import Side, Target
 from xinfer.bench.workload import Conversation, Prompts, Workload
 
@@ -102,7 +103,8 @@ class Runner:
             # The seed has no side in it: both servers of a pair have the same arrivals.
             arrivals = load.poisson(level.value, self.workload.seed + number)
             due_s = load.bounded(arrivals, requests, duration_s)
-            return await load.open_loop(chain.from_iterable(self._talks(side)), due_s, self.plan.max_in_flight)
+            requests_in_order = chain.from_iterable(self._talks(side))
+            return await load.open_loop(requests_in_order, due_s, self.plan.max_in_flight)
         conversations = None
         if not duration_s:
             conversations = requests // self.workload.turns
@@ -112,7 +114,7 @@ class Runner:
         return level.requests(self.plan.requests, self.workload.turns)
 
     def _streams(self, side: Side, level: Level, conversations: int | None) -> list[Iterator[load.Send]]:
-        """A leg's conversations, or without an end: each stream takes the next one when its last one is over."""
+        """Streams that share a leg's conversations: each takes the next one when its last one is over."""
         # One iterator for all streams, or a slow stream would leave the others idle at the end of the leg.
         talks = islice(self._talks(side), conversations)
         return [chain.from_iterable(talks) for _ in range(level.connections)]
@@ -129,14 +131,14 @@ class Runner:
 
     async def _send(self, side: Side, body: bytes, turn: int) -> Sample:
         target = self.targets[side]
-        stream = self.workload.stream
-        sample = await self.sender.send(target.server, target.inference_url(self.workload.api), body, stream=stream)
+        url = target.inference_url(self.workload.api)
+        sample = await self.sender.send(target.server, url, body, stream=self.workload.stream)
         self.progress.advance()
         return replace(sample, turn=turn)
 
     def _check(self, side: Side, samples: Sequence[Sample]) -> None:
         """Raise if no request to this server has succeeded so far."""
-        failures = [sample.failure for sample in samples if sample.failure is not None]
+        failures: list[Failure] = values_of(samples, "failure")
         if len(failures) < len(samples):
             self._responsive.add(side)
         elif failures and side not in self._responsive:

@@ -41,7 +41,7 @@ class Sender:
     async def opened(cls, timeout_s: float) -> AsyncIterator[Sender]:
         """A sender that gives each request ``timeout_s`` seconds; its connections are closed at the end."""
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-        # Aiohttp's limit of 100 connections would queue requests here, and the wait would be measured as the server's.
+        # Aiohttp's limit of 100 connections would queue requests here, as if the server were slow.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
         jar = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar) as session:
@@ -93,7 +93,7 @@ class Sender:
 
 
 async def _read_pieces(response: aiohttp.ClientResponse) -> list[Piece]:
-    # Nothing but the clock is looked at while a stream comes: parsing it here would make the other streams late.
+    # Nothing but the clock is looked at while a stream comes: parsing it here would delay the other streams.
     pieces: list[Piece] = []
     read = response.content.readany
     while piece := await read():
@@ -132,5 +132,5 @@ def _model_ids(url: str, status: int, content: bytes) -> list[str]:
     try:
         return [str(model["id"]) for model in json.loads(content)["data"]]
     except (ValueError, KeyError, TypeError):
-        message = f"{url} does not list models as OpenAI's API does; check the address, or name one for `xinfer bench`."
-        raise errors.Unavailable(message) from None
+        step = "check the address, or name one for `xinfer bench`."
+        raise errors.Unavailable(f"{url} does not list models as OpenAI's API does; {step}") from None

@@ -70,7 +70,7 @@ def by_key(mappings: Iterable[Mapping[str, T]]) -> dict[str, list[T]]:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value below which ``share`` of the sorted values are, interpolated linearly between two neighbours."""
+    """The value below which ``share`` of the sorted values are, interpolated between two neighbours."""
     place = share * (len(ordered) - 1)
     low = int(place)
     high = min(low + 1, len(ordered) - 1)

@@ -57,7 +57,7 @@ def cpu_table(result: Result) -> Table | None:
 
     rows: list[list[Cell]] = []
     for found in result.levels:
-        costs = {side: found.median_leg(side).cpu for side in result.targets}
+        costs = {side: leg.cpu for side, leg in found.median_legs().items()}
         for name in by_key(costs.values()):
             cells = [number(getattr(costs[side].get(name), metric, None)) for side, metric in columns]
             rows.append([f"{found.level}", name, *cells])

@@ -59,11 +59,12 @@ class Target:
 
 
 def choose(url: str, models: Sequence[str], option: str, preferred: str | None = None) -> str:
-    """The preferred model if the server has it, else its only one; ModelNotFound if it has several or none."""
+    """The preferred model if the server has it, else its only one; ModelNotFound without either."""
     if preferred in models:
         return str(preferred)
     if len(models) == 1:
         return models[0]
     if not models:
         raise ModelNotFound(f"{url} runs no model; start one with `xinfer launch MODEL_NAME`.")
-    raise ModelNotFound(f"`xinfer bench` needs {option}, since {url} has several models: {', '.join(models)}.")
+    names = ", ".join(models)
+    raise ModelNotFound(f"`xinfer bench` needs {option}, since {url} has several models: {names}.")

@@ -14,17 +14,19 @@ Message = dict[str, str]
 MIN_PROMPT_TOKENS = 8
 _HEAD_WORDS = 4
 _WORDS = """
-act add age air all and any arm art ask baby back bad bag ball band bank bar base be bear bed best big bird bit black
-blood blue board boat body bone book born both box boy bread bring build burn busy buy cake call camp car card care
-case cat cent chair chart city class clean clear clock cloud coat cold come cook cool copy corn cost count cover crop
-cross crowd cup cut dance dark day deal deep desk door down draw dream dress drink drive drop dry duck dust each ear
-earth east easy eat edge egg end eye face fact fair fall farm fast feed feel field fig fill find fine fire fish five
-flat floor flow fly food foot form four free fresh friend fruit full fun game gas gate get girl give glad glass go
-gold good grass gray great green grow guess hair half hall hand happy hard hat head hear heart heat help here high
-hill hold hole home hope horse hot hour house huge ice idea iron job join joy jump just keep key kind king knee know
-lake lamp land large last late lead leaf learn left leg let life lift light like line lion list live long look lose
-lot loud love low luck lunch mail main make map mark meal meat meet milk mind mine miss moon more most move much music
-name near neck need nest new news next nice night nine noise north nose note now oil old once
+act add age air all and any arm art ask baby back bad bag ball band bank bar base be bear bed best big
+bird bit black blood blue board boat body bone book born both box boy bread bring build burn busy buy
+cake call camp car card care case cat cent chair chart city class clean clear clock cloud coat cold come
+cook cool copy corn cost count cover crop cross crowd cup cut dance dark day deal deep desk door down
+draw dream dress drink drive drop dry duck dust each ear earth east easy eat edge egg end eye face fact
+fair fall farm fast feed feel field fig fill find fine fire fish five flat floor flow fly food foot form
+four free fresh friend fruit full fun game gas gate get girl give glad glass go gold good grass gray
+great green grow guess hair half hall hand happy hard hat head hear heart heat help here high hill hold
+hole home hope horse hot hour house huge ice idea iron job join joy jump just keep key kind king knee
+know lake lamp land large last late lead leaf learn left leg let life lift light like line lion list live
+long look lose lot loud love low luck lunch mail main make map mark meal meat meet milk mind mine miss
+moon more most move much music name near neck need nest new news next nice night nine noise north nose
+note now oil old once
 """.split()  # noqa: SIM905  # 250 strings would be a page
 
 
@@ -38,7 +40,7 @@ class Conversation:
     shared: str
     """The beginning that all conversations have in common; empty for none."""
     texts: tuple[str, ...]
-    """The first user message, the response to it, the next user message, and so on; a user message is last."""
+    """The first user message, the response to it, and so on; a user message is last."""
 
     @property
     def turns(self) -> int:
@@ -49,7 +51,7 @@ class Conversation:
         return f"{self.shared} {self.texts[0]}".lstrip()
 
     def messages(self, turn: int = 0) -> list[Message]:
-        """All up to the user message of a turn, the first of which is 0; the shared beginning is the system message."""
+        """The system message, if anything is shared, and all up to the user message of a turn, counted from 0."""
         messages: list[Message] = []
         if self.shared:
             messages.append({"role": "system", "content": self.shared})
@@ -80,7 +82,8 @@ class Workload:
 
     def __post_init__(self) -> None:
         if self.prompt_tokens < self.shared_prefix_tokens + MIN_PROMPT_TOKENS:
-            wanted = f"at least {MIN_PROMPT_TOKENS} more than shared_prefix_tokens={self.shared_prefix_tokens}"
+            shared = f"shared_prefix_tokens={self.shared_prefix_tokens}"
+            wanted = f"at least {MIN_PROMPT_TOKENS} more than {shared}"
             raise ValueError(f"prompt_tokens={self.prompt_tokens}: expected {wanted}")
         if self.turns > 1 and self.api != "chat":
             raise ValueError(f"turns={self.turns}: expected 1 with api={self.api}; only a chat has turns")
@@ -103,10 +106,10 @@ class Workload:
 
 
 class Prompts:
-    """Conversations of one length, each different from all others of the run within the first few words of its own.
+    """Conversations of one length, which differ in their first few words after the shared ones.
 
-    Both servers of a pair get the same text but for these first words. If these were the same, too, and both servers one engine,
-    the second server would find the prompts of the first in the engine's prefix cache.
+    Both servers of a pair get the same text but for these words. If they were the same, too, and both servers
+    one engine, the second server would find the prompts of the first in the engine's prefix cache.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -119,12 +122,12 @@ class Prompts:
         self._later = tuple(" ".join(random.choices(_WORDS, k=length)) for length in lengths)
 
     def of_leg(self, leg: int) -> Iterator[Conversation]:
-        """The conversations of one leg, without an end; ``leg`` counts through the whole run, warm-ups included."""
+        """The conversations of one leg, without an end; ``leg`` counts all legs of the run, warm-ups included."""
         for number in itertools.count():
             yield Conversation(self._shared, (self._first(leg, number), *self._later))
 
     def _first(self, leg: int, number: int) -> str:
-        """The first user message, whose first words are ``leg`` and ``number`` as digits of a number system of words."""
+        """The first user message, which begins with ``leg`` and ``number`` in digits that are words."""
         base = len(self._words)
         digits = (number % base, leg % base, number // base % base, (number // base**2 + leg // base) % base)
         head = [self._words[digit] for digit in digits]

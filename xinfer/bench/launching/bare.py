@@ -1,4 +1,4 @@
-"""Bare vLLM, as an operator starts it without xinfer: the same arguments and variables, no middleware and no cluster."""
+"""Bare vLLM as an operator starts it: the same arguments and variables, no middleware and no cluster."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def bare_command(spec: ModelSpec, host: str, port: int) -> Command:
 def measure_bare(
     spec: ModelSpec, folder: Path, make_command: Callable[[ModelSpec, str, int], Command] = bare_command
 ) -> Sample:
-    """From the exec of vLLM to its first token, by stage; its log is in ``folder``. The server is gone afterwards."""
+    """From the exec of vLLM to its first token, by stage. It has ended afterwards; its log is in ``folder``."""
     port = free_port(_HOST)
     log = folder / "bare.log"
     stages = _LoggedStages(log)
@@ -62,13 +62,19 @@ def measure_bare(
     process = start(command.argv, command.env, log)
     try:
         ended = awaited_first_token(
-            url, body, _TIMEOUT_S, alive=lambda: process.poll() is None, period_s=_POLL_PERIOD_S, look=stages.read
+            url,
+            body,
+            _TIMEOUT_S,
+            alive=lambda: process.poll() is None,
+            period_s=_POLL_PERIOD_S,
+            look=stages.read,
         )
     except LaunchFailed as error:
         raise LaunchFailed(f"Bare vLLM did not come up. {cause_of(tail(log)) or error.message}") from error
     finally:
         end(process)
-    return Sample(ended - began, durations(began_at, began_at + ended - began, stages.moments, before="starting"))
+    seconds = ended - began
+    return Sample(seconds, durations(began_at, began_at + seconds, stages.moments, before="starting"))
 
 
 class _LoggedStages:

@@ -81,7 +81,7 @@ class BenchCluster:
 
 
 def wait_for_fork_server(home: Path, timeout_s: float = 120.0, appears_s: float = 20.0) -> None:
-    """Return when a node's warm host is ready; ``LaunchFailed`` if it fails, is not ready in time, or there is none."""
+    """Return when a node's warm host is ready; ``LaunchFailed`` if it fails, is late, or there is none."""
     began = time.monotonic()
     while True:
         state = ForkServerState.load(home)
@@ -101,5 +101,5 @@ def wait_for_fork_server(home: Path, timeout_s: float = 120.0, appears_s: float 
 
 
 def fork_server_processes(cluster_id: str) -> list[psutil.Process]:
-    """Those of a cluster's warm host; engines that it forked and that kept its command line are among them."""
+    """Those of a cluster's warm host, and of engines that it forked and that kept its command line."""
     return [process for process in of_cluster(cluster_id) if MODULE in command_line(process)]

@@ -21,7 +21,7 @@ _HOST = "127.0.0.1"
 _START_S = 300.0
 _LAST_LINES = 5
 _HAPROXY_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT")
-# With these its processes would be taken for another cluster's, and its commands would find that one.
+# With these its processes would count as another cluster's, and its commands would find that one.
 _NOT_INHERITED = (MARK, "XINFER_ENDPOINT", "XINFERENCE_ENDPOINT", "XINFER_HOME")
 
 
@@ -90,7 +90,7 @@ def _free() -> str:
 
 @contextmanager
 def own_cluster() -> Iterator[Cluster]:
-    """A cluster to start. When the block is left, everything that was started is ended and the folder is removed."""
+    """A cluster to start. After the block everything that was started has ended, and its folder is gone."""
     # Its sockets need a short path.
     home = Path(tempfile.mkdtemp(prefix="xb-", dir="/tmp"))
     try:

@@ -17,7 +17,7 @@ from xinfer.errors import EngineTimeout, InternalError, LaunchFailed, NotFound, 
 def first_token(url: str, body: Mapping[str, Any], timeout_s: float) -> float:
     """When it came, on the clock of ``perf_counter``; the response has been read to its end.
 
-    Raises an XinferError: ``Unavailable`` if nothing listens, ``EngineTimeout`` after ``timeout_s`` seconds of silence.
+    Raises ``Unavailable`` if nothing listens, ``EngineTimeout`` after a silence of ``timeout_s``.
     """
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
@@ -45,16 +45,16 @@ def awaited_first_token(
     period_s: float,
     look: Callable[[], None] = lambda: None,
 ) -> float:
-    """Of a server that is starting: requests are sent every ``period_s`` seconds, after a ``look``, until one succeeds.
+    """Of a starting server, which gets a request every ``period_s``, after a ``look``, until one succeeds.
 
-    Raises ``LaunchFailed`` if the server is no longer ``alive``, or no request succeeds within ``timeout_s`` seconds.
+    Raises ``LaunchFailed`` if the server is no longer ``alive``, or no request succeeds within ``timeout_s``.
     """
     deadline = perf_counter() + timeout_s
     while True:
         look()
         try:
             return first_token(url, body, timeout_s)
-        # A server on its way up refuses connections, then does not know the model, or has no backend for it yet.
+        # A server on its way up refuses connections, then does not know the model or has no backend for it.
         except (Unavailable, NotFound, InternalError) as error:
             if not alive():
                 raise LaunchFailed("It ended before it answered.") from error

@@ -71,7 +71,10 @@ class Footprint:
                 yield f"{mib} MiB of {name}"
 
     def wait_until_gone(self, timeout_s: float, gpu_before_mib: Mapping[str, int] | None = None) -> None:
-        """Return when nothing of it is left; ``LaunchFailed`` with what stays. GPUs count if their memory before is given."""
+        """Return when nothing of it is left; ``LaunchFailed`` with what stays.
+
+        GPUs count if it is given what was used of them before, or what is used while the model runs.
+        """
         deadline = time.monotonic() + timeout_s
         while left := self.left(gpu_before_mib or self.gpu_mib):
             if time.monotonic() > deadline:

@@ -118,7 +118,7 @@ class Round:
         self._record = record
 
     def run(self, names: Collection[Name]) -> None:
-        # One after the other, and not all samples of a row at once, so that a drift of the machine meets all rows.
+        # Each row once and not one row often, so that a drift of the machine meets all rows.
         if "bare" in names:
             self._record.take("bare", self._bare)
         self._on_cluster(_selected(_WITH_FORK_SERVER, names))

@@ -1,4 +1,4 @@
-"""What is measured on a cluster: launches to their first token, the end of a model, and the warm host's memory."""
+"""What is measured on a cluster: launches to their first token, the end of a model, and the warm host."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.footprint import Footprint, gpu_used_mib
 from xinfer.bench.launching.sample import Clock, Sample
+from xinfer.bench.stats import values_of
 from xinfer.errors import LaunchFailed
 
 GONE_S = 60.0
@@ -94,15 +95,15 @@ def _wait_until_asleep(bench: BenchCluster) -> None:
 
 
 def fork_server_memory(bench: BenchCluster) -> Sample:
-    """The idle warm host's own memory in MiB, beside a running engine; the parts are what it holds alone and beside one."""
+    """The idle warm host's own memory in MiB, beside an engine; the parts are its memory alone and beside one."""
     bench.wait_for_fork_server()
     idle = memory_use(_fork_server_pids(bench))
     bench.launch("memory")
     # It may have been replaced.
     bench.wait_for_fork_server()
     # An engine that was forked and kept the warm host's command line counts as one of its processes.
-    engines = {process.pid for process in bench.footprint("memory").processes}
-    beside = memory_use(pid for pid in _fork_server_pids(bench) if pid not in engines)
+    engine_pids = values_of(bench.footprint("memory").processes, "pid")
+    beside = memory_use(set(_fork_server_pids(bench)).difference(engine_pids))
     parts = {
         "idle_pss": idle.pss,
         "idle_private": idle.private,
@@ -119,7 +120,7 @@ def without_fork_server(bench: BenchCluster) -> Sample:
 
 
 def _fork_server_pids(bench: BenchCluster) -> list[int]:
-    pids = [process.pid for process in bench.fork_server_processes()]
+    pids: list[int] = values_of(bench.fork_server_processes(), "pid")
     if not pids:
         raise LaunchFailed("There is no process of a warm host.")
     return pids

@@ -95,8 +95,9 @@ def _stages(found: RowResult) -> str | None:
 def _memory(found: RowResult) -> str | None:
     if not found.samples:
         return None
-    mib = {name: f"{value:.0f} MiB" for name, value in found.parts.items()}
+    mib = "{:.0f} MiB".format
+    alone = f"{mib(found.parts['idle_pss'])} (PSS; {mib(found.parts['idle_private'])} of it its own)"
+    beside = f"{mib(found.parts['beside_pss'])} ({mib(found.parts['beside_private'])})"
     return (
-        f"The idle warm host holds {mib['idle_pss']} (PSS; {mib['idle_private']} of it its own) when alone, and "
-        f"{mib['beside_pss']} ({mib['beside_private']}) beside one engine, with which it shares the rest."
+        f"The idle warm host holds {alone} when alone, and {beside} beside one engine, with which it shares the rest."
     )

@@ -64,7 +64,12 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The whole result, in values that JSON has."""
         rows = {name: self._row(name) for name in self.rows}
-        return {"format": FORMAT, "machine": dict(self.machine), "arguments": dict(self.arguments), "rows": rows}
+        return {
+            "format": FORMAT,
+            "machine": dict(self.machine),
+            "arguments": dict(self.arguments),
+            "rows": rows,
+        }
 
     def _row(self, name: Name) -> dict[str, Any]:
         found = self.rows[name]

@@ -19,7 +19,7 @@ class Target:
     """As a share of bare vLLM's start."""
 
     def reached(self, median: float, bare: float | None) -> bool | None:
-        """True if a median is within the bounds; None if it takes bare vLLM's median to tell, which was not measured."""
+        """True if a median is within the bounds; None if that takes bare vLLM's median and there is none."""
         if self.at_most is not None and median > self.at_most:
             return False
         if self.of_bare is None:

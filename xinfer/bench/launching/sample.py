@@ -29,7 +29,7 @@ class Clock:
     """Starts when it is made."""
 
     def __init__(self) -> None:
-        # Two clocks: durations need one that nobody sets, and the stages that a cluster reports are in Unix time.
+        # Two clocks: durations need one that nobody sets, and a cluster reports its stages in Unix time.
         self.began = perf_counter()
         self.began_at = time.time()
 
@@ -46,7 +46,7 @@ class Clock:
 def durations(began_at: float, ended_at: float, moments: Iterable[Moment], before: str = "request") -> dict[str, float]:
     """Seconds by stage, in order; they add up to the whole. ``before`` is what precedes the first stage.
 
-    A stage that is there twice counts from its first moment; moments outside of the measured time are left out.
+    A stage that is there twice counts from its first moment. Moments outside of the time are left out.
     """
     parts: dict[str, float] = {}
     stage = before
@@ -62,7 +62,7 @@ def durations(began_at: float, ended_at: float, moments: Iterable[Moment], befor
 
 
 def moments(progress: Mapping[str, Any]) -> list[Moment]:
-    """The stages in the response to ``GET /v1/models/{uid}/progress``: the launch's own and its latest replica's."""
+    """The stages in a model's progress, as the API reports it: the launch's and its latest replica's."""
     latest: list[Moment] = []
     for replica in progress.get("replicas") or ():
         stages = _stages(replica)

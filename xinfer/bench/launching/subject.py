@@ -32,12 +32,17 @@ class Subject:
 
     def launch(self, uid: str) -> dict[str, Any]:
         """Arguments of the client's ``launch_model``, which are also fields of the request."""
-        fields = {"model_name": self.name, "model_uid": uid, "model_path": self.model_path, "n_gpu": self.n_gpu}
-        return {**fields, **self.engine_args}
+        return {
+            "model_name": self.name,
+            "model_uid": uid,
+            "model_path": self.model_path,
+            "n_gpu": self.n_gpu,
+            **self.engine_args,
+        }
 
     @cached_property
     def spec(self) -> ModelSpec:
-        """The model as a cluster on this machine would launch it; raises ``LaunchRefused`` if it would not."""
+        """The model as a cluster on this machine would launch it; ``LaunchRefused`` if it would not."""
         gpus = len(machine.facts()["gpus"])
         # In a process of its own, since the supervisor's package imports Ray and this one must not.
         words = ["-m", "supervisor.launching", json.dumps(self.launch("bare")), str(gpus)]
@@ -52,7 +57,7 @@ class Subject:
         raise from_response(refusal["status"], refusal["body"])
 
     def request(self, url: str, uid: str) -> tuple[str, dict[str, Any]]:
-        """URL and body of a request for a few tokens: a chat, or a completion of a model that does not chat."""
+        """URL and body of a request for a few tokens: a chat, or a completion if the model does not chat."""
         if "chat" in self.spec.abilities:
             messages = [{"role": "user", "content": _PROMPT}]
             return f"{url}/v1/chat/completions", {"model": uid, "messages": messages, **_SAMPLING}
