@@ -31,7 +31,7 @@ def _workload(result: Result, stream: bool, turns: int) -> str:
         responses = "answers in one piece"
     if turns > 1:
         responses += f", conversations of {turns} turns"
-    legs = values_of(result.median_legs(), "leg")
+    legs = values_of(result.side_results(), "leg")
     prompt_tokens = _counts(values_of(legs, "prompt_tokens"))
     completion_tokens = _counts(values_of(legs, "completion_tokens"))
     return f"{responses}; prompts of {prompt_tokens} tokens, answers of {completion_tokens}"
@@ -119,7 +119,7 @@ def _gpus_busy(found: LevelResult) -> str | None:
 def warnings(result: Result) -> list[str]:
     """Reasons not to trust the metrics."""
     lines: list[str] = []
-    for side, level, leg in result.median_legs():
+    for side, level, leg in result.side_results():
         where = f"{side.upper()}, {level}"
         if leg.own_cpu_share > 0.9:
             share = f"{leg.own_cpu_share:.0%} of a core"
@@ -134,7 +134,7 @@ def warnings(result: Result) -> list[str]:
 
 
 def _engines_without_counters(result: Result) -> list[str]:
-    legs = values_of(result.median_legs(), "leg")
+    legs = values_of(result.side_results(), "leg")
     uses: list[EngineUse] = values_of(legs, "engines")
     silent = [url for url in result.engines if _lacks_counters(url, uses)]
     return [f"{url}/metrics has no counters of vLLM's; figures of engines are left out." for url in silent]

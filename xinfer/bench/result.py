@@ -87,7 +87,7 @@ class Result:
         """A line for each server."""
         return [f"{side.upper()}  {target}" for side, target in self.targets.items()]
 
-    def median_legs(self) -> Iterator[SideResult]:
+    def side_results(self) -> Iterator[SideResult]:
         """Of every server at every level."""
         for found in self.levels:
             for side, leg in found.median_legs().items():

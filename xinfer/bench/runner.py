@@ -98,16 +98,15 @@ class Runner:
 
     async def _load(self, side: Side, level: Level, number: int) -> list[Sample]:
         duration_s = self.plan.duration_s
-        requests = self._requests(level)
         if level.kind == "rate":
             # The seed has no side in it: both servers of a pair have the same arrivals.
             arrivals = load.poisson(level.value, self.workload.seed + number)
-            due_s = load.bounded(arrivals, requests, duration_s)
-            requests_in_order = chain.from_iterable(self._talks(side))
-            return await load.open_loop(requests_in_order, due_s, self.plan.max_in_flight)
+            due_s = load.bounded(arrivals, self._requests(level), duration_s)
+            requests = chain.from_iterable(self._talks(side))
+            return await load.open_loop(requests, due_s, self.plan.max_in_flight)
         conversations = None
         if not duration_s:
-            conversations = requests // self.workload.turns
+            conversations = self._requests(level) // self.workload.turns
         return await load.closed_loop(self._streams(side, level, conversations), duration_s)
 
     def _requests(self, level: Level) -> int:

@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import msgspec
 
 from xinfer.bench.launching.first_token import awaited_first_token
-from xinfer.bench.launching.sample import Moment, Sample, durations
+from xinfer.bench.launching.sample import Clock, Moment, Sample
 from xinfer.bench.launching.subject import completion
 from xinfer.cluster.ports import free_port
 from xinfer.engine_log import LogReader, cause_of, stage_of, tail
@@ -57,8 +56,7 @@ def measure_bare(
     # Before the clock starts: an operator has the command at hand.
     command = make_command(spec, _HOST, port)
 
-    began = perf_counter()
-    began_at = time.time()
+    clock = Clock()
     process = start(command.argv, command.env, log)
     try:
         ended = awaited_first_token(
@@ -73,8 +71,7 @@ def measure_bare(
         raise LaunchFailed(f"Bare vLLM did not come up. {cause_of(tail(log)) or error.message}") from error
     finally:
         end(process)
-    seconds = ended - began
-    return Sample(seconds, durations(began_at, began_at + seconds, stages.moments, before="starting"))
+    return clock.sample(ended, stages.moments, before="starting")
 
 
 class _LoggedStages:

@@ -13,6 +13,7 @@ import psutil
 from xinfer.bench.launching.cluster import Cluster
 from xinfer.bench.launching.first_token import first_token
 from xinfer.bench.launching.footprint import Footprint, command_line
+from xinfer.bench.launching.sample import Moment, moments
 from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
 from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState
@@ -56,6 +57,10 @@ class BenchCluster:
 
     def progress(self, uid: str) -> dict[str, Any]:
         return self.client.get_launch_model_progress(uid)
+
+    def moments(self, uid: str) -> list[Moment]:
+        """When the stages of the model's launch began."""
+        return moments(self.progress(uid))
 
     def instance(self, uid: str) -> dict[str, Any]:
         """The model in any state, with its replicas."""

@@ -73,7 +73,7 @@ class Footprint:
     def wait_until_gone(self, timeout_s: float, gpu_before_mib: Mapping[str, int] | None = None) -> None:
         """Return when nothing of it is left; ``LaunchFailed`` with what stays.
 
-        GPUs count if it is given what was used of them before, or what is used while the model runs.
+        GPUs count only with ``gpu_before_mib``, what was used of each before the launch.
         """
         deadline = time.monotonic() + timeout_s
         while left := self.left(gpu_before_mib or self.gpu_mib):

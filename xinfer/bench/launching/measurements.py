@@ -50,7 +50,7 @@ def second_replica(bench: BenchCluster) -> Sample:
     instance = bench.instance("twice")
     if [replica["status"] for replica in instance["replica_statuses"]] != ["READY", "READY"]:
         raise LaunchFailed("Two replicas are not ready although the second one is said to be there.")
-    return clock.sample(ended, bench.progress("twice"))
+    return clock.sample(ended, bench.moments("twice"))
 
 
 def wake(bench: BenchCluster) -> Sample:
@@ -62,7 +62,7 @@ def wake(bench: BenchCluster) -> Sample:
     Footprint(processes).wait_until_gone(GONE_S)
     bench.wait_for_fork_server()
     clock = Clock()
-    return clock.sample(bench.first_token("sleeper"), bench.progress("sleeper"))
+    return clock.sample(bench.first_token("sleeper"), bench.moments("sleeper"))
 
 
 def terminate(bench: BenchCluster) -> Sample:
@@ -83,7 +83,7 @@ def _launch(bench: BenchCluster, uid: str) -> Sample:
     """From the request to the first token."""
     clock = Clock()
     bench.launch(uid)
-    return clock.sample(bench.first_token(uid), bench.progress(uid))
+    return clock.sample(bench.first_token(uid), bench.moments(uid))
 
 
 def _wait_until_asleep(bench: BenchCluster) -> None:

@@ -37,10 +37,10 @@ class Clock:
         """The present moment, on the clock of ``perf_counter``."""
         return perf_counter()
 
-    def sample(self, ended: float, progress: Mapping[str, Any], before: str = "request") -> Sample:
-        """From the start to ``ended``, split by the stages that the cluster reports."""
+    def sample(self, ended: float, moments: Iterable[Moment], before: str = "request") -> Sample:
+        """From the start to ``ended``, split by the stages of a launch."""
         seconds = ended - self.began
-        return Sample(seconds, durations(self.began_at, self.began_at + seconds, moments(progress), before))
+        return Sample(seconds, durations(self.began_at, self.began_at + seconds, moments, before))
 
 
 def durations(began_at: float, ended_at: float, moments: Iterable[Moment], before: str = "request") -> dict[str, float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import xinfer
 from xinfer.bench.launching.cluster import Cluster
 from xinfer.bench.launching.first_token import awaited_first_token
-from xinfer.bench.launching.sample import Clock, Sample
+from xinfer.bench.launching.sample import Clock, Sample, moments
 from xinfer.bench.launching.subject import BUNDLED, Subject
 from xinfer.client import RESTfulClient
 from xinfer.errors import LaunchFailed
@@ -63,7 +63,8 @@ def measure_serve(cluster: Cluster) -> Sample:
             url, body, _TIMEOUT_S, alive=lambda: process.poll() is None, period_s=_POLL_PERIOD_S
         )
         with RESTfulClient(cluster.endpoint) as client:
-            return clock.sample(ended, client.get_launch_model_progress(BUNDLED), before="cluster")
+            progress = client.get_launch_model_progress(BUNDLED)
+            return clock.sample(ended, moments(progress), before="cluster")
     except LaunchFailed as error:
         raise LaunchFailed(f"{error.message} {cluster.last_lines}") from error
     finally:
