@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_for
-from xinfer.bench import cluster, cpu, machine
+from xinfer.bench import cpu, machine
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
 
@@ -41,16 +41,16 @@ def started(tmp_path: Path) -> Iterator[dict[str, int]]:
 def test_supervisors_and_haproxy_of_the_cluster_that_is_asked(tmp_path: Path, started: dict[str, int]) -> None:
     wanted = {"supervisor": [started["supervisor"]], "haproxy": [started["haproxy"]]}
     for urls in ([URL], ["http://elsewhere:1", "http://localhost:9997"]):
-        assert wait_for(lambda urls=urls: len(found := cluster.on_the_way(urls, tmp_path)) == 2 and found) == wanted
+        assert wait_for(lambda urls=urls: len(found := cpu.cluster_processes(urls, tmp_path)) == 2 and found) == wanted
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9998", "http://elsewhere:9997"])
 def test_nothing_for_other_servers(tmp_path: Path, started: dict[str, int], url: str) -> None:
-    assert cluster.on_the_way([url], tmp_path) == {}
+    assert cpu.cluster_processes([url], tmp_path) == {}
 
 
 def test_nothing_without_a_cluster(tmp_path: Path) -> None:
-    assert cluster.on_the_way([URL], tmp_path) == {}
+    assert cpu.cluster_processes([URL], tmp_path) == {}
 
 
 def test_cpu_seconds_grow_with_work_and_go_with_the_process() -> None:
