@@ -94,8 +94,8 @@ class EngineSettings:
     stop_grace_s: float = 5.0
     """Between SIGTERM and SIGKILL."""
     health_period_s: float = 5.0
-    health_timeout_s: float = 10.0
-    core_timeout_s: float = 20.0
+    health_timeout_s: float = 8.0
+    core_timeout_s: float = 15.0
     """How long an engine core may leave a call unanswered, at most one step's time, before its engine counts as stuck. Without
     a GPU it may take so long for each billion of the model's parameters."""
     cpu_kv_cache_gib: float = 1.0

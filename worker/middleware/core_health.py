@@ -24,7 +24,7 @@ class EngineClient(Protocol):
 
 
 class CoreHealthMiddleware:
-    """Answers ``/health`` with 503 while the engine core has left a call unanswered for too long, 20 s by default.
+    """Answers ``/health`` with 503 while the engine core has left a call unanswered for too long, 15 s by default.
 
     One call is under way at a time, so that a core that is stuck does not gather more of them.
     """
