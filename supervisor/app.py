@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from ray import serve
 from ray.serve import Application
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from supervisor.api import not_kept, pages
@@ -26,7 +27,7 @@ from supervisor.api.models import ModelsApi
 from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
 from supervisor.api.unsupported_routes import why_unsupported
-from supervisor.gateway.asgi import send_json
+from supervisor.gateway.drain import Drain
 from supervisor.gateway.exchange import open_exchange
 from supervisor.gateway.memory_trim import ALLOCATOR, MemoryTrimmer
 from supervisor.gateway.proxy import Proxy
@@ -58,7 +59,8 @@ class Supervisor:
         self._request_metrics = RequestMetrics()
         self._metrics = MetricsApi(self._models, registry, self._request_metrics, settings.max_requests_per_replica)
         self._upstream = Upstream(settings)
-        self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics)
+        self._drain = Drain(self._models, registry)
+        self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics, self._drain)
         self._trimmer = MemoryTrimmer(self._proxy.in_flight)
         self.control = self._build_control()
 
@@ -78,8 +80,10 @@ class Supervisor:
                 self._trimmer.start()
                 await self._models.start()
                 self._metrics.start()
+                self._drain.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                await self._drain.stop()
                 await self._metrics.stop()
                 await self._models.stop()
                 await self._trimmer.stop()
@@ -99,25 +103,27 @@ class Supervisor:
                 await self._proxy.serve(exchange)
             else:
                 raise HTTPException(405)
+            return
         except ClientGone:
             return
         except XinferError as error:
-            await _refuse(scope, send, error, request_id)
+            refusal = _refusal(scope, error, request_id)
         except RequestValidationError as error:
-            await _refuse(scope, send, invalid_request(error), request_id)
+            refusal = _refusal(scope, invalid_request(error), request_id)
         except HTTPException as error:
             if error.status_code == 405:
                 allow = {"allow": self._methods_of(scope["path"])}
             else:
                 allow = {}
-            await _refuse(scope, send, _routing_error(error, scope), request_id, allow)
+            refusal = _refusal(scope, _routing_error(error, scope), request_id, allow)
         except Exception:  # the edge: whatever it is, the caller gets a fixed sentence
             _log.exception("request %s failed", request_id)
             if started.begun:
                 # The server cuts the connection: a second head must not follow the first.
                 raise
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
-            await _refuse(scope, send, InternalError(sentence), request_id)
+            refusal = _refusal(scope, InternalError(sentence), request_id)
+        await refusal(scope, receive, send)
 
     def _methods_of(self, path: str) -> str:
         """For the header ``Allow``: what a path does take."""
@@ -126,20 +132,20 @@ class Supervisor:
         return ", ".join(self.control.allowed_methods(path))
 
     def _build_control(self) -> ControlPlane:
-        routers = [
-            CatalogApi(self._models).router(),
-            RegistrationsApi(self._models, self._registry).router(),
-            ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).router(),
-            ReplicasApi(self._models, self._registry).router(),
-            ClusterApi(self._models).router(),
-            CacheApi(self._models).router(),
-            self._metrics.router(),
-            pages.router(),
-            not_kept.router(),
-            AnthropicModelsApi(self._models).router(),
-            AbortApi(self._models, self._upstream).router(),
-        ]
-        return ControlPlane(routers, self._settings.max_body_bytes)
+        control = ControlPlane(self._settings.max_body_bytes)
+        routes = control.router
+        CatalogApi(self._models).add_routes(routes)
+        RegistrationsApi(self._models, self._registry).add_routes(routes)
+        ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).add_routes(routes)
+        ReplicasApi(self._models, self._registry).add_routes(routes)
+        ClusterApi(self._models, self._registry).add_routes(routes)
+        CacheApi(self._models).add_routes(routes)
+        self._metrics.add_routes(routes)
+        pages.add_routes(routes)
+        not_kept.add_routes(routes)
+        AnthropicModelsApi(self._models).add_routes(routes)
+        AbortApi(self._models, self._upstream).add_routes(routes)
+        return control
 
 
 class StartedSend:
@@ -160,12 +166,13 @@ def _refuse_web_pages(scope: Scope) -> None:
         raise PermissionRefused("Requests from web pages may not change the cluster.")
 
 
-async def _refuse(
-    scope: Scope, send: Send, error: XinferError, request_id: str, headers: Mapping[str, str] = MappingProxyType({})
-) -> None:
+def _refusal(
+    scope: Scope, error: XinferError, request_id: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> JSONResponse:
+    """The response that says ``error`` in the words of the API that ``scope`` is a request of."""
     form = ErrorFormat.of(scope["path"])
     told = {**error.headers(), **form.headers(request_id), **headers}
-    await send_json(send, error.status, form.body(error, request_id), told)
+    return JSONResponse(form.body(error, request_id), error.status, told)
 
 
 def _routing_error(error: HTTPException, scope: Scope) -> XinferError:

@@ -60,6 +60,16 @@ class LiveTable:
         return self._table.models
 
     @property
+    def supervisor_id(self) -> str:
+        """By which the registry knows this supervisor."""
+        return self._id
+
+    @property
+    def stops_at(self) -> float | None:
+        """Unix time at which the cluster ends; None unless it is being stopped."""
+        return self._table.stops_at
+
+    @property
     def catalog(self) -> Catalog:
         """Every family that can be launched by name, shipped and registered. The first call reads the shipped ones from disk."""
         return _catalog_with(self._table.families or ())
@@ -117,6 +127,11 @@ class LiveTable:
         async with self._changed:
             await self._changed.wait_for(lambda: condition(self._table.models))
 
+    async def wait_for_stop(self, stopping: bool) -> None:
+        """Wait until the cluster is being stopped, or is not any more."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: (self._table.stops_at is not None) == stopping)
+
     async def wait_for_version(self, version: int) -> None:
         """Wait until the table is that of ``version`` or a later one."""
         async with self._changed:
@@ -135,6 +150,7 @@ class LiveTable:
                 continue
             if table.families is None:
                 table = replace(table, families=self._table.families)
+            table = replace(table, models=self._with_known_replicas(table.models))
             async with self._changed:
                 self._table = table
                 self._changed.notify_all()
@@ -144,9 +160,30 @@ class LiveTable:
             for listener in self._listeners:
                 listener(replicas)
 
+    def _with_known_replicas(self, models: dict[str, ModelStatus]) -> dict[str, ModelStatus]:
+        """``models``; those that a new registry has from its file only, with the replicas that were last heard of.
+
+        The replicas report to it with their next health check, and serve requests meanwhile.
+        """
+        known: dict[str, ModelStatus] = {}
+        for uid, model in models.items():
+            before = self._table.models.get(uid)
+            if model.restored and before and before.spec.created_at == model.spec.created_at:
+                known[uid] = _with_replicas_of(before, model)
+        return {**models, **known}
+
     async def _report_suspect(self, uid: str, replica: ReplicaReport) -> None:
         with contextlib.suppress(Unavailable):
             await self._registry.suspect(uid, replica.replica, str(replica.address))
+
+
+def _with_replicas_of(before: ModelStatus, model: ModelStatus) -> ModelStatus:
+    reported = {report.replica for report in model.replicas}
+    unheard = tuple(report for report in before.replicas if report.replica not in reported)
+    comes_up = model.state in (ModelState.PENDING, ModelState.LAUNCHING, ModelState.READY)
+    if not unheard or not comes_up or before.state is not ModelState.READY:
+        return model
+    return replace(model, state=ModelState.READY, replicas=model.replicas + unheard)
 
 
 def _why_not(uid: str, model: ModelStatus | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from worker.memory.limits import VLLM_CPU_KV_CACHE, memory_limits, runs_on_cpu
 from worker.vllm_build import allocators
 from xinfer.messages import ModelSpec
-from xinfer.settings import RUST_FRONTEND, EngineSettings
+from xinfer.settings import ENGINE_VARIABLES, RUST_FRONTEND, EngineSettings
 
 _OF_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
 """What Ray sets in every worker for its own ends."""
@@ -86,6 +86,21 @@ def quantization(spec: ModelSpec) -> str | None:
     return None
 
 
+def core_timeout_s(spec: ModelSpec, settings: EngineSettings) -> float:
+    """How long the engine core may be busy with one step, in seconds: on a CPU, a large model's takes its time."""
+    if runs_on_cpu(spec):
+        return settings.core_timeout_s * max(1.0, _billions(spec))
+    return settings.core_timeout_s
+
+
+def _billions(spec: ModelSpec) -> float:
+    """The model's parameters; of one that the catalog does not know, as many as its files hold in 16 bits each."""
+    if spec.size_in_billions:
+        return float(spec.size_in_billions.replace("_", "."))
+    weights = Path(spec.path).glob("*.safetensors")
+    return sum(file.stat().st_size for file in weights) / 2e9
+
+
 def _compiler_cache() -> str:
     """Where PyTorch's compiler keeps what it has made, for all engines of this user."""
     return str(Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}")
@@ -104,6 +119,7 @@ def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "PYTHONUNBUFFERED": "1",
         "TORCHINDUCTOR_CACHE_DIR": _compiler_cache(),  # by itself it would be among an engine's temporary files
+        ENGINE_VARIABLES["core_timeout_s"]: str(core_timeout_s(spec, settings)),
         **_NO_THREADS_AT_IMPORT,
         **(cpu_only if runs_on_cpu(spec) else {}),
     }

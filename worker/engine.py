@@ -29,6 +29,12 @@ _POLL_PERIOD_S = 0.05
 # How long an engine may take to end after its connection broke.
 _EXIT_TIMEOUT_S = 2.0
 _HEALTH_TIMEOUT_S = 5.0
+_HEALTHY = 200
+_CORE_LOST = 503
+
+
+class EngineStuck(RuntimeError):
+    """The engine's own server says that its core is dead, or has not responded for too long; it will not recover."""
 
 
 class Engine(Protocol):
@@ -53,7 +59,7 @@ class Engine(Protocol):
         """
 
     async def check(self) -> None:
-        """Raise ``RuntimeError`` if the engine cannot serve requests."""
+        """Raise ``RuntimeError`` if the engine cannot serve requests, ``EngineStuck`` if it never will again."""
 
     async def wait(self) -> None:
         """Return when its process has ended."""
@@ -139,7 +145,7 @@ class ServerEngine:
 
     async def _listening(self, reader: LogReader) -> AsyncIterator[ReplicaStage]:
         reached = ReplicaStage.STARTING
-        while not await self._is_healthy():
+        while await self._health() != _HEALTHY:
             self._raise_if_dead()
             stage = stage_of(reader.new_lines())
             # Stages never go back: an engine's processes log the same lines one after another.
@@ -155,14 +161,15 @@ class ServerEngine:
         code = self._process.exit_code
         raise LaunchFailed(cause or f"The engine ended with exit code {code} and no error in its log.")
 
-    async def _is_healthy(self) -> bool:
+    async def _health(self) -> int | None:
+        """The status with which its server responds to a health check; None if it does not respond."""
         assert self._http is not None
         try:
             timeout = aiohttp.ClientTimeout(_HEALTH_TIMEOUT_S)
             async with self._http.get(f"{self.address}/health", timeout=timeout) as response:
-                return response.status == 200
+                return response.status
         except (aiohttp.ClientError, TimeoutError):
-            return False
+            return None
 
     async def _warm_up(self) -> None:
         """Generate two tokens. An engine can be healthy and yet fail at its first generation."""
@@ -178,12 +185,15 @@ class ServerEngine:
             self.context_length = models["data"][0].get("max_model_len")
 
     async def check(self) -> None:
-        """Raise ``RuntimeError`` if the process has ended or does not respond in time."""
+        """Raise ``RuntimeError`` if the process has ended or does not respond in time, ``EngineStuck`` if its core does not."""
         if self._process is None or self._process.exit_code is not None:
             cause = cause_of(tail(self._log)) or "no error in its log"
             raise RuntimeError(f"the engine's process ended: {cause}")
-        if not await self._is_healthy():
-            raise RuntimeError("the engine does not answer its health check")
+        status = await self._health()
+        if status == _CORE_LOST:
+            raise EngineStuck("The engine core does not respond.")
+        if status != _HEALTHY:
+            raise RuntimeError("the engine does not respond to its health check")
 
     async def wait(self) -> None:
         if self._process:

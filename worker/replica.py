@@ -18,7 +18,7 @@ from ray import serve
 
 from worker.command import engine_argv, engine_env
 from worker.download import Source, fetch, needs_download
-from worker.engine import Engine, ServerEngine
+from worker.engine import Engine, EngineStuck, ServerEngine
 from worker.engine_start import start_forked
 from worker.memory.check import check_memory
 from worker.reporter import Reporter
@@ -83,8 +83,13 @@ class EngineReplica:
         await self._bring_up()
 
     async def check_health(self) -> None:
-        """Serve calls this every few seconds; raising has the replica replaced."""
-        await self._engine.check()
+        """Serve calls this every few seconds; raising three times in a row has the replica replaced."""
+        try:
+            await self._engine.check()
+        except EngineStuck as stuck:
+            # There is nothing to wait for. The engine ends with this process.
+            await self._reporter.report(ReplicaStage.FAILED, info=str(stuck))
+            os._exit(1)
         await self._reporter.report()
 
     async def _bring_up(self) -> None:

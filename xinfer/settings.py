@@ -16,6 +16,8 @@ def home() -> Path:
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9997
+DRAIN_TIMEOUT_S = 10.0
+"""How long requests may go on when a cluster is stopped, unless somebody says otherwise."""
 DEFAULT_ENDPOINT = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 
 
@@ -40,7 +42,7 @@ class GatewaySettings:
     """An engine that takes longer to accept a connection counts as gone."""
     first_byte_timeout_s: float = 600.0
     """How long an engine may take to begin its response."""
-    idle_timeout_s: float = 120.0
+    idle_timeout_s: float = 30.0
     """How long an engine may send nothing in the middle of a response before the stream ends with an error."""
     write_timeout_s: float = 60.0
     """How long a client may leave a stream unread before it is dropped and the engine's request aborted."""
@@ -92,7 +94,10 @@ class EngineSettings:
     stop_grace_s: float = 5.0
     """Between SIGTERM and SIGKILL."""
     health_period_s: float = 5.0
-    health_timeout_s: float = 10.0
+    health_timeout_s: float = 8.0
+    core_timeout_s: float = 15.0
+    """How long an engine core may leave a call unanswered, at most one step's time, before its engine counts as stuck. Without
+    a GPU it may take so long for each billion of the model's parameters."""
     cpu_kv_cache_gib: float = 1.0
     """KV cache of an engine without a GPU; vLLM's own default would be nearly all of the machine's memory."""
     gpu_memory_share: float = 0.92
@@ -121,6 +126,7 @@ ENGINE_VARIABLES = {
     "stop_grace_s": "XINFER_ENGINE_STOP_GRACE_S",
     "health_period_s": "XINFER_ENGINE_HEALTH_PERIOD_S",
     "health_timeout_s": "XINFER_ENGINE_HEALTH_TIMEOUT_S",
+    "core_timeout_s": "XINFER_ENGINE_CORE_TIMEOUT_S",
     "cpu_kv_cache_gib": "XINFER_CPU_KV_CACHE_GIB",
     "gpu_memory_share": "XINFER_GPU_MEMORY_SHARE",
     "memory_margin_gib": "XINFER_MEMORY_MARGIN_GIB",

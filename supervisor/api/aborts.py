@@ -44,9 +44,8 @@ class AbortApi:
         self._models = models
         self._upstream = upstream
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route(
             "/v1/models/{uid}/requests/{request_id:path}/abort",
             self.abort,
@@ -54,7 +53,6 @@ class AbortApi:
             summary="Abort a request.",
             openapi_extra=_BODY,
         )
-        return routes
 
     async def abort(self, uid: str, request_id: str, body: OptionalJsonObject) -> Aborted:
         """``DONE`` if a request of that id was under way; its id is refused for the next ``block_duration`` seconds."""

@@ -15,9 +15,8 @@ class AnthropicModelsApi:
     def __init__(self, models: LiveTable) -> None:
         self._models = models
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route(
             "/anthropic/v1/models",
             self.list_models,
@@ -25,7 +24,6 @@ class AnthropicModelsApi:
             summary="Models that chat, in Anthropic's format.",
         )
         routes.add_api_route("/anthropic/v1/models/{uid}", self.describe, methods=["GET"], summary="One of them.")
-        return routes
 
     async def list_models(self) -> AnthropicModels:
         chatting = [model for model in self._models.all.values() if model.is_served and "chat" in model.spec.abilities]

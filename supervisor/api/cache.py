@@ -70,9 +70,8 @@ class CacheApi:
     def __init__(self, routes: LiveTable) -> None:
         self._models = routes
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route(
             "/v1/cache/models", self.list_models, methods=["GET"], summary="What the nodes' caches hold."
         )
@@ -80,7 +79,6 @@ class CacheApi:
         routes.add_api_route(
             "/v1/cache/models/files", self.files, methods=["GET"], summary="What removing a model would delete."
         )
-        return routes
 
     async def list_models(self, model_name: str | None = None, worker_ip: WorkerIp = None) -> CachedModels:
         """The models in the caches, by name or all."""

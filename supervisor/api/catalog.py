@@ -21,9 +21,8 @@ class CatalogApi:
     def __init__(self, models: LiveTable) -> None:
         self._models = models
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route("/v1/models/families", self.families, methods=["GET"], summary="Families by ability.")
         routes.add_api_route(
             "/v1/models/prompts",
@@ -46,7 +45,6 @@ class CatalogApi:
             methods=["GET"],
             summary="Which models of a family run on which engine.",
         )
-        return routes
 
     async def families(self) -> dict[str, list[str]]:
         catalog = await load_catalog(self._models)

@@ -7,30 +7,39 @@ from typing import Any
 
 import ray
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
 from supervisor.api import schemas
-from supervisor.api.parameters import Detailed
+from supervisor.api.parameters import Detailed, OptionalJsonObject, describe_body, validate
 from supervisor.launching.gpu_inventory import gpu_bytes
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
 from supervisor.nodes.node_stats import NodeStats, measure
+from supervisor.registry.client import RegistryClient
 from xinfer import __version__
 from xinfer.cluster.stopping import stop_soon
 from xinfer.messages import ReplicaReport
+from xinfer.settings import DRAIN_TIMEOUT_S
 
 _ANSWER_FIRST_S = 1.0
+
+
+class DrainRequest(BaseModel):
+    """How long requests that are under way may go on."""
+
+    timeout: float = Field(DRAIN_TIMEOUT_S, ge=0, le=3600, description="In seconds.")
 
 
 class ClusterApi:
     """Handlers that tell of nodes and versions."""
 
-    def __init__(self, models: LiveTable) -> None:
+    def __init__(self, models: LiveTable, registry: RegistryClient) -> None:
         self._table = models
+        self._registry = registry
         self._started = time.time()
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route("/health", self.health, methods=["GET"], summary="Alive.")
         routes.add_api_route("/status", self.status, methods=["GET"], summary="Uptime in seconds, and the nodes.")
         routes.add_api_route("/v1/address", self.address, methods=["GET"], summary="Ray's address.")
@@ -44,8 +53,14 @@ class ClusterApi:
         )
         routes.add_api_route("/v1/supervisor", self.supervisor, methods=["GET"], summary="The head's address.")
         routes.add_api_route("/v1/workers", self.workers, methods=["GET"], summary="Which models are on which node.")
+        routes.add_api_route(
+            "/v1/cluster/drain",
+            self.drain,
+            methods=["POST"],
+            summary="Take no more requests, and wait for the end of those under way.",
+            openapi_extra=describe_body(DrainRequest, required=False),
+        )
         routes.add_api_route("/v1/clusters", self.stop, methods=["DELETE"], summary="Stop the whole cluster.")
-        return routes
 
     async def health(self) -> schemas.Health:
         return {"status": "ok"}
@@ -90,8 +105,17 @@ class ClusterApi:
         """Which models have replicas on which node."""
         return [{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()]
 
+    async def drain(self, body: OptionalJsonObject) -> schemas.Drained:
+        """Take no more requests and wait until nothing is under way; after ``timeout`` seconds the rest ends with an error.
+
+        ``xinfer stop`` begins with this. A cluster that is not stopped within a minute takes requests again.
+        """
+        timeout_s = validate(DrainRequest, body).timeout
+        return {"drained": await self._registry.drain_cluster(timeout_s)}
+
     async def stop(self) -> schemas.Result:
-        """Stop every node as ``xinfer stop`` does, once this is answered."""
+        """Drain the cluster, then stop every node as ``xinfer stop`` does."""
+        await self._registry.drain_cluster(DRAIN_TIMEOUT_S)
         await nodes.on_each(await nodes.alive(), stop_there)
         return {"result": True}
 

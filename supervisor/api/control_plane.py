@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
@@ -30,9 +29,12 @@ _ERROR: dict[str, Any] = {
 
 
 class ControlPlane(FastAPI):
-    """FastAPI's routing, validation and OpenAPI document. Errors are raised to the caller, whose handler is both planes'."""
+    """FastAPI's routing, validation and OpenAPI document. Errors are raised to the caller, whose handler is both planes'.
 
-    def __init__(self, routers: Iterable[APIRouter], max_body_bytes: int) -> None:
+    The parts of the API add their routes to ``router`` itself: ``include_router`` would build each of them a second time.
+    """
+
+    def __init__(self, max_body_bytes: int) -> None:
         super().__init__(
             title="xinfer",
             version=__version__,
@@ -43,8 +45,6 @@ class ControlPlane(FastAPI):
             generate_unique_id_function=_operation_id,
         )
         self.state.max_body_bytes = max_body_bytes
-        for router in routers:
-            self.include_router(router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette's routes take HEAD wherever they take GET, FastAPI's do not. The server drops the body of a response to HEAD.

@@ -42,9 +42,8 @@ class MetricsApi:
         self._started = time.time()
         self._task: asyncio.Task[None] | None = None
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route(
             "/metrics",
             self.metrics,
@@ -55,7 +54,6 @@ class MetricsApi:
         routes.add_api_route(
             "/metrics/engines", self.engines, methods=["GET"], summary="Where the engines' own metrics are."
         )
-        return routes
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._tell())

@@ -30,9 +30,8 @@ class ModelsApi:
         self._registry = registry
         self._allow_fake = allow_fake
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route(
             "/v1/models", self.list_models, methods=["GET"], summary="Models that can be used, asleep or awake."
         )
@@ -63,7 +62,6 @@ class ModelsApi:
             methods=["GET"],
             summary="What has happened to a model, oldest first.",
         )
-        return routes
 
     async def list_models(self) -> schemas.ModelList:
         """Models that can be asked for an answer now; those that sleep wake first."""

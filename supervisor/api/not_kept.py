@@ -13,9 +13,8 @@ _ONE = "/v1/responses/{response_id}"
 _NOT_KEPT = "Responses are not kept: always 404."
 
 
-def router() -> APIRouter:
-    """Routes whose only response is an error."""
-    routes = APIRouter()
+def add_routes(routes: APIRouter) -> None:
+    """Add the routes whose only response is an error."""
     for method, path in (("GET", _ONE), ("DELETE", _ONE), ("POST", f"{_ONE}/cancel"), ("GET", f"{_ONE}/input_items")):
         routes.add_api_route(
             path, stored_response, methods=[method], summary=_NOT_KEPT, status_code=404, response_model=ErrorReply
@@ -28,7 +27,6 @@ def router() -> APIRouter:
         status_code=404,
         response_model=ErrorReply,
     )
-    return routes
 
 
 async def stored_response(response_id: str) -> NoReturn:

@@ -13,9 +13,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 
-def router() -> APIRouter:
-    """Routes of the document and its page."""
-    routes = APIRouter()
+def add_routes(routes: APIRouter) -> None:
+    """Add the routes of the document and its page."""
     routes.add_api_route(
         "/openapi.json", document, methods=["GET"], summary="This document.", response_model=dict[str, Any]
     )
@@ -24,7 +23,6 @@ def router() -> APIRouter:
     )
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         routes.add_api_route(f"/docs/{name}", asset, methods=["GET"], include_in_schema=False, response_model=None)
-    return routes
 
 
 async def document(request: Request) -> JSONResponse:

@@ -50,9 +50,8 @@ class RegistrationsApi:
         self._models = models
         self._registry = registry
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route(
             "/v1/model_registrations/{type}",
             self.list_families,
@@ -83,7 +82,6 @@ class RegistrationsApi:
             summary="What to register for a folder.",
             openapi_extra=describe_body(SuggestionRequest),
         )
-        return routes
 
     async def list_families(self, model_type: ModelType, detailed: Detailed = False) -> JSONResponse:
         """Every family, in full with ``detailed=true``."""

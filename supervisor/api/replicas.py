@@ -53,9 +53,8 @@ class ReplicasApi:
         self._registry = registry
         self._adding = asyncio.Lock()
 
-    def router(self) -> APIRouter:
-        """The routes of these handlers."""
-        routes = APIRouter()
+    def add_routes(self, routes: APIRouter) -> None:
+        """Add the routes of these handlers."""
         routes.add_api_route(
             "/v1/models/{uid}/replicas", self.list_replicas, methods=["GET"], summary="The replicas of a model."
         )
@@ -70,7 +69,6 @@ class ReplicasApi:
             "/v1/models/{uid}/replicas/{replica_id:int}", self.remove, methods=["DELETE"], summary="Remove a replica."
         )
         routes.add_api_route("/v1/models/{uid}/log", self.log, methods=["GET"], summary="The end of its engines' logs.")
-        return routes
 
     async def list_replicas(self, uid: str) -> list[schemas.ReplicaStatus]:
         return render.replicas(known_model(self._models, uid))

@@ -229,6 +229,12 @@ class Result(TypedDict):
     result: bool
 
 
+class Drained(TypedDict):
+    """Whether all requests had ended by themselves when the time was over."""
+
+    drained: bool
+
+
 class Health(TypedDict):
     """Alive."""
 

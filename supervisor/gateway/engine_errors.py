@@ -27,6 +27,14 @@ _KIND = re.compile(r"\.[A-Z]\w*")
 _CONTEXT = re.compile(r"context length|max_model_len|longer than the maximum model length", re.IGNORECASE)
 
 
+_ENGINE_DEAD = b"EngineCore encountered an issue"
+
+
+def is_engine_dead(status: int, body: bytes) -> bool:
+    """True if this is what vLLM's server says when its engine core has died (``EngineDeadError``)."""
+    return status >= 500 and _ENGINE_DEAD in body
+
+
 def translate(status: int, body: bytes, request_id: str) -> XinferError:
     """The error of ours that says what the engine's answer ``status`` with ``body`` says."""
     if status == 503:

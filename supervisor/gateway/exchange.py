@@ -5,12 +5,18 @@ Serve calls ``middlewares`` by its import path, ``xinfer.names.SERVE_MIDDLEWARES
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
+from types import TracebackType
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from supervisor.gateway.request_body import ClientGone
 from supervisor.translate.engine_request import match_route
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 _BYPASS = "xinfer.bypass"
 _NO_WATCHING = (b"x-request-disconnect-disabled", b"?1")
@@ -32,6 +38,14 @@ class Exchange:
     """For the pieces between them: the server's own ``send``."""
     request_id: str
 
+    async def send_head(self, status: int, headers: Headers) -> None:
+        """Begin the response."""
+        await self.send({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+    async def send_last(self, data: bytes) -> None:
+        """End the response with the last piece of its body, or the only one."""
+        await self.send({"type": "http.response.body", "body": data, "more_body": False})
+
 
 def open_exchange(scope: Scope, receive: Receive, send: Send, request_id: str) -> Exchange | None:
     """The exchange of a request for an engine; None for any other path."""
@@ -44,6 +58,41 @@ def open_exchange(scope: Scope, receive: Receive, send: Send, request_id: str) -
     if matched is None:
         return None
     return Exchange(*matched, scope, receive, send, send, request_id)
+
+
+class DisconnectWatch:
+    """Raises ``ClientGone`` out of its block, wherever that waits, as soon as the client has closed its connection."""
+
+    __slots__ = ("_gone", "_receive", "_task", "_watcher")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = False
+
+    def over(self) -> None:
+        """The last piece of the answer is about to go out: from here on a closed connection is no news."""
+        self._watcher.cancel()
+
+    async def __aenter__(self) -> DisconnectWatch:
+        task = asyncio.current_task()
+        assert task is not None, "a client is watched from inside a task"
+        self._task = task
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # And not awaited: all it has left to do is to end.
+        self._watcher.cancel()
+        if self._gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise ClientGone from error
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._task.cancel()
 
 
 class BypassServe:

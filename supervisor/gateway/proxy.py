@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import aiohttp
 
 from supervisor.gateway.balancer import Balancer
-from supervisor.gateway.disconnect import DisconnectWatch
-from supervisor.gateway.exchange import Exchange
-from supervisor.gateway.idle_tracker import IdleTracker
+from supervisor.gateway.drain import Drain
+from supervisor.gateway.engine_errors import is_engine_dead
+from supervisor.gateway.exchange import DisconnectWatch, Exchange
 from supervisor.gateway.prefix import PromptKey, prompt_key
 from supervisor.gateway.relay import Relay
 from supervisor.gateway.request_body import parse_object, read_body
-from supervisor.gateway.request_metrics import RequestMetrics
+from supervisor.gateway.request_metrics import IdleTracker, RequestMetrics
 from supervisor.gateway.upstream import Upstream, UpstreamResponse
 from supervisor.gateway.wake import Waking
 from supervisor.model_table import LiveTable
@@ -22,9 +22,14 @@ from supervisor.registry.client import RegistryClient
 from supervisor.translate.engine_request import EngineRequest, build_engine_request, model_uid
 from xinfer.errors import EngineTimeout, ModelLoading, Unavailable
 from xinfer.messages import ModelStatus, ReplicaReport
+from xinfer.reachable import accepts_connections
 from xinfer.settings import GatewaySettings
 
 _MAX_ATTEMPTS = 2
+
+
+class EngineCoreDead(Exception):
+    """An engine's server says that its core has died; the server itself follows in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,13 @@ class Proxy:
         registry: RegistryClient,
         upstream: Upstream,
         metrics: RequestMetrics,
+        drain: Drain,
     ) -> None:
         self._settings = settings
         self._models = models
         self._upstream = upstream
         self._metrics = metrics
+        self._drain = drain
         self._balancer = Balancer(settings.routing)
         self._last_use = IdleTracker(self._balancer.in_flight)
         self._waking = Waking(models, registry, settings.wake_timeout_s)
@@ -76,15 +83,20 @@ class Proxy:
         raw = await read_body(exchange.scope, exchange.receive, self._settings.max_body_bytes)
         request = self._read(exchange.path, exchange.uid_in_path, raw)
         with self._metrics.count(request.uid) as tracked:
-            async with DisconnectWatch(exchange.receive) as client:
+            async with DisconnectWatch(exchange.receive) as client, self._drain.request() as under_way:
                 if not request.targets:
                     request = await self._when_awake(request)
-                replica, response = await self._send_with_retry(request)
+                replica, response, body = await self._send_with_retry(request)
                 tracked.responded(response.is_stream)
                 # A long prompt is not kept for as long as its response streams.
                 del request, raw
+                relay = Relay(self._settings, exchange, client)
                 try:
-                    tracked.broken = not await Relay(self._settings, exchange, client).carry(response)
+                    if body is None:
+                        under_way.on_end(relay.stop)
+                        tracked.broken = not await relay.copy(response)
+                    else:
+                        await relay.pass_whole(response, body)
                 finally:
                     response.close()
                     self._release(replica)
@@ -110,34 +122,52 @@ class Proxy:
             raise ModelLoading(f"The model {request.uid!r} went back to sleep.", retry_after_s=1)
         return replace(request, model=model, targets=targets)
 
-    async def _send_with_retry(self, request: RoutedRequest) -> tuple[ReplicaReport, UpstreamResponse]:
-        """Send the request to a replica and wait for the first bytes of its response.
+    async def _send_with_retry(self, request: RoutedRequest) -> tuple[ReplicaReport, UpstreamResponse, bytes | None]:
+        """Send the request to a replica and wait for what can be passed on: the first bytes of a stream, or the whole body.
 
-        A connection that fails before them is retried once, at another replica if there is one.
+        Until then nothing has gone to the client. So an engine that is lost before costs a second attempt, at another replica
+        if there is one.
         """
         targets = request.targets
         avoid = set[str]()
         for _ in range(_MAX_ATTEMPTS):
             replica = self._balancer.begin(targets, request.limit, request.key, avoid)
             response = None
+            taken = False
             try:
                 response = await self._upstream.send(str(replica.address), request.engine_request)
-                return replica, response
-            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as failure:
+                body = None
+                if not response.is_stream:
+                    body = await response.read_whole(self._settings.idle_timeout_s)
+                    if is_engine_dead(response.status, body):
+                        raise EngineCoreDead
+                taken = True
+                return replica, response, body
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, EngineCoreDead) as failure:
                 avoid.add(replica.replica)
-                if isinstance(failure, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+                if await _is_lost(replica, failure):
                     self._models.suspect(request.uid, replica)
                     targets = [target for target in targets if target is not replica]
                 if not targets:
                     break
             except TimeoutError:
-                sentence = f"The engine of {request.uid!r} did not begin to response in time."
+                sentence = f"The engine of {request.uid!r} did not respond in time."
                 raise EngineTimeout(sentence, retry_after_s=5) from None
             finally:
-                if response is None:
+                if not taken:
+                    if response:
+                        response.close()
                     self._release(replica)
-        raise Unavailable(f"No replica of the model {request.uid!r} took the request.", retry_after_s=2)
+        raise Unavailable(f"No replica of the model {request.uid!r} could serve the request.", retry_after_s=2)
 
     def _release(self, replica: ReplicaReport) -> None:
         self._balancer.end(replica)
         self._last_use.note(replica.model_uid)
+
+
+async def _is_lost(replica: ReplicaReport, failure: Exception) -> bool:
+    """True if no request should go there for a while: it takes no connection, or its engine core is dead."""
+    if isinstance(failure, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, EngineCoreDead)):
+        return True
+    # A server may close a connection that was idle just when a request is written to it; that one lives.
+    return not await accepts_connections(str(replica.address))

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from types import TracebackType
 
 import aiohttp
 
-from supervisor.gateway.asgi import Headers, send_body, send_head
-from supervisor.gateway.disconnect import DisconnectWatch
 from supervisor.gateway.engine_errors import translate
-from supervisor.gateway.exchange import Exchange
+from supervisor.gateway.exchange import DisconnectWatch, Exchange, Headers
 from supervisor.gateway.request_body import ClientGone
-from supervisor.gateway.stall import StallGuard
 from supervisor.gateway.upstream import UpstreamResponse
-from xinfer.errors import EngineLost, EngineTimeout, XinferError
+from xinfer.errors import EngineLost, EngineTimeout, Unavailable, XinferError
 from xinfer.settings import GatewaySettings
+from xinfer.wire import sse
 from xinfer.wire.error_format import ErrorFormat
 
 _log = logging.getLogger("xinfer.gateway")
-_MAX_ERROR_BYTES = 1024 * 1024
 _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 class Relay:
     """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
 
-    __slots__ = ("_client", "_exchange", "_format", "_last", "_settings")
+    __slots__ = ("_client", "_exchange", "_format", "_guard", "_last", "_settings", "_stopped")
 
     def __init__(
         self,
@@ -39,28 +37,29 @@ class Relay:
         self._client = client
         self._format = ErrorFormat.of(exchange.path)
         self._last = b""
+        self._guard = StallGuard(settings.idle_timeout_s, settings.write_timeout_s)
+        self._stopped = False
 
-    async def carry(self, response: UpstreamResponse) -> bool:
-        """Send ``response`` on; whether all of it was sent.
+    def stop(self) -> None:
+        """End the stream with an error event: the cluster is being stopped."""
+        self._stopped = True
+        self._guard.end()
 
-        A failure before the first byte is raised; after it, it is the stream's last event.
-        """
-        if response.status == 200 and response.is_stream:
-            return await self._copy(response)
-        await self._pass_whole(response)
-        return True
-
-    async def _copy(self, response: UpstreamResponse) -> bool:
-        guard = self._guard()
+    async def copy(self, response: UpstreamResponse) -> bool:
+        """Send a stream on; whether all of it was sent. A failure is its last event."""
+        guard = self._guard
         try:
             async with guard:
                 guard.client()
-                await send_head(self._exchange.send, 200, [*self._head(response), *_UNBUFFERED])
+                await self._exchange.send_head(200, [*self._head(response), *_UNBUFFERED])
                 await self._pump(response, guard)
         except (aiohttp.ClientError, TimeoutError) as failure:
-            if guard.client_is_due:
+            if self._stopped:
+                error: XinferError = Unavailable("The cluster was stopped in the middle of this response.")
+            elif guard.client_is_due:
                 raise self._dropped() from None
-            error = _describe(failure)
+            else:
+                error = _describe(failure)
             _log.warning("request %s: %s after the first byte", self._exchange.request_id, error.code)
             await self._finish(self._last_event(error))
             return False
@@ -79,12 +78,8 @@ class Relay:
             self._last = data
             data = await read()
 
-    async def _pass_whole(self, response: UpstreamResponse) -> None:
-        try:
-            async with self._guard():
-                body = await _whole(response)
-        except (aiohttp.ClientError, TimeoutError) as failure:
-            raise _describe(failure) from failure
+    async def pass_whole(self, response: UpstreamResponse, body: bytes) -> None:
+        """Send a response of which all is there; one that is an error is raised as ours."""
         if response.status != 200:
             _log.info("request %s: the engine answered %d", self._exchange.request_id, response.status)
             raise translate(response.status, body, self._exchange.request_id)
@@ -97,8 +92,8 @@ class Relay:
         try:
             async with asyncio.timeout(self._settings.write_timeout_s):
                 if head:
-                    await send_head(self._exchange.send, 200, head)
-                await send_body(self._exchange.send, data, more=False)
+                    await self._exchange.send_head(200, head)
+                await self._exchange.send_last(data)
         except TimeoutError:
             raise self._dropped() from None
 
@@ -108,29 +103,67 @@ class Relay:
 
     def _last_event(self, error: XinferError) -> bytes:
         """An SSE event of its own, whatever the bytes before it were cut in."""
-        gap = b"" if self._last.endswith(b"\n\n") else b"\n\n"
+        gap = b"" if self._last.endswith(sse.END) else sse.END
         return gap + self._format.event(error, self._exchange.request_id)
 
     def _dropped(self) -> ClientGone:
         _log.warning("request %s: the client has stopped reading", self._exchange.request_id)
         return ClientGone()
 
-    def _guard(self) -> StallGuard:
-        return StallGuard(self._settings.idle_timeout_s, self._settings.write_timeout_s)
 
+class StallGuard:
+    """Raises ``TimeoutError`` out of its block when the engine, or the client, has stood still for its limit in seconds.
 
-async def _whole(response: UpstreamResponse) -> bytes:
-    """All of it; that of an error is cut after a megabyte."""
-    parts = [response.first]
-    size = len(response.first)
-    while not response.at_end and (data := await response.read()):
-        parts.append(data)
-        size += len(data)
-        if response.status != 200 and size > _MAX_ERROR_BYTES:
-            break
-    if len(parts) == 1:
-        return parts[0]
-    return b"".join(parts)
+    It is told twice per chunk whose turn it is, so that only notes the time; one timer looks at the note and is set again when
+    it fires.
+    """
+
+    __slots__ = ("_client_s", "_engine_s", "_limit_s", "_loop", "_since", "_timeout", "_timer", "client_is_due")
+
+    def __init__(self, engine_s: float, client_s: float) -> None:
+        self._engine_s = engine_s
+        self._client_s = client_s
+        self._timeout = asyncio.timeout(None)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def engine(self) -> None:
+        """From now on it is the engine that is waited for."""
+        self.client_is_due = False
+        self._limit_s = self._engine_s
+        self._since = self._loop.time()
+
+    def client(self) -> None:
+        """From now on it is the client that is waited for."""
+        self.client_is_due = True
+        self._limit_s = self._client_s
+        self._since = self._loop.time()
+
+    def end(self) -> None:
+        """Raise out of the block now, whoever is waited for."""
+        self._timeout.reschedule(self._loop.time())
+
+    async def __aenter__(self) -> StallGuard:
+        self._loop = asyncio.get_running_loop()
+        await self._timeout.__aenter__()
+        self.engine()
+        self._look()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer:
+            self._timer.cancel()
+        await self._timeout.__aexit__(kind, error, traceback)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        due = self._since + self._limit_s
+        if now >= due:
+            self._timeout.reschedule(now)
+            return
+        next_look = min(due, now + min(self._engine_s, self._client_s))
+        self._timer = self._loop.call_at(next_look, self._look)
 
 
 def _describe(failure: Exception) -> XinferError:

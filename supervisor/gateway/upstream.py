@@ -18,12 +18,13 @@ from xinfer.settings import GatewaySettings
 _KEEP_IDLE_S = 4.0
 # Aiohttp warns of a larger body in one piece, which would hold the loop up.
 _LARGE_BYTES = 1024 * 1024
+_MAX_ERROR_BYTES = 1024 * 1024
 _url = lru_cache(maxsize=4096)(URL)
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:
-    """The beginning of an engine's answer: its status and first bytes are there, the rest follows."""
+    """The beginning of an engine's response: its status and first bytes are there, the rest follows."""
 
     status: int
     content_type: str
@@ -32,8 +33,8 @@ class UpstreamResponse:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it consists of server-sent events."""
-        return self.content_type.startswith("text/event-stream")
+        """Whether it is a stream of server-sent events; an error is none, whatever its type."""
+        return self.status == 200 and self.content_type.startswith("text/event-stream")
 
     @property
     def at_end(self) -> bool:
@@ -47,6 +48,24 @@ class UpstreamResponse:
         While nobody reads, at most 128 KiB are taken from the connection.
         """
         return self.response.content.readany
+
+    async def read_whole(self, idle_timeout_s: float) -> bytes:
+        """All of it; of an error the first megabyte.
+
+        Raises ``aiohttp.ClientError`` if the engine is gone and ``TimeoutError`` if nothing came for so many seconds.
+        """
+        parts = [self.first]
+        size = len(self.first)
+        while not self.at_end:
+            async with asyncio.timeout(idle_timeout_s):
+                data = await self.read()
+            parts.append(data)
+            size += len(data)
+            if not data or (self.status != 200 and size > _MAX_ERROR_BYTES):
+                break
+        if len(parts) == 1:
+            return parts[0]
+        return b"".join(parts)
 
     def close(self) -> None:
         """Be done with it: before its end the connection is closed, and the engine aborts the request."""

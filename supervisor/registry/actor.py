@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import ray
 
+from supervisor.registry.cluster_drain import ClusterDrain
 from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.events import Events
 from supervisor.registry.families import Families
@@ -19,8 +20,9 @@ from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.models import Delete, Deploy, Models
 from supervisor.registry.prestarted_workers import PrestartedWorkers, prestart_worker_on
 from supervisor.registry.store import Store
-from xinfer.errors import LaunchRefused
+from xinfer.errors import LaunchRefused, Unavailable
 from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelState, ModelTable, Registration, ReplicaReport, Usage
+from xinfer.reachable import accepts_connections
 from xinfer.settings import EngineSettings
 
 _log = logging.getLogger("xinfer.registry")
@@ -30,6 +32,8 @@ _LATE_PERIODS = 1.5
 _SILENCE_PERIODS = 4
 _IDLE_PERIOD_S = 1.0
 _RETRY_S = 1.0
+# For supervisors to end what is left when the time of a drain is over.
+_LAST_WORDS_S = 3.0
 
 
 class Deployments(Protocol):
@@ -78,11 +82,12 @@ class Registry:
             if kept.asleep:
                 self._models.asleep(kept.spec)
             else:
-                self._models.add(kept.spec)
+                self._models.restore(kept.spec)
         self._families = Families(self._store.load_families(persistent_only=not restarted))
         self._families_version = self._models.version
         self._events = Events(self._models.table(), self._now())
         self._totals = ClusterMetrics()
+        self._drain = ClusterDrain()
 
         self._spawn(self._reconcile())
         self._spawn(self._expire_silent())
@@ -111,6 +116,7 @@ class Registry:
         """
         if supervisor:
             self._idleness.hear(supervisor, version, usages or {}, time.monotonic())
+            self._drain.hear(supervisor, time.monotonic())
             await self._check_idle()
         async with self._published:
             with contextlib.suppress(TimeoutError):
@@ -120,10 +126,38 @@ class Registry:
         families = None
         if families_version != self._families_version:
             families = self._families.texts
-        return replace(self._models.table(), families=families, families_version=self._families_version)
+        return replace(
+            self._models.table(),
+            families=families,
+            families_version=self._families_version,
+            stops_at=self._drain.stops_at,
+        )
+
+    async def drain_cluster(self, timeout_s: float) -> bool:
+        """Have the supervisors take no more requests; returns when none has any under way, True, or after the timeout."""
+        _log.info("draining the cluster for at most %g s", timeout_s)
+        self._drain.begin(self._now() + timeout_s)
+        self._models.touch()
+        await self._publish()
+        async with self._published:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s + _LAST_WORDS_S):
+                    await self._published.wait_for(lambda: self._drain.is_over(time.monotonic()))
+                    return True
+        return False
+
+    async def drained(self, supervisor: str) -> None:
+        """A supervisor has nothing under way any more."""
+        self._drain.drained(supervisor)
+        await self._publish()
+
+    def _refuse_if_stopping(self) -> None:
+        if self._drain.stops_at is not None:
+            raise Unavailable("The cluster is being stopped.", retry_after_s=10)
 
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and begin to bring it up. Raises ``Conflict`` or ``LaunchRefused``, and then nothing is left behind."""
+        self._refuse_if_stopping()
         self._deployer.check_room(spec, self._models.gpus_wanted())
         self._models.add(spec)
         self._store.save(spec)
@@ -148,6 +182,7 @@ class Registry:
 
         If the additional ones do not come up, the model goes back to the replicas it has, and its route's reason says why.
         """
+        self._refuse_if_stopping()
         spec = self._models.get(uid).spec
         if replicas < 1:
             raise LaunchRefused("A model has at least one replica; terminate it to have none.", param="replica")
@@ -215,7 +250,7 @@ class Registry:
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         """A supervisor could not reach a replica: unless it accepts a connection here, it is routed to no more."""
-        if await _accepts(address):
+        if await accepts_connections(address):
             return
         _log.warning("%s %s is not reachable at %s", uid, replica, address)
         self._models.lost(uid, replica, self._now())
@@ -305,6 +340,9 @@ class Registry:
         while True:
             await asyncio.sleep(_IDLE_PERIOD_S)
             await self._check_idle()
+            if self._drain.forget_if_not_stopped(self._now()):
+                self._models.touch()
+                await self._publish()
 
     async def _check_idle(self) -> None:
         for verdict in self._idleness.decide(self._models.table(), time.monotonic()):
@@ -321,12 +359,15 @@ class Registry:
             await self._on_change(verdict.uid)
 
     async def _expire_silent(self) -> None:
+        period = self._settings.health_period_s
+        restored_until = self._now() + _SILENCE_PERIODS * period
         while True:
-            await asyncio.sleep(self._settings.health_period_s)
-            period = self._settings.health_period_s
+            await asyncio.sleep(period)
             now = self._now()
             version = self._models.version
             self._models.expire(now - _SILENCE_PERIODS * period, now)
+            if now > restored_until:
+                self._models.end_restoration()
             if self._models.version != version:
                 await self._publish()
             for late in self._models.silent(now - _LATE_PERIODS * period):
@@ -354,14 +395,3 @@ class Registry:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             _log.error("a background task failed", exc_info=error)
-
-
-async def _accepts(address: str) -> bool:
-    host, _, port = address.removeprefix("http://").rpartition(":")
-    try:
-        async with asyncio.timeout(2):
-            _, writer = await asyncio.open_connection(host, int(port))
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True

@@ -59,6 +59,12 @@ class RegistryClient(Protocol):
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         """Have the registry check a replica that did not accept a connection."""
 
+    async def drain_cluster(self, timeout_s: float) -> bool:
+        """Have all supervisors take no more requests; returns when none has any under way, True, or after the timeout."""
+
+    async def drained(self, supervisor: str) -> None:
+        """Report that this supervisor has no requests under way any more."""
+
 
 class RayRegistryClient:
     """``RegistryClient`` on the registry's Ray actor."""
@@ -111,6 +117,13 @@ class RayRegistryClient:
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         await _call("suspect", uid, replica, address)
+
+    async def drain_cluster(self, timeout_s: float) -> bool:
+        in_time: bool = await _call("drain_cluster", timeout_s)
+        return in_time
+
+    async def drained(self, supervisor: str) -> None:
+        await _call("drained", supervisor)
 
 
 async def _call(method: str, *args: Any) -> Any:

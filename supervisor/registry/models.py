@@ -120,6 +120,18 @@ class Models:
 
     # Sleep. A model drains first: nobody sends it requests, but everything is there. Then it sleeps, or is READY again.
 
+    def restore(self, spec: ModelSpec) -> None:
+        """Record a model that was up, or on its way, when the registry before this one ended."""
+        self.add(spec)
+        self._records[spec.uid].restored = True
+
+    def end_restoration(self) -> None:
+        """Whatever has not reported by now is gone."""
+        for record in self._records.values():
+            if record.restored:
+                record.restored = False
+                self._changed()
+
     def asleep(self, spec: ModelSpec) -> None:
         """Record a model that was asleep when the registry ended."""
         self.add(spec)
@@ -199,6 +211,8 @@ class Models:
         record = self._records.get(uid)
         if record is None or not record.is_wanted or not alive:
             self._applications[uid] = None
+            if record:
+                record.restored = False
             return
         # What runs is left alone.
         self._applications[uid] = record.spec

@@ -53,6 +53,8 @@ class Record:
     """Applications begun for it since a replica was ready."""
     was_ready: bool = False
     waking: bool = False
+    restored: bool = False
+    """Whether it comes from the file of a registry before this one, and not all of its replicas have reported since."""
     fallback: int | None = None
     """While it is scaled up: the replicas it had, to go back to."""
 
@@ -108,6 +110,7 @@ class Record:
         self.move(ModelState.READY)
         self.was_ready = True
         if self.ready_replicas >= self.spec.replicas:
+            self.restored = False
             self.fallback = None
             self.begin(ReplicaStage.READY, self._all_ready_at(at))
 
@@ -151,6 +154,7 @@ class Record:
 
     def drop_replicas(self) -> None:
         """Believe none of those there are any more."""
+        self.restored = False
         self.ended.update(self.replicas)
         self.replicas.clear()
 
@@ -158,7 +162,9 @@ class Record:
         """What the supervisors get to see."""
         replicas = tuple(self.replicas.values())
         times = tuple(self.times)
-        return ModelStatus(self.spec, self.state, self.reason, replicas, times, self.waking, self.last_ended)
+        return ModelStatus(
+            self.spec, self.state, self.reason, replicas, times, self.waking, self.last_ended, self.restored
+        )
 
     def _scale_back(self, replicas: int) -> None:
         count = "1 replica" if replicas == 1 else f"{replicas} replicas"

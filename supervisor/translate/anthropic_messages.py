@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor.translate.chat import check_chats, check_messages, put_effort_to, take_effort_from
-from supervisor.translate.thinking import SWITCH, apply_thinking
-from supervisor.translate.thinking_effort import BUDGET, EFFORT, ENGINE_BUDGET
+from supervisor.translate.thinking import BUDGET, EFFORT, ENGINE_BUDGET, SWITCH, apply_thinking
 from xinfer.messages import ModelSpec, ThinkingMode
 
 _CONFIG = "output_config"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor.translate.thinking import apply_thinking
-from supervisor.translate.thinking_effort import EFFORT
+from supervisor.translate.thinking import EFFORT, apply_thinking
 from xinfer.errors import AbilityNotSupported, InvalidBody
 from xinfer.messages import ModelSpec, ThinkingMode
 from xinfer.wire.paths import COMPLETIONS

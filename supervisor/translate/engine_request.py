@@ -11,6 +11,7 @@ import msgspec
 
 from supervisor.translate.anthropic_messages import translate_messages
 from supervisor.translate.chat import translate_chat, translate_completion
+from supervisor.translate.json_schema import check_schemas
 from supervisor.translate.openai_responses import translate_response
 from supervisor.translate.response_options import take_response_options
 from supervisor.translate.tokenize import check_detokenize, translate_tokenize
@@ -73,6 +74,7 @@ def build_engine_request(path: str, raw: bytes, body: dict[str, Any], spec: Mode
     if route.rewrites_responses:
         translate_xinference_fields(body, chat=path == CHAT)
     route.translate(body, spec)
+    check_schemas(body)
 
     streams = body.get("stream") is True
     if route.rewrites_responses:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor.translate.chat import check_chats, put_effort_to, take_effort_from
-from supervisor.translate.thinking import apply_thinking
-from supervisor.translate.thinking_effort import BUDGET, ENGINE_BUDGET
+from supervisor.translate.thinking import BUDGET, ENGINE_BUDGET, apply_thinking
 from supervisor.translate.xinference_compat import translate_xinference_fields
 from xinfer.errors import BadRequest
 from xinfer.messages import ModelSpec

@@ -1,19 +1,29 @@
-"""One switch for every family: ``enable_thinking`` in a request becomes what the model's chat template knows."""
+"""Whether, how hard and how long to think: the same fields of a request for every family, in that family's own words.
+
+``enable_thinking`` becomes the switch of the model's chat template, ``reasoning_effort`` and ``thinking_budget`` what the
+template or the engine has for them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from supervisor.translate.thinking_effort import BUDGET, EFFORT, EFFORTS, take_budget, take_effort
 from xinfer.errors import InvalidBody, ThinkingNotSupported
 from xinfer.messages import ModelSpec, ThinkingMode
 
 SWITCH = "enable_thinking"
 TEMPLATE = "chat_template_kwargs"
+EFFORT = "reasoning_effort"
+BUDGET = "thinking_budget"
+ENGINE_BUDGET = "thinking_token_budget"
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""What vLLM takes at the top level of a request, where it is OpenAI's field."""
 _FIELDS = frozenset({SWITCH, TEMPLATE, EFFORT, BUDGET})
 _SPELLINGS = (SWITCH, "thinking")
+_UNLIMITED = -1
 
 
 def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> None:
@@ -28,8 +38,8 @@ def apply_thinking(body: dict[str, Any], spec: ModelSpec) -> None:
         return
     kwargs = _template_kwargs(body)
     kwargs |= {name: body.pop(name) for name in spec.thinking.variables if name in body}
-    effort = take_effort(body, spec)
-    budget = take_budget(body, spec)
+    effort = _take_effort(body, spec)
+    budget = _take_budget(body, spec)
     wish = _agreed({SWITCH: _from_request(body, kwargs), EFFORT: effort.think, BUDGET: budget.think}, spec)
     if wish is None and spec.enable_thinking is not None and not kwargs.keys() & set(spec.thinking.keywords):
         wish = spec.enable_thinking
@@ -102,3 +112,72 @@ def _tell(body: dict[str, Any], kwargs: dict[str, Any]) -> None:
         body[EFFORT] = kwargs.pop(EFFORT)
     if kwargs:
         body[TEMPLATE] = kwargs
+
+
+@dataclass(slots=True)
+class _Measure:
+    """What one of the fields comes down to."""
+
+    think: bool | None = None
+    """Whether it asks for thinking at all; None if it does not say."""
+    words: dict[str, Any] = field(default_factory=dict)
+    """Variables of the template, for the case that the model thinks."""
+    engine: dict[str, Any] = field(default_factory=dict)
+    """Fields of the engine's, for the same case."""
+
+
+def _take_effort(body: dict[str, Any], spec: ModelSpec) -> _Measure:
+    """``reasoning_effort``, out of ``body``; ``InvalidBody`` names the values that the family has.
+
+    A family without degrees of effort thinks, or does not for ``none``, as with vLLM.
+    """
+    value = body.pop(EFFORT, None)
+    if value is None:
+        return _Measure()
+    own = spec.thinking.effort
+    if own and value in own.values:
+        return _Measure(think=not _is_off(own.keyword, value, spec), words={own.keyword: value})
+    if value == "none" and (own is None or spec.thinking.mode is not ThinkingMode.ALWAYS):
+        return _Measure(think=False)
+    if own is None and value in EFFORTS:
+        return _Measure(think=True)
+    known = own.values if own else EFFORTS
+    if own and spec.thinking.mode is ThinkingMode.SWITCH and "none" not in known:
+        known = ("none", *known)
+    raise InvalidBody(
+        f"The model {spec.uid!r} ({spec.name}) does not take this {EFFORT}; choose from: {', '.join(known)}.",
+        param=EFFORT,
+    )
+
+
+def _take_budget(body: dict[str, Any], spec: ModelSpec) -> _Measure:
+    """``thinking_budget`` in tokens, out of ``body``: for the template that reads one, else the engine's own limit.
+
+    0 asks for no thinking and -1 for no limit. Any other number is a limit, not a wish to think.
+    """
+    tokens = body.pop(BUDGET, None)
+    if tokens is None:
+        return _Measure()
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < _UNLIMITED:
+        raise InvalidBody(f"{BUDGET} has to be a number of tokens, or -1 for no limit.", param=BUDGET)
+    own = spec.thinking.budget
+    always = spec.thinking.mode is ThinkingMode.ALWAYS
+    measure = _Measure()
+    if own is None:
+        if tokens == 0 and not always:
+            measure.think = False
+        if tokens >= 0:
+            measure.engine = {ENGINE_BUDGET: tokens}
+        return measure
+
+    number = {0: own.off, _UNLIMITED: own.unlimited}.get(tokens, tokens)
+    if number is not None:
+        measure.words = {own.keyword: number}
+    if tokens == 0 and not (always and measure.words):
+        measure.think = False
+    return measure
+
+
+def _is_off(keyword: str, value: str, spec: ModelSpec) -> bool:
+    """Whether the family's switch is this very word."""
+    return keyword in spec.thinking.keywords and value == spec.thinking.off

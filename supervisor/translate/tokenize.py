@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor.translate.chat import check_chats, check_messages
-from supervisor.translate.thinking import TEMPLATE, apply_thinking
-from supervisor.translate.thinking_effort import EFFORT, ENGINE_BUDGET
+from supervisor.translate.thinking import EFFORT, ENGINE_BUDGET, TEMPLATE, apply_thinking
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xinfer.bench.figures import Figures, Leg, figures
-from xinfer.bench.level import Level
+from xinfer.bench.metrics import Leg, LegMetrics
+from xinfer.bench.plan import Level
 from xinfer.bench.result import LevelResult, Result, Round
 from xinfer.bench.sample import Failure, Sample
 from xinfer.bench.target import Server, Target
@@ -29,8 +29,8 @@ def whole(started_s: float = 0.0, took_s: float = 0.2) -> Sample:
     return Sample(started_s, started_s + took_s, prompt_tokens=20, completion_tokens=16)
 
 
-def leg(*samples: Sample, wall_s: float = 1.0, own_cpu_s: float = 0.1, **cpu_s: float) -> Figures:
-    return figures(Leg(samples, wall_s, own_cpu_s, cpu_s))
+def leg(*samples: Sample, wall_s: float = 1.0, own_cpu_s: float = 0.1, **cpu_s: float) -> LegMetrics:
+    return LegMetrics.of(Leg(samples, wall_s, own_cpu_s, cpu_s))
 
 
 def result(*rounds: Round, level: Level | None = None) -> Result:

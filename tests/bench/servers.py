@@ -18,11 +18,11 @@ from tests.supervisor.servers import serving
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.bench.job import Job
-from xinfer.bench.level import Level
-from xinfer.bench.plan import Plan, Workload
+from xinfer.bench.plan import Level, Plan
 from xinfer.bench.progress import Progress
 from xinfer.bench.result import Result
 from xinfer.bench.target import Server
+from xinfer.bench.workload import Workload
 from xinfer.errors import ModelOverloaded
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.servers import counting_engine, engine, measure
-from xinfer.bench import report
-from xinfer.bench.counters import EngineUse, counts, use
-from xinfer.bench.engines import Engines
+from xinfer.bench import report, tables
+from xinfer.bench.engines import Engines, counts, use
+from xinfer.bench.metrics import EngineUse
 from xinfer.bench.result import Result
 from xinfer.bench.sender import Sender
 from xinfer.cluster.ports import free_port
@@ -72,9 +72,9 @@ async def test_hits_of_conversations_and_which_engine_had_them() -> None:
         result = await measure(url, engines=(url, idle), plan={"requests": 6, "warm_up": 0}, turns=3, turn_tokens=4)
     first, second, third = 16, 16 + 8 + 4, 16 + 2 * (8 + 4)
     asked = first + second + third
-    found = result.levels[0].typical("a").engines
+    found = result.levels[0].median_leg("a").engines
     assert found == EngineUse(pytest.approx((first + second) / asked), 1.0, {url: 2 * asked, idle: 0})
-    table = report.table(result)
+    table = tables.table(result)
     cells = dict(zip(table.headers, table.rows[0], strict=True))
     assert (cells["CACHE HITS"], cells["BUSIEST ENGINE"]) == ("52.4%", "100.0%")
     assert told(result) == []
@@ -83,7 +83,7 @@ async def test_hits_of_conversations_and_which_engine_had_them() -> None:
 async def test_two_servers_that_are_engines_themselves() -> None:
     async with counting_engine() as (url, _), counting_engine() as (other, _):
         result = await measure(url, other, engines=(url, other), plan={"warm_up": 0}, turns=2)
-    table = report.table(result)
+    table = tables.table(result)
     cells = dict(zip(table.headers, table.rows[0], strict=True))
     assert cells["CACHE HITS A"] == cells["CACHE HITS B"] == "22.2%"  # 16 words of 16 and of 16 + 8 + 32
     assert cells["BUSIEST ENGINE A"] == cells["BUSIEST ENGINE B"] == "100.0%"
@@ -92,8 +92,8 @@ async def test_two_servers_that_are_engines_themselves() -> None:
 async def test_an_engine_without_counters_leaves_the_columns_out() -> None:
     async with engine() as (url, _):
         result = await measure(url, engines=(url,))
-    assert result.levels[0].typical("a").engines == EngineUse()
-    assert not {"CACHE HITS", "BUSIEST ENGINE"} & set(report.table(result).headers)
+    assert result.levels[0].median_leg("a").engines == EngineUse()
+    assert not {"CACHE HITS", "BUSIEST ENGINE"} & set(tables.table(result).headers)
     assert told(result) == [f"{url}/metrics has no counters of vLLM's; figures of engines are left out."]
 
 
@@ -115,4 +115,4 @@ async def test_an_engine_that_goes_away_does_not_end_the_run() -> None:
 async def test_without_engines_nothing_is_told() -> None:
     async with counting_engine() as (url, _):
         result = await measure(url)
-    assert result.levels[0].typical("a").engines is None
+    assert result.levels[0].median_leg("a").engines is None

@@ -16,10 +16,10 @@ import pytest
 
 from tests.bench.nvml import made_up_nvml
 from tests.bench.samples import leg, result, sample
-from xinfer.bench import machine, report
-from xinfer.bench.figures import Figures, Leg, figures
+from xinfer.bench import machine, report, tables
+from xinfer.bench.aggregates import median_leg
 from xinfer.bench.gpus import Gpus, GpuUse, busy_share, memory_peak_mib, uses
-from xinfer.bench.median_leg import typical
+from xinfer.bench.metrics import Leg, LegMetrics
 from xinfer.bench.result import Round
 from xinfer.gpus import driver_cuda_version
 
@@ -51,9 +51,9 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
         time.sleep(0.01)
 
 
-def busy(**shares: float | None) -> Figures:
+def busy(**shares: float | None) -> LegMetrics:
     """A leg of one request, with GPUs that were busy for these shares."""
-    return figures(Leg([sample()], 1.0, 0.1, gpus={name: GpuUse(share, 100) for name, share in shares.items()}))
+    return LegMetrics.of(Leg([sample()], 1.0, 0.1, gpus={name: GpuUse(share, 100) for name, share in shares.items()}))
 
 
 def test_readings() -> None:
@@ -114,7 +114,7 @@ def test_what_the_machine_has(two_gpus: None, tmp_path: Path, monkeypatch: pytes
     facts = machine.facts()
     assert facts["gpus"] == ["NVIDIA H100 80GB HBM3", "NVIDIA GB10"]
     assert (facts["gpu_memory_mib"], facts["driver"], facts["cuda"]) == ([81559, None], "580.159.04", "13.0")
-    (hardware, software) = machine.told(facts)
+    (hardware, software) = machine.describe(facts)
     gpus = "1 x NVIDIA H100 80GB HBM3 (81559 MiB), 1 x NVIDIA GB10 (unknown MiB)"
     assert hardware.endswith(f"; {gpus}, driver 580.159.04, CUDA 13.0")
     assert f"xinfer {facts['versions']['xinfer']}" in software
@@ -124,17 +124,17 @@ def test_what_the_machine_has(two_gpus: None, tmp_path: Path, monkeypatch: pytes
 
 def test_a_machine_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_up_nvml(tmp_path, monkeypatch, [])
-    assert machine.told(machine.facts())[0].endswith("; no GPU")
+    assert machine.describe(machine.facts())[0].endswith("; no GPU")
 
 
 def test_columns() -> None:
-    one = report.table(result(Round({"a": busy(x=0.912)})))
+    one = tables.table(result(Round({"a": busy(x=0.912)})))
     cells = dict(zip(one.headers, one.rows[0], strict=True))
     assert (cells["GPU BUSY"], cells["GPU MIB"]) == ("91.2%", "100")
-    two = report.table(result(Round({"a": busy(x=0.9), "b": busy(x=0.8)})))
+    two = tables.table(result(Round({"a": busy(x=0.9), "b": busy(x=0.8)})))
     cells = dict(zip(two.headers, two.rows[0], strict=True))
     assert (cells["GPU BUSY A"], cells["GPU BUSY B"]) == ("90.0%", "80.0%")
-    assert not [header for header in report.table(result(Round({"a": leg(sample())}))).headers if "GPU" in header]
+    assert not [header for header in tables.table(result(Round({"a": leg(sample())}))).headers if "GPU" in header]
 
 
 def test_summary_has_both() -> None:
@@ -145,7 +145,7 @@ def test_summary_has_both() -> None:
 
 def test_a_typical_leg_and_json() -> None:
     legs = [busy(x=0.5, y=None), busy(x=0.7), busy(x=0.9)]
-    assert typical(legs).gpus == {"x": GpuUse(0.7, 100), "y": GpuUse(None, 100)}
+    assert median_leg(legs).gpus == {"x": GpuUse(0.7, 100), "y": GpuUse(None, 100)}
     facts = json.loads(json.dumps(result(*(Round({"a": each}) for each in legs)).to_json()))
     assert facts["levels"][0]["a"]["gpus"]["x"] == {"busy_share": 0.7, "memory_peak_mib": 100}
     assert facts["levels"][0]["rounds"][2]["a"]["gpus"]["x"]["busy_share"] == 0.9

@@ -10,16 +10,16 @@ from tests.bench.servers import EveryOtherRefused, engine, measure
 from tests.supervisor.servers import serving
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
-from xinfer.bench.figures import Figures
-from xinfer.bench.level import Level
+from xinfer.bench.metrics import LegMetrics
+from xinfer.bench.plan import Level
 from xinfer.bench.target import choose
 from xinfer.cluster.ports import free_port
 from xinfer.errors import EngineTimeout, InternalError, ModelNotFound, Unavailable, XinferError
 
 
-async def only(*urls: str, **asked: object) -> Figures:
+async def only(*urls: str, **asked: object) -> LegMetrics:
     """The figures of a run with one level."""
-    return (await measure(*urls, **asked)).levels[0].typical("a")
+    return (await measure(*urls, **asked)).levels[0].median_leg("a")
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
@@ -50,7 +50,7 @@ async def test_streams_are_served_side_by_side() -> None:
     levels = Level("concurrency", 1), Level("concurrency", 6)
     async with engine(first_token_s=0.05) as (url, fake):
         result = await measure(url, plan={"levels": levels, "requests": 6, "warm_up": None})
-    one, six = (found.typical("a") for found in result.levels)
+    one, six = (found.median_leg("a") for found in result.levels)
     assert six.requests_per_s > 3 * one.requests_per_s
     assert fake.served == 6 + 6 + 1 + 6  # the last two are warm-ups
 

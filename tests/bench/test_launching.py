@@ -9,13 +9,11 @@ import pytest
 
 from tests.bench.nvml import GB10, H100, made_up_nvml
 from xinfer.bench.launching import report
-from xinfer.bench.launching.gpu import used_mib
+from xinfer.bench.launching.footprint import gpu_used_mib
 from xinfer.bench.launching.plot import plot
 from xinfer.bench.launching.result import Result, RowResult
-from xinfer.bench.launching.row import ROWS, Name
-from xinfer.bench.launching.sample import Sample
-from xinfer.bench.launching.target import Target
-from xinfer.bench.launching.timeline import durations, moments
+from xinfer.bench.launching.rows import ROWS, Name, Target
+from xinfer.bench.launching.sample import Sample, durations, moments
 
 MEMORY = {"idle_pss": 300.0, "idle_private": 250.0, "beside_pss": 200.0, "beside_private": 50.0}
 
@@ -60,7 +58,7 @@ def test_a_goal_holds_with_all_of_its_parts(
 
 
 def test_the_goals_are_those_that_were_set() -> None:
-    told = {name: row.goal.told(row.unit) for name, row in ROWS.items() if row.goal}
+    told = {name: row.goal.describe(row.unit) for name, row in ROWS.items() if row.goal}
     assert told == {
         "warm": "6 s and 0.12 of bare",
         "cold": "0.5 of bare",
@@ -97,7 +95,7 @@ def test_moments_are_the_launch_s_and_those_of_the_latest_replica() -> None:
 
 
 def test_medians_and_extremes() -> None:
-    across = RESULT.rows["warm"].across
+    across = RESULT.rows["warm"].range
     assert across
     assert (across.median, across.min, across.max) == (6, 5, 7)
     assert RESULT.rows["bare"].parts == {"starting": 44, "loading": 11}
@@ -162,6 +160,6 @@ def test_plot_is_a_png(result: Result, tmp_path: Path) -> None:
 
 def test_memory_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_up_nvml(tmp_path, monkeypatch, [])
-    assert used_mib() == {}
+    assert gpu_used_mib() == {}
     made_up_nvml(tmp_path, monkeypatch, [{**H100, "used": 120}, GB10])
-    assert used_mib() == {"GPU-aaa": 120}
+    assert gpu_used_mib() == {"GPU-aaa": 120}

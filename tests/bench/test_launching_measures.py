@@ -17,11 +17,12 @@ from tests.conftest import ROOT
 from tests.waiting import wait_for
 from worker.command import MIDDLEWARE, engine_argv
 from worker.replica import fake_argv
-from xinfer.bench.launching import bare, host, memory, serve
+from xinfer.bench.launching import bare, measurements, serve
+from xinfer.bench.launching.bench_cluster import fork_server_processes, wait_for_fork_server
 from xinfer.bench.launching.cluster import Cluster, own_cluster
 from xinfer.bench.launching.first_token import awaited_first_token, first_token
 from xinfer.bench.launching.footprint import Footprint, engine_processes
-from xinfer.bench.launching.record import Record
+from xinfer.bench.launching.job import Record
 from xinfer.bench.launching.sample import Sample
 from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
@@ -122,7 +123,7 @@ class TestBare:
 
     def test_from_exec_to_the_first_token_by_stage(self, tmp_path: Path) -> None:
         before = {process.pid for process in psutil.Process().children()}
-        sample = bare.started_bare(ModelSpec("bare", "m", ""), tmp_path, fake_bare)
+        sample = bare.measure_bare(ModelSpec("bare", "m", ""), tmp_path, fake_bare)
         assert list(sample.parts)[:2] == ["starting", "loading"]
         assert sum(sample.parts.values()) == pytest.approx(sample.value, abs=0.001)
         assert sample.parts["loading"] > 0.1
@@ -134,7 +135,7 @@ class TestBare:
             return bare.Command(argv, dict(os.environ))
 
         with pytest.raises(LaunchFailed, match="no such model on this disk"):
-            bare.started_bare(ModelSpec("bare", "m", ""), tmp_path, failing)
+            bare.measure_bare(ModelSpec("bare", "m", ""), tmp_path, failing)
 
 
 class TestCluster:
@@ -188,7 +189,7 @@ class TestFootprint:
         process = subprocess.Popen(
             [sys.executable, "-c", LISTEN, str(port), str(shared)],
             stdout=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, MARK: "bench-footprint-test"},
+            env={**os.environ, MARK: str(tmp_path)},
         )  # fmt: skip
         assert process.stdout
         child = int(process.stdout.readline())
@@ -214,12 +215,12 @@ class TestFootprint:
         shared.unlink()
         footprint.wait_until_gone(1)
 
-    def test_of_a_model_that_runs(self, held: Held, server: ScriptedServer) -> None:
+    def test_of_a_model_that_runs(self, held: Held, server: ScriptedServer, tmp_path: Path) -> None:
         process, child, port, shared = held
         replica = {"model_address": f"http://127.0.0.1:{port}"}
         server.reply("GET", "/v1/models/instances", [{"replica_statuses": [replica]}])
         with RESTfulClient(server.url) as client:
-            found = Footprint.of_model(client, "bench-footprint-test", "m")
+            found = Footprint.of_model(client, str(tmp_path), "m")
         assert {each.pid for each in found.processes} == {process.pid, child}
         assert (found.addresses, found.shared_memory, found.actors) == ((("127.0.0.1", port),), {shared}, ())
 
@@ -233,11 +234,11 @@ class TestHost:
         if stage:
             ForkServerState(os.getpid(), stage, "no fork" if stage is ForkServerStage.FAILED else "").save(tmp_path)
         with pytest.raises(LaunchFailed, match=told):
-            host.wait_until_ready(tmp_path, timeout_s=0.1, appears_s=0.1)
+            wait_for_fork_server(tmp_path, timeout_s=0.1, appears_s=0.1)
 
     def test_one_that_is_ready(self, tmp_path: Path) -> None:
         ForkServerState(os.getpid(), ForkServerStage.READY).save(tmp_path)
-        host.wait_until_ready(tmp_path, timeout_s=0.1)
+        wait_for_fork_server(tmp_path, timeout_s=0.1)
 
     def test_its_processes_are_known_by_their_module(self) -> None:
         env = {**os.environ, MARK: "bench-host-test"}
@@ -246,7 +247,7 @@ class TestHost:
             subprocess.Popen([*waiting, *words], env=env, stdout=subprocess.DEVNULL) for words in ([MODULE], ["other"])
         ]
         try:
-            found = wait_for(lambda: host.processes("bench-host-test"), what="the host")
+            found = wait_for(lambda: fork_server_processes("bench-host-test"), what="the host")
             assert [process.pid for process in found] == [processes[0].pid]
         finally:
             for process in processes:
@@ -254,10 +255,12 @@ class TestHost:
                 process.wait()
 
     def test_memory_of_processes(self) -> None:
-        own = memory.use([os.getpid()])
+        own = measurements.memory_use([os.getpid()])
         assert 0 < own.private <= own.pss
-        assert memory.use([os.getpid(), 2**22 + 1]).private > 0, "a process that is gone counts for nothing"
-        assert memory.use([]) == memory.Use(0, 0)
+        assert measurements.memory_use([os.getpid(), 2**22 + 1]).private > 0, (
+            "a process that is gone counts for nothing"
+        )
+        assert measurements.memory_use([]) == measurements.MemoryUse(0, 0)
 
 
 class TestRecord:
@@ -288,7 +291,7 @@ class TestRecord:
 
 class TestSubject:
     def test_the_bundled_model_is_asked_to_chat(self) -> None:
-        url, body = Subject().question("http://h:1", "m")
+        url, body = Subject().request("http://h:1", "m")
         assert (url, body["model"], body["messages"][0]["role"]) == ("http://h:1/v1/chat/completions", "m", "user")
 
     def test_a_folder_is_launched_by_its_name(self) -> None:

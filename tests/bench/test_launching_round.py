@@ -13,12 +13,11 @@ from click.testing import CliRunner
 
 from tests.cli.imports import help_of
 from tests.client.scripted_server import Answer, ScriptedServer
-from xinfer.bench.launching import job, launches
+from xinfer.bench.launching import job, measurements
 from xinfer.bench.launching.bench_cluster import BenchCluster
 from xinfer.bench.launching.cluster import Cluster
-from xinfer.bench.launching.record import Record
-from xinfer.bench.launching.round import Round, _cleared
-from xinfer.bench.launching.row import NAMES, Name
+from xinfer.bench.launching.job import Record, Round, _measure_and_clear
+from xinfer.bench.launching.rows import NAMES, Name
 from xinfer.bench.launching.sample import Sample
 from xinfer.bench.launching.subject import Subject
 from xinfer.cli import xinfer
@@ -71,7 +70,7 @@ def asked(server: ScriptedServer) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("uid", "measure"), [("cold", launches.cold), ("warm", launches.warm), ("plain", launches.plain)]
+    ("uid", "measure"), [("cold", measurements.cold), ("warm", measurements.warm), ("plain", measurements.plain)]
 )
 def test_a_launch_is_followed_and_then_asked(
     lab: BenchCluster, server: ScriptedServer, uid: str, measure: Callable[[BenchCluster], Sample]
@@ -90,7 +89,7 @@ def test_a_launch_is_followed_and_then_asked(
 def test_a_failed_launch_tells_why(lab: BenchCluster, server: ScriptedServer) -> None:
     stages(server, "cold", {"stage": "failed", "error": "Out of memory."})
     with pytest.raises(LaunchFailed, match="Out of memory"):
-        launches.cold(lab)
+        measurements.cold(lab)
     assert ("POST", "/v1/chat/completions") not in asked(server)
 
 
@@ -100,8 +99,8 @@ def test_a_second_replica_has_to_be_ready(lab: BenchCluster, server: ScriptedSer
     one_of_two = [{"replica_statuses": [{"status": "READY"}, {"status": status}]} for status in ("LOADING", "READY")]
     server.answer("GET", "/v1/models/instances", *(Answer([each]) for each in one_of_two))
     with pytest.raises(LaunchFailed, match="not ready"):
-        launches.second_replica(lab)
-    assert launches.second_replica(lab).value > 0
+        measurements.second_replica(lab)
+    assert measurements.second_replica(lab).value > 0
     (body,) = {json.dumps(each.body) for each in server.asked if each.path.endswith("/replicas")}
     assert json.loads(body)["replica"] == 1
 
@@ -110,7 +109,7 @@ def test_wake_asks_a_model_that_sleeps(lab: BenchCluster, server: ScriptedServer
     stages(server, "sleeper", {"stage": "ready"})
     states = [{"status": status, "replica_statuses": []} for status in ("READY", "READY", "SLEEPING")]
     server.answer("GET", "/v1/models/instances", *(Answer([each]) for each in states))
-    assert launches.wake(lab).value > 0
+    assert measurements.wake(lab).value > 0
     assert server.asked[0].body["idle_timeout"] == 2
     assert asked(server).index(("POST", "/v1/chat/completions")) > asked(server).index(("GET", "/v1/models/instances"))
 
@@ -119,7 +118,7 @@ def test_terminate_ends_when_all_is_gone(lab: BenchCluster, server: ScriptedServ
     stages(server, "brief", {"stage": "ready"})
     server.reply("GET", "/v1/models/instances", [{"replica_statuses": []}])
     server.reply("DELETE", "/v1/models/brief", None)
-    assert list(launches.terminate(lab).parts) == ["answered", "until gone"]
+    assert list(measurements.terminate(lab).parts) == ["answered", "until gone"]
     assert asked(server)[-1] == ("DELETE", "/v1/models/brief")
 
 
@@ -128,7 +127,7 @@ def test_what_is_left_of_a_measurement_is_taken_down(lab: BenchCluster, server: 
     server.reply("GET", "/v1/models/instances", [{"model_uid": "cold"}])
     server.reply("DELETE", "/v1/models/cold", None)
     with pytest.raises(LaunchFailed, match=r"No\."):
-        _cleared(launches.cold, lab)
+        _measure_and_clear(measurements.cold, lab)
     assert asked(server)[-1] == ("DELETE", "/v1/models/cold")
 
 
@@ -137,7 +136,7 @@ def test_an_interrupt_asks_the_cluster_nothing_more(lab: BenchCluster, server: S
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _cleared(interrupted, lab)
+        _measure_and_clear(interrupted, lab)
     assert server.asked == []
 
 

@@ -9,13 +9,12 @@ from time import perf_counter
 
 import pytest
 
-from xinfer.bench import arrivals, load
-from xinfer.bench.conversation import Conversation
-from xinfer.bench.level import Level
-from xinfer.bench.plan import Plan, Workload
+from xinfer.bench import load
+from xinfer.bench.plan import Level, Plan
 from xinfer.bench.sample import Sample
+from xinfer.bench.workload import Conversation, Workload
 
-HELLO = Conversation(shared="", said=("hello",))
+HELLO = Conversation(shared="", texts=("hello",))
 
 
 class Played:
@@ -35,19 +34,19 @@ class Played:
 
 
 def test_gaps_are_as_random_as_their_mean() -> None:
-    times = list(islice(arrivals.poisson(50, seed=1), 5000))
+    times = list(islice(load.poisson(50, seed=1), 5000))
     gaps = [late - early for early, late in pairwise(times)]
     assert statistics.fmean(gaps) == pytest.approx(1 / 50, rel=0.05)
     assert statistics.pstdev(gaps) == pytest.approx(1 / 50, rel=0.1)
-    assert times == list(islice(arrivals.poisson(50, seed=1), 5000))
+    assert times == list(islice(load.poisson(50, seed=1), 5000))
 
 
 def test_arrivals_are_bounded_by_number_or_time() -> None:
-    assert len(arrivals.bounded(arrivals.poisson(10, 1), 7, None)) == 7
-    within = arrivals.bounded(arrivals.poisson(10, 1), 7, 20)
+    assert len(load.bounded(load.poisson(10, 1), 7, None)) == 7
+    within = load.bounded(load.poisson(10, 1), 7, 20)
     assert len(within) == pytest.approx(200, rel=0.3)
     assert max(within) < 20
-    assert len(arrivals.bounded(arrivals.poisson(0.001, 1), 7, 0.1)) == 1
+    assert len(load.bounded(load.poisson(0.001, 1), 7, 0.1)) == 1
 
 
 @pytest.mark.parametrize(("streams", "asked", "requests"), [(1, None, 12), (8, None, 24), (8, 20, 24), (32, 1, 32)])

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from xinfer.bench.conversation import Conversation
-from xinfer.bench.plan import Workload
-from xinfer.bench.prompts import Prompts
+from xinfer.bench.workload import Conversation, Prompts, Workload
 
 
 def prompts(seed: int = 1, tokens: int = 100, **work: Any) -> Prompts:
@@ -55,9 +53,9 @@ def test_a_shared_prefix_comes_first_and_counts() -> None:
 def test_later_turns_are_as_long_as_asked_and_the_same_in_every_leg() -> None:
     found = prompts(turns=3, output_tokens=9, turn_tokens=5)
     one, other = next(found.of_leg(1)), next(found.of_leg(2))
-    assert [len(text.split()) for text in one.said] == [100, 9, 5, 9, 5]
-    assert one.said[1:] == other.said[1:]
-    assert len(set(one.said)) == 5
+    assert [len(text.split()) for text in one.texts] == [100, 9, 5, 9, 5]
+    assert one.texts[1:] == other.texts[1:]
+    assert len(set(one.texts)) == 5
     assert one.turns == 3
 
 
@@ -72,7 +70,7 @@ TALK = Conversation("be kind", ("hi", "hello", "how are you", "fine", "bye"))
 def test_messages_of_a_turn(turn: int, said: int) -> None:
     system, *others = TALK.messages(turn)
     assert system == {"role": "system", "content": "be kind"}
-    assert [message["content"] for message in others] == list(TALK.said[:said])
+    assert [message["content"] for message in others] == list(TALK.texts[:said])
     assert [message["role"] for message in others] == ["user", "assistant", "user", "assistant", "user"][:said]
 
 

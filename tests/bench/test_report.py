@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from tests.bench.samples import failed, leg, result, sample, whole
-from xinfer.bench import report
-from xinfer.bench.level import Level
+from xinfer.bench import report, tables
+from xinfer.bench.plan import Level
 from xinfer.bench.plot import plot
 from xinfer.bench.result import Round
 
@@ -24,7 +24,7 @@ def test_heading_names_both_servers_and_what_they_were_asked() -> None:
 
 
 def test_table_of_a_comparison() -> None:
-    table = report.table(PAIRS)
+    table = tables.table(PAIRS)
     (row,) = table.rows
     cells = dict(zip(table.headers, row, strict=True))
     assert cells["STREAMS"] == "8"
@@ -34,18 +34,18 @@ def test_table_of_a_comparison() -> None:
 
 
 def test_table_of_answers_in_one_piece_has_no_columns_for_streams() -> None:
-    table = report.table(result(Round({"a": leg(whole())}), level=Level("rate", 2.5)))
+    table = tables.table(result(Round({"a": leg(whole())}), level=Level("rate", 2.5)))
     assert table.headers[0] == "RATE/S"
     assert not any(header.startswith(("TTFT", "ITL")) for header in table.headers)
     assert "E2E P50" in table.headers
 
 
 def test_cpu_table() -> None:
-    table = report.cpu_table(PAIRS)
+    table = tables.cpu_table(PAIRS)
     assert table
     assert table.headers == ["AT", "CPU OF", "US/CHUNK A", "US/CHUNK B", "MS/REQUEST A", "MS/REQUEST B"]
     assert table.rows == [["8 streams", "engine", "909.1", "1818.2", "10.0", "20.0"]]
-    assert report.cpu_table(result(Round({"a": leg(sample())}))) is None
+    assert tables.cpu_table(result(Round({"a": leg(sample())}))) is None
 
 
 def test_summary() -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.bench.servers import counting_engine, engine, measure, words
-from xinfer.bench.level import Level
+from xinfer.bench.plan import Level
 
 Body = dict[str, Any]
 TALKS = {"turns": 3, "turn_tokens": 4}
@@ -64,13 +64,13 @@ async def test_warm_ups_are_conversations_of_their_own() -> None:
     async with counting_engine() as (url, fake):
         result = await measure(url, plan=plan(streams=2, requests=6, warm_up=None), **TALKS)
     assert len(conversations(fake.bodies)) == 2 + 2
-    assert result.levels[0].typical("a").requests == 6
+    assert result.levels[0].median_leg("a").requests == 6
 
 
 async def test_a_leg_for_a_while_ends_in_the_middle_of_conversations() -> None:
     async with engine(first_token_s=0.05) as (url, _):
         result = await measure(url, plan=plan(requests=None, duration_s=0.2), turns=100)
-    assert 2 <= result.levels[0].typical("a").requests <= 5
+    assert 2 <= result.levels[0].median_leg("a").requests <= 5
 
 
 async def test_both_servers_of_a_pair_hear_the_same_but_for_the_heads() -> None:
@@ -83,7 +83,7 @@ async def test_both_servers_of_a_pair_hear_the_same_but_for_the_heads() -> None:
 
 async def test_time_to_the_first_token_of_each_turn() -> None:
     async with engine(first_token_s=0.03) as (url, _):
-        found = (await measure(url, plan=plan(requests=6), **TALKS)).levels[0].typical("a")
+        found = (await measure(url, plan=plan(requests=6), **TALKS)).levels[0].median_leg("a")
     assert found.ttft_later_ms
     assert len(found.ttft_p50_ms_by_turn) == 3
     assert all(ttft_ms and ttft_ms >= 30 for ttft_ms in found.ttft_p50_ms_by_turn)

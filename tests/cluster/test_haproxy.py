@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xinfer.cluster import haproxy
+from xinfer.cluster import haproxy, haproxy_guard
 
 CONFIG = """\
 frontend prometheus
@@ -47,18 +47,30 @@ def test_configuration_that_serve_writes_today() -> None:
         assert left == []
 
 
+def test_clients_that_leave_are_seen() -> None:
+    """The line is in what Serve writes today, and nothing else goes with it."""
+    from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE as TEMPLATE
+
+    left = haproxy.without_request_splicing(TEMPLATE)
+    assert left == TEMPLATE.replace("    option splice-request\n", "")
+    assert len(left) < len(TEMPLATE)
+
+
 def test_the_file_is_corrected_and_haproxy_run_with_the_same_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "haproxy.cfg"
     file.write_text(CONFIG)
     ran: list[tuple[object, list[str]]] = []
+    guarded: list[tuple[object, ...]] = []
+    monkeypatch.setattr(haproxy_guard, "start", lambda *arguments: guarded.append(arguments))
     monkeypatch.setattr(haproxy, "die_with_parent", lambda: None)
     monkeypatch.setattr(haproxy, "use_batch_scheduling", lambda: None)
     monkeypatch.setattr(os, "execv", lambda path, argv: ran.append((path, argv)))
     monkeypatch.setattr(sys, "argv", ["haproxy", "-db", "-f", str(file), "-x", "sock"])
     haproxy.main()
     assert "127.0.0.1:9101" in file.read_text()
+    assert guarded == [(os.getpid(), haproxy.binary(), file)]
     assert ran == [(haproxy.binary(), [str(haproxy.binary()), "-db", "-f", str(file), "-x", "sock"])]
 
 

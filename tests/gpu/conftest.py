@@ -50,7 +50,7 @@ def device(made_up_gpu: None) -> Device:
 def book(device: Device) -> Book:
     """Where outcomes are noted, those of the machine already there."""
     book = Book(_BOOK)
-    for check, words in zip(("machine", "versions"), machine.told(machine.facts()), strict=True):
+    for check, words in zip(("machine", "versions"), machine.describe(machine.facts()), strict=True):
         book.add(check, words.partition(": ")[2])
     return book
 

@@ -14,8 +14,7 @@ from tests.gpu.checks import Book
 from tests.gpu.conftest import REHEARSAL
 from tests.gpu.device import processes
 from tests.gpu.patience import run
-from xinfer.bench.launching import host
-from xinfer.bench.launching.bench_cluster import BenchCluster
+from xinfer.bench.launching.bench_cluster import BenchCluster, fork_server_processes
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 
@@ -27,8 +26,8 @@ _ROWS = {"bare": "launch-bare", "warm": "launch-warm", "cold": "launch-cold", "p
 
 def test_forks_clean(lab: BenchCluster, book: Book) -> None:
     """Before and after a fork: one thread, nothing on a GPU, and the engine is its child."""
-    lab.wait_for_host()
-    (process,) = host.processes(lab.cluster.id)
+    lab.wait_for_fork_server()
+    (process,) = fork_server_processes(lab.cluster.id)
     lab.launch(UID)
     threads, opened = process.num_threads(), cuda_devices(process)
     is_on_gpu = process.pid in processes()

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import RunningCluster
 from tests.performance.streams import OpenStreams
-from xinfer.bench.cluster import on_the_way
+from xinfer.bench.cpu import cluster_processes
 from xinfer.client import RESTfulClient
 
 Figures = list[str]
@@ -66,7 +66,7 @@ async def test_memory_of_a_thousand_streams(
 ) -> None:
     """They are open at once; afterwards the memory goes back to the system."""
     uid = await asyncio.to_thread(launch_fake, "slow", gap_s=1.0)
-    (supervisor,) = on_the_way([cluster.endpoint], cluster.home)["supervisor"]
+    (supervisor,) = cluster_processes([cluster.endpoint], cluster.home)["supervisor"]
     memory = psutil.Process(supervisor).memory_info
     before = memory().rss
     async with OpenStreams(cluster.endpoint, uid, 1000) as streams:

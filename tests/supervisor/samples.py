@@ -44,10 +44,11 @@ def model_status(
     reason: str = "",
     times: tuple[StageTime, ...] = (),
     ended: ReplicaReport | None = None,
+    restored: bool = False,
     **facts: Any,
 ) -> ModelStatus:
     """A model as the supervisor sees it."""
-    return ModelStatus(spec(**facts), state, reason, replicas, times, ended=ended)
+    return ModelStatus(spec(**facts), state, reason, replicas, times, ended=ended, restored=restored)
 
 
 def times(**began_at: float) -> tuple[StageTime, ...]:

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,12 @@ class RegistryDouble:
     ) -> Any:
         return await self._call("watch", version, timeout_s, supervisor, usages)
 
+    async def drain_cluster(self, timeout_s: float) -> bool:
+        return bool(await self._call("drain_cluster", timeout_s))
+
+    async def drained(self, supervisor: str) -> None:
+        await self._call("drained", supervisor)
+
     async def launch(self, spec: ModelSpec) -> None:
         await self._call("launch", spec)
 
@@ -168,6 +175,13 @@ class RegistryDouble:
         """Let the table be made of these."""
         async with self._changed:
             self._table = table(*routes, version=self._table.version + 1, families=self.families.texts)
+            self._changed.notify_all()
+        await asyncio.sleep(0.01)
+
+    async def tell_to_stop(self, stops_at: float | None) -> None:
+        """Let the cluster be about to stop at this Unix time, or not."""
+        async with self._changed:
+            self._table = replace(self._table, version=self._table.version + 1, stops_at=stops_at)
             self._changed.notify_all()
         await asyncio.sleep(0.01)
 

@@ -8,20 +8,14 @@ import msgspec
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
-Headers = list[tuple[bytes, bytes]]
-
 DISCONNECT: Message = {"type": "http.disconnect"}
 
 
-async def send_json(send: Send, status: int, payload: bytes | Any, headers: Headers | None = None) -> None:
-    """A whole JSON answer, already encoded or not; of ``headers``, those that describe another body are left out."""
-    if isinstance(payload, bytes):
-        body = payload
-    else:
-        body = msgspec.json.encode(payload)
-    kept = [(name, value) for name, value in headers or () if name not in (b"content-length", b"content-type")]
-    own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": kept + own})
+async def send_json(send: Send, status: int, payload: Any) -> None:
+    """A whole JSON response."""
+    body = msgspec.json.encode(payload)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

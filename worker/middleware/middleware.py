@@ -1,8 +1,8 @@
-"""The ASGI side: watches the two routes whose answers are reshaped, and lets everything else pass untouched."""
+"""The ASGI side: which responses are rewritten, when their heads go out, and how requests are aborted."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -10,48 +10,69 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.middleware.aborts import AbortableRequests
 from worker.middleware.asgi import read_body, send_json
-from worker.middleware.stream_rewriter import StreamRewriter, rewrite_response
-from worker.middleware.streams import EventsMiddleware
-from xinfer.wire.paths import ABORT_PATH, CHAT, COMPLETIONS
+from worker.middleware.core_health import CoreHealthMiddleware
+from worker.middleware.named_events import EventStream, error_of
+from worker.middleware.stream_rewriter import StreamRewriter, WholeRewriter
+from xinfer.errors import BadRequest, RequestAborted, XinferError
+from xinfer.wire.error_format import ErrorFormat
+from xinfer.wire.paths import ABORT_PATH, CHAT, COMPLETIONS, MESSAGES, RESPONSES
 from xinfer.wire.response_options import ResponseOptions
-
-_ABORTED = {"message": "The request was aborted.", "type": "invalid_request_error", "code": "request_aborted"}
-_ABORTED_STATUS = 499
 
 
 class ContractMiddleware:
-    """Reshapes successful answers of chat and text completions as the request's headers wish, and aborts requests by id."""
+    """Rewrites successful responses as the request's headers ask, and aborts requests by id. Other routes pass untouched."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = EventsMiddleware(app)
+        self._app = CoreHealthMiddleware(app)
         self._under_way = AbortableRequests()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
-        if scope["type"] != "http" or path not in (CHAT, COMPLETIONS, ABORT_PATH):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
-        if path == ABORT_PATH:
+        elif path in (CHAT, COMPLETIONS):
+            await self._serve_completion(scope, receive, send)
+        elif path in (RESPONSES, MESSAGES):
+            await self._serve_named_events(scope, receive, send)
+        elif path == ABORT_PATH:
             await self._abort(receive, send)
-            return
-        options = ResponseOptions.from_headers(scope["headers"])
-        answer = _Answer(send, options, chat=path == CHAT)
-        if options.request_id is None:
-            await self._app(scope, receive, answer)
         else:
-            await self._serve_abortable(options.request_id, scope, receive, answer)
+            await self._app(scope, receive, send)
 
-    async def _serve_abortable(self, request_id: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        with self._under_way.request(request_id, receive) as request:
+    async def _serve_completion(self, scope: Scope, receive: Receive, send: Send) -> None:
+        chat = scope["path"] == CHAT
+        options = ResponseOptions.from_headers(scope["headers"])
+        stream = StreamRewriter(options, chat=chat)
+        whole = WholeRewriter(options) if chat else None
+        response = HeldHeadSend(send, stream, whole)
+        if options.request_id is None:
+            await self._app(scope, receive, response)
+            return
 
-            async def send(message: Message) -> None:
+        with self._under_way.request(options.request_id, receive) as request:
+
+            async def send_unless_aborted(message: Message) -> None:
                 if not request.given_up:
-                    await answer(message)
+                    await response(message)
 
             if not request.given_up:
-                await self._app(scope, request.receive, send)
+                await self._app(scope, request.receive, send_unless_aborted)
             if request.given_up:
-                await answer.abort()
+                await response.fail(RequestAborted("The request was aborted."), stream.abort())
+
+    async def _serve_named_events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stream = EventStream(ErrorFormat.of(scope["path"]))
+        response = HeldHeadSend(send, stream)
+        try:
+            await self._app(scope, receive, response)
+        except Exception as failure:
+            if not response.streams or response.is_over:
+                raise
+            error = error_of(failure)
+            await response.fail(error, stream.fail(error))
+            # What is the caller's fault, and was told with its status, is nothing for the engine's log.
+            if stream.refusal is None or not isinstance(error, BadRequest):
+                raise
 
     async def _abort(self, receive: Receive, send: Send) -> None:
         try:
@@ -66,95 +87,103 @@ class ContractMiddleware:
         await send_json(send, 200, {"msg": result})
 
 
-class _Answer:
-    """One answer on its way out. What becomes of its body is decided when its head is there."""
-
-    def __init__(self, send: Send, options: ResponseOptions, *, chat: bool) -> None:
-        self._send = send
-        self._options = options
-        self._chat = chat
-        self._body: Send = send
-        self._stream: _Streamed | None = None
-        self._is_over = False
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            await self._begin(message)
-        elif message["type"] == "http.response.body":
-            self._is_over = not message.get("more_body", False)
-            await self._body(message)
-        else:
-            await self._send(message)
-
-    async def abort(self) -> None:
-        """End it, unless it has ended: a stream that has begun is finished, anything else becomes an error."""
-        if self._is_over:
-            return
-        if self._stream is not None and self._stream.has_begun:
-            await self._stream.abort()
-        else:
-            await send_json(self._send, _ABORTED_STATUS, {"error": _ABORTED})
-
-    async def _begin(self, head: Message) -> None:
-        kind = dict(head["headers"]).get(b"content-type", b"")
-        if head["status"] == 200 and kind.startswith(b"text/event-stream"):
-            self._body = self._stream = _Streamed(self._send, head, StreamRewriter(self._options, chat=self._chat))
-        elif head["status"] == 200 and self._chat:
-            self._body = _Whole(self._send, head, self._options)
-        else:
-            await self._send(head)
-
-
-class _Streamed:
-    """A stream. Its head waits for its first event: one that begins with an error is no stream but a plain error answer."""
-
-    def __init__(self, send: Send, head: Message, reshaper: StreamRewriter) -> None:
-        self._send = send
-        self._reshaper = reshaper
-        self._head: Message | None = head
-        self._refused = False
+class Rewriter(Protocol):
+    """What becomes of the body of one response."""
 
     @property
-    def has_begun(self) -> bool:
-        return self._head is None
+    def refusal(self) -> XinferError | None:
+        """Why there is no response, if it failed before any of it could go out."""
 
-    async def __call__(self, message: Message) -> None:
-        more = message.get("more_body", False)
-        out = self._reshaper.feed(message.get("body", b""))
-        if not more:
-            out += self._reshaper.finish()
-        if self._refused or (more and not out):
-            return
-        if self._head is not None and self._reshaper.failed_at_once:
-            self._refused = True
-            await self._refuse(self._reshaper.failed_at_once)
-            return
-        if self._head is not None:
-            head = self._head
-            self._head = None
-            await self._send(head)
-        await self._send({"type": "http.response.body", "body": out, "more_body": more})
+    def feed(self, data: bytes) -> bytes:
+        """What may go out after ``data`` has come in."""
 
-    async def abort(self) -> None:
-        await self._send({"type": "http.response.body", "body": self._reshaper.abort(), "more_body": False})
-
-    async def _refuse(self, error: dict[str, Any]) -> None:
-        code = error.get("code")
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        await send_json(self._send, status, {"error": error})
+    def finish(self) -> bytes:
+        """What has to follow when the engine's response has ended."""
 
 
-class _Whole:
-    """An answer in one piece: collected, reshaped, sent."""
+class HeldHeadSend:
+    """``send`` for one response. Its head waits for the first piece of the body that goes out.
 
-    def __init__(self, send: Send, head: Message, options: ResponseOptions) -> None:
+    So what fails before that is an error with its status, and no stream. ``stream`` rewrites a stream, ``whole`` another
+    response; what has no rewriter, and what has not succeeded, passes untouched.
+    """
+
+    def __init__(self, send: Send, stream: Rewriter, whole: Rewriter | None = None) -> None:
         self._send = send
-        self._head = head
-        self._options = options
-        self._parts: list[bytes] = []
+        self._stream = stream
+        self._whole = whole
+        self._rewriter: Rewriter | None = None
+        self._head: Message = {}
+        self._has_begun = False
+        self.is_over = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether the engine responds with a stream."""
+        return self._rewriter is self._stream
 
     async def __call__(self, message: Message) -> None:
-        self._parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            body = rewrite_response(b"".join(self._parts), self._options)
-            await send_json(self._send, self._head["status"], body, self._head["headers"])
+        if message["type"] != "http.response.body":
+            await self._start(message)
+            return
+
+        # From here on it runs for every chunk.
+        more = message.get("more_body", False)
+        rewriter = self._rewriter
+        if rewriter is not None:
+            body = rewriter.feed(message.get("body", b""))
+            if not more:
+                body += rewriter.finish()
+            if self.is_over or (more and not body and rewriter.refusal is None):
+                return
+            if not self._has_begun and not await self._begin(rewriter, None if more else len(body)):
+                return
+            message = {"type": "http.response.body", "body": body, "more_body": more}
+        self.is_over = not more
+        await self._send(message)
+
+    async def fail(self, error: XinferError, last: bytes) -> None:
+        """End the response, unless it is over: with ``last`` if it is a stream that has begun, else as ``error``."""
+        if self.is_over:
+            return
+        if not self._has_begun:
+            await self._refuse(error)
+        elif self.streams:
+            self.is_over = True
+            await self._send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _start(self, message: Message) -> None:
+        if message["type"] != "http.response.start":
+            await self._send(message)
+            return
+
+        kind = dict(message["headers"]).get(b"content-type", b"")
+        if message["status"] == 200 and kind.startswith(b"text/event-stream"):
+            self._rewriter = self._stream
+        elif message["status"] == 200:
+            self._rewriter = self._whole
+
+        self._head = message
+        if self._rewriter is None:
+            self._has_begun = True
+            await self._send(message)
+
+    async def _begin(self, rewriter: Rewriter, size: int | None) -> bool:
+        """Send the head, or the refusal in its place; False if it was that.
+
+        ``size`` is the body's, where it is known: the engine's head has the size of another body.
+        """
+        if rewriter.refusal is not None:
+            await self._refuse(rewriter.refusal)
+            return False
+        self._has_begun = True
+        headers = [(name, value) for name, value in self._head["headers"] if name != b"content-length"]
+        if size is not None:
+            headers.append((b"content-length", str(size).encode()))
+        await self._send({**self._head, "headers": headers})
+        return True
+
+    async def _refuse(self, error: XinferError) -> None:
+        self._has_begun = True
+        self.is_over = True
+        await send_json(self._send, error.status, error.body())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from xinfer.errors import BadRequest, EngineLost, InternalError, XinferError
+from xinfer.wire import sse
 from xinfer.wire.error_format import ErrorFormat
 
 _OVERTURE = (b"event: response.created", b"event: response.in_progress")
@@ -30,32 +31,37 @@ class EventStream:
 
     def __init__(self, form: ErrorFormat) -> None:
         self._form = form
-        self._rest = b""
+        self._splitter = sse.EventSplitter()
         self._held = b""
-        self._begun = self._over = False
-        self.failed_at_once: XinferError | None = None
+        self._begun = False
+        self._over = False
+        self.refusal: XinferError | None = None
         """Why there is no answer, if the stream has ended before it began."""
 
     def feed(self, data: bytes) -> bytes:
         """What may go out after ``data`` has come in; events that are cut in two wait for their other half."""
-        events = (self._rest + data).split(b"\n\n")
-        self._rest = events.pop()
-        return b"".join(self._pass(event) for event in events if event.strip())
+        return b"".join(self._pass(event) for event in self._splitter.feed(data) if event.strip())
 
-    def finish(self, failure: Exception | None = None) -> bytes:
-        """What has to follow when the engine's stream has ended, by ``failure`` if given."""
+    def finish(self) -> bytes:
+        """What has to follow when the engine's stream has ended."""
+        return self.fail(EngineLost("The engine ended the answer before it was complete."))
+
+    def fail(self, error: XinferError) -> bytes:
+        """What has to follow when the stream cannot be finished because of ``error``; nothing if it is complete."""
         if self._over:
             return b""
-        if failure is None:
-            return self._end(EngineLost("The engine ended the answer before it was complete."))
-        return self._end(_error_of(failure))
+        self._over = True
+        if not self._begun:
+            self.refusal = error
+            return b""
+        return self._form.event(error)
 
     def _pass(self, event: bytes) -> bytes:
         if self._over:
             return b""
         if event.startswith(_ERROR):
-            return self._end(_read(event))
-        out = self._held + event + b"\n\n"
+            return self.fail(_read(event))
+        out = self._held + event + sse.END
         self._held = b""
         if not self._begun and event.startswith(_OVERTURE):
             self._held = out
@@ -64,13 +70,6 @@ class EventStream:
         self._over = event.startswith(_ENDS)
         return out
 
-    def _end(self, error: XinferError) -> bytes:
-        self._over = True
-        if not self._begun:
-            self.failed_at_once = error
-            return b""
-        return self._form.event(error)
-
 
 def _read(event: bytes) -> XinferError:
     if _REFUSAL in event:
@@ -78,7 +77,7 @@ def _read(event: bytes) -> XinferError:
     return InternalError("The engine failed.")
 
 
-def _error_of(failure: Exception) -> XinferError:
+def error_of(failure: Exception) -> XinferError:
     """What vLLM's server makes of the same failure where it does not stream."""
     if isinstance(failure.__cause__, Exception):
         cause = failure.__cause__

@@ -15,28 +15,16 @@ from typing import Any
 
 import msgspec
 
-from worker.middleware.choice import Choice
-from worker.middleware.reasoning import shape_of
+from worker.middleware.choice import Choice, shape_of
+from xinfer.errors import EngineLost, InternalError, XinferError, from_response
+from xinfer.wire.error_format import ErrorFormat
 from xinfer.wire.response_options import ResponseOptions
+from xinfer.wire.sse import COMMENT, DATA, DONE, END, EventSplitter, encode_event
 
-DONE = b"data: [DONE]\n\n"
-STILL_HERE = b":\n\n"
-"""A comment, which every reader of events passes over."""
+# How long a stream may say nothing because all that comes is kept back.
 _SILENCE_S = 5.0
-"""How long a stream may say nothing because all that comes is kept back."""
 _ENVELOPE = ("id", "object", "created", "model")
 _decode = msgspec.json.decode
-encode = msgspec.json.encode
-
-
-def event(payload: Any) -> bytes:
-    return b"data: " + encode(payload) + b"\n\n"
-
-
-def error_event(message: str, code: str) -> bytes:
-    """The event that ends a stream which could not be finished."""
-    error = {"message": message, "type": "server_error", "param": None, "code": code}
-    return event({"error": error, "detail": message})
 
 
 def rewrite_response(body: bytes, options: ResponseOptions) -> bytes:
@@ -44,7 +32,26 @@ def rewrite_response(body: bytes, options: ResponseOptions) -> bytes:
     answer = _decode(body)
     for choice in answer.get("choices", ()):
         shape_of(options).message(choice["message"], choice)
-    return encode(answer)
+    return msgspec.json.encode(answer)
+
+
+class WholeRewriter:
+    """Collects a chat completion that does not stream, and rewrites it when all of it is there."""
+
+    refusal: XinferError | None = None
+
+    def __init__(self, options: ResponseOptions) -> None:
+        self._options = options
+        self._parts: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """Nothing goes out yet."""
+        self._parts.append(data)
+        return b""
+
+    def finish(self) -> bytes:
+        """The whole body."""
+        return rewrite_response(b"".join(self._parts), self._options)
 
 
 class StreamRewriter:
@@ -57,20 +64,18 @@ class StreamRewriter:
         self._merge_usage = options.merge_usage
         self._choices: dict[int, Choice] = {}
         self._envelope: dict[str, Any] = {}
-        self._rest = b""
+        self._splitter = EventSplitter()
         self._held: dict[str, Any] | None = None
         self._over = False
         self._begun = False
         self._silent_since: float | None = None
-        self.failed_at_once: dict[str, Any] | None = None
+        self.refusal: XinferError | None = None
         """The engine's error, if its stream has begun with one."""
 
     def feed(self, data: bytes) -> bytes:
         """What may go out after ``data`` has come in; events that are cut in two wait for their other half."""
-        events = (self._rest + data).split(b"\n\n")
-        self._rest = events.pop()
         parts: list[bytes] = []
-        for text in events:
+        for text in self._splitter.feed(data):
             parts.extend(self._reshape(text))
         return b"".join(parts) or self._sign_of_life()
 
@@ -79,7 +84,8 @@ class StreamRewriter:
         last = self._release()
         if not self._over:
             self._over = True
-            return last + error_event("The engine ended the answer before it was complete.", "engine_lost")
+            error = EngineLost("The engine ended the answer before it was complete.")
+            return last + ErrorFormat.OPENAI.event(error)
         return last
 
     def abort(self) -> bytes:
@@ -88,15 +94,17 @@ class StreamRewriter:
         if not self._over:
             self._over = True
             ends = [choice.end("abort") for choice in self._choices.values() if not choice.finished]
-            last += event({**self._envelope, "choices": ends}) if ends else b""
-            last += DONE if self._chat else b""
+            if ends:
+                last += encode_event({**self._envelope, "choices": ends})
+            if self._chat:
+                last += DONE
         return last
 
     def _reshape(self, text: bytes) -> Iterator[bytes]:
-        if not text.startswith(b"data: "):
-            yield text + b"\n\n"
+        if not text.startswith(DATA):
+            yield text + END
             return
-        payload = text[6:]
+        payload = text[len(DATA) :]
         if payload == b"[DONE]":
             yield self._release()
             if not self._over and self._chat:
@@ -127,7 +135,7 @@ class StreamRewriter:
         if self._merge_usage and finishes:
             self._held = chunk
         elif choices or not self._merge_usage:
-            yield event(chunk)
+            yield encode_event(chunk)
 
     def _meet(self, choice: dict[str, Any]) -> Choice:
         index = choice.get("index", 0)
@@ -142,15 +150,16 @@ class StreamRewriter:
         if not self._begun or now - self._silent_since < _SILENCE_S:
             return b""
         self._silent_since = now
-        return STILL_HERE
+        return COMMENT
 
     def _fail(self, error: Any) -> bytes:
         self._over = True
         self._held = None
         fields: dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
         if not self._begun:
-            self.failed_at_once = fields
-        return error_event(str(fields.get("message") or "The engine failed."), "engine_failed")
+            self.refusal = _refusal(fields)
+            return b""
+        return ErrorFormat.OPENAI.event(InternalError(str(fields.get("message") or "The engine failed.")))
 
     def _release(self, usage: Any = None) -> bytes:
         """The chunk that was kept back for the token counts, with them if they came."""
@@ -160,4 +169,12 @@ class StreamRewriter:
             return b""
         if usage is not None:
             held["usage"] = usage
-        return event(held)
+        return encode_event(held)
+
+
+def _refusal(error: dict[str, Any]) -> XinferError:
+    """The error that vLLM would have responded with, had it not begun to stream: its ``code`` is the status."""
+    code = error.get("code")
+    if isinstance(code, int) and 400 <= code < 600:
+        return from_response(code, {"error": error})
+    return from_response(InternalError.status, {"error": error})

@@ -1,4 +1,6 @@
-"""The load generator behind ``xinfer bench``: latency and throughput of any OpenAI-compatible server, or of two in turn.
+"""The load generator behind ``xinfer bench``: latency and throughput of an OpenAI-compatible server, or two.
 
-What is decided (prompts, arrivals, figures, pairs) is plain functions; what is done (requests, clocks, processes) is around them.
+What is decided is plain functions: ``workload``, ``plan``, ``metrics``, ``aggregates``, ``tables``, ``report``.
+What is done is around them: ``job`` and ``runner`` send requests by ``load`` and ``sender``, and read ``cpu``,
+``gpus`` and ``engines``.
 """

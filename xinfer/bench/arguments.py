@@ -1,4 +1,4 @@
-"""What the options of ``xinfer bench`` are made of."""
+"""Types of the options of ``xinfer bench`` and ``xinfer bench-launch``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from xinfer.bench.cpu import is_alive
-from xinfer.bench.level import Kind, Level
+from xinfer.bench.plan import Kind, Level
 from xinfer.bench.target import base_url
 from xinfer.gpus import gpus
 
@@ -40,14 +40,19 @@ class Levels(click.ParamType[tuple[Level, ...]]):
         self.name = "n,n,..."
 
     def convert(self, value: Any, param: _Param, ctx: _Context) -> tuple[Level, ...]:
-        kind: type[int] | type[float] = int if self.kind == "concurrency" else float
         try:
-            numbers = [kind(number) for number in value.split(",")]
+            return tuple(map(self._level, value.split(",")))
         except ValueError:
-            numbers = []
-        if not numbers or not all(0 < number < float("inf") for number in numbers):
             self.fail(f"{value!r}: expected numbers above 0 with commas between", param, ctx)
-        return tuple(Level(self.kind, number) for number in numbers)
+
+    def _level(self, text: str) -> Level:
+        if self.kind == "concurrency":
+            number: float = int(text)
+        else:
+            number = float(text)
+        if not 0 < number < float("inf"):
+            raise ValueError
+        return Level(self.kind, number)
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
@@ -64,7 +69,7 @@ class JsonObject(click.ParamType[dict[str, Any]]):
 
 
 class NamedProcess(click.ParamType[tuple[str, int]]):
-    """A process that is running, and the name that it is reported under."""
+    """A running process, and the name that it is reported under."""
 
     name = "name=pid"
 
@@ -100,10 +105,10 @@ class OutputFile(click.ParamType[Path]):
 
 
 class PictureFile(OutputFile):
-    """A file to draw into, on a machine that has matplotlib, which the package does not bring by itself."""
+    """A file to draw into, on a machine that has matplotlib, an extra of the package."""
 
     def convert(self, value: Any, param: _Param, ctx: _Context) -> Path:
-        # Here and not when the picture is drawn: a run takes minutes.
+        # Not when the picture is drawn: a run takes minutes, and would end without it.
         if find_spec("matplotlib") is None:
             raise click.ClickException("Pictures need matplotlib: pip install 'xinfer[bench]'")
         return super().convert(value, param, ctx)

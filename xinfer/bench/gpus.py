@@ -15,15 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from xinfer.bench.stats import mean, present, ratio, values_of
 from xinfer.gpus import gpus as gpus_here
 from xinfer.gpus import watch
 from xinfer.process_lifetime import PARENT_VARIABLE, die_with_parent
 
 PERIOD_S = 0.2
 WINDOW_S = 1.0
-"""A reading is the driver's mean over some time before it: from a sixth of a second to this, by the kind of GPU."""
+"""A reading is the driver's mean over the time before it: a sixth of a second to this, by the kind of GPU."""
 _FIRST_S = 5.0
-"""A driver that nobody uses takes a second or two to tell; no leg begins meanwhile."""
+"""How long the first reading is waited for: a driver that nobody uses takes a second or two."""
 _POLL_PERIOD_S = 0.01
 _IDLE_SHARE = 0.01
 """A GPU that is busy for less of the time had nothing to do with the leg."""
@@ -31,10 +32,10 @@ _IDLE_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """Of one GPU during a leg, by whomever."""
+    """Of one GPU during a leg, by all processes."""
 
     busy_share: float | None
-    """Of the time, with anything running on it; None if the GPU does not tell, or the leg was too short to tell."""
+    """Of the time, with anything running on it; None if it is not reported or the leg was too short."""
     memory_peak_mib: float | None
 
 
@@ -43,53 +44,56 @@ Uses = Mapping[str, GpuUse]
 
 
 def busy_share(uses: Uses) -> float | None:
-    """The mean over the GPUs that had anything to do; None if no GPU tells."""
-    shares = [use.busy_share for use in uses.values() if use.busy_share is not None]
-    if shares:
-        return statistics.fmean([share for share in shares if share >= _IDLE_SHARE] or shares)
-    return None
+    """The mean over the GPUs that had anything to do; None if no GPU reports it."""
+    shares: list[float] = values_of(uses.values(), "busy_share")
+    if not shares:
+        return None
+    busy = [share for share in shares if share >= _IDLE_SHARE]
+    return statistics.fmean(busy or shares)
 
 
 def memory_peak_mib(uses: Uses) -> float | None:
-    busy = [use for use in uses.values() if (use.busy_share or 0.0) >= _IDLE_SHARE] or list(uses.values())
-    peaks = [use.memory_peak_mib for use in busy if use.memory_peak_mib is not None]
-    if peaks:
-        return sum(peaks)
-    return None
+    """The sum over the GPUs that had anything to do; over all of them if none had."""
+    busy = [use for use in uses.values() if (use.busy_share or 0.0) >= _IDLE_SHARE]
+    peaks: list[float] = values_of(busy or uses.values(), "memory_peak_mib")
+    if not peaks:
+        return None
+    return sum(peaks)
 
 
-# One process for the whole run reads the driver and writes to a file, so that the generator pays nothing before a leg is over,
-# however long the driver takes to respond.
+# One process for the whole run reads the driver and writes to a file, so that the generator pays nothing before
+# a leg is over, however long the driver takes to respond.
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """The readings of this machine's GPUs, which go on; there may be none."""
+    """The readings of this machine's GPUs, which go on until the end; there may be no GPU."""
 
     readings: int | None = None
-    """The descriptor of their file. Its position is the writer's and is left alone."""
+    """The descriptor of their file."""
     only: Sequence[str] = ()
     skipped: int = 0
-    """How many readings from the beginning of a leg tell of what was before it, too."""
+    """How many readings from the beginning of a leg are means over time before it, too."""
 
     @classmethod
     @contextmanager
     def watched(
         cls, only: Sequence[str] = (), period_s: float = PERIOD_S, window_s: float = WINDOW_S
     ) -> Iterator[Gpus]:
-        """All GPUs, or ``only`` those with these indexes, are watched until the end; nothing happens on a machine without.
+        """Watch all GPUs, or ``only`` those with these indexes; do nothing on a machine without a GPU.
 
         There is a reading already when it begins, unless the driver fails.
         """
+        if not gpus_here():
+            yield cls()
+            return
         with tempfile.TemporaryFile() as file:
-            process = _start_reader(file, period_s) if gpus_here() else None
-            gpus = cls(file.fileno() if process else None, tuple(only), math.ceil(window_s / period_s))
+            process = _start_reader(file, period_s)
+            gpus = cls(file.fileno(), tuple(only), math.ceil(window_s / period_s))
             try:
-                if process:
-                    gpus._wait_for_reading(process)
+                gpus._wait_for_reading(process)
                 yield gpus
             finally:
-                if process:
-                    process.kill()
-                    process.wait()
+                process.kill()
+                process.wait()
 
     def _wait_for_reading(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _FIRST_S
@@ -97,38 +101,37 @@ class Gpus:
             time.sleep(_POLL_PERIOD_S)
 
     def mark(self) -> int:
+        """Where the readings to come begin."""
         if self.readings is None:
             return 0
         return os.fstat(self.readings).st_size
 
     def uses_since(self, mark: int) -> dict[str, GpuUse]:
-        """Of each GPU from that moment until now."""
+        """Of each GPU from that mark until now."""
         if self.readings is None:
             return {}
-        found = uses(os.pread(self.readings, self.mark() - mark, mark).decode(errors="replace"), self.skipped)
-        return {index: use for index, use in found.items() if not self.only or index in self.only}
+        # By pread, which leaves the position alone: the writer has the same open file, and its position.
+        text = os.pread(self.readings, self.mark() - mark, mark).decode(errors="replace")
+        found = uses(text, self.skipped)
+        if not self.only:
+            return found
+        return {index: use for index, use in found.items() if index in self.only}
 
 
 def uses(readings: str, skipped: int = 0) -> dict[str, GpuUse]:
     """Of each GPU in these lines; the first ``skipped`` readings of each count for its memory alone."""
-    busy: dict[str, list[int | None]] = defaultdict(list)
+    percents: dict[str, list[int | None]] = defaultdict(list)
     memory: dict[str, list[int | None]] = defaultdict(list)
     for line in readings.splitlines():
         index, percent, mib = line.split()
-        busy[index].append(_number(percent))
+        percents[index].append(_number(percent))
         memory[index].append(_number(mib))
-    return {index: GpuUse(_mean_share(busy[index][skipped:]), _peak(memory[index])) for index in busy}
 
-
-def _mean_share(percents: Sequence[int | None]) -> float | None:
-    there = [percent for percent in percents if percent is not None]
-    if there:
-        return statistics.fmean(there) / 100
-    return None
-
-
-def _peak(mib: Sequence[int | None]) -> int | None:
-    return max((each for each in mib if each is not None), default=None)
+    found: dict[str, GpuUse] = {}
+    for index in percents:
+        peak_mib = max(present(memory[index]), default=None)
+        found[index] = GpuUse(ratio(mean(percents[index][skipped:]), 100), peak_mib)
+    return found
 
 
 def _start_reader(output: IO[bytes], period_s: float) -> subprocess.Popen[bytes]:
@@ -138,11 +141,16 @@ def _start_reader(output: IO[bytes], period_s: float) -> subprocess.Popen[bytes]
 
 
 def _number(cell: str) -> int | None:
-    return int(cell) if cell.isdecimal() else None
+    if cell.isdecimal():
+        return int(cell)
+    return None
 
 
 def _write_readings(period_s: float) -> None:
-    """A line for each GPU and reading on stdout: index, percent of the time busy, MiB used; ``None`` where it is not reported."""
+    """A line on stdout for each GPU and reading: index, percent of the time busy, MiB used.
+
+    What a GPU does not report is ``None``.
+    """
     for reading in watch(period_s):
         lines = [f"{gpu.index} {gpu.utilization} {gpu.memory_used_mib}\n" for gpu in reading]
         # One write for all of them, so that a reader of the file never sees half a line.
@@ -150,6 +158,6 @@ def _write_readings(period_s: float) -> None:
 
 
 if __name__ == "__main__":
-    # It goes on for ever when its reader has been killed.
+    # Or it would go on for ever when its reader has been killed.
     die_with_parent()
     _write_readings(float(sys.argv[1]))

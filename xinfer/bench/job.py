@@ -1,23 +1,27 @@
-"""One ``xinfer bench``, from what was asked for to what was found."""
+"""One ``xinfer bench``: finds the models, opens what measures, and runs the plan."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from xinfer.bench import cluster, machine
+from xinfer.bench import cpu, machine
 from xinfer.bench.cpu import Watched
 from xinfer.bench.engines import Engines
 from xinfer.bench.gpus import Gpus
-from xinfer.bench.paired import Side
-from xinfer.bench.plan import Plan, Workload
+from xinfer.bench.plan import Plan
 from xinfer.bench.progress import Progress
 from xinfer.bench.result import Result
-from xinfer.bench.runner import Runner, run_in_loop
+from xinfer.bench.runner import Runner
 from xinfer.bench.sender import Sender
-from xinfer.bench.target import Server, Target, choose
+from xinfer.bench.stats import values_of
+from xinfer.bench.target import Server, Side, Target, choose
+from xinfer.bench.workload import Workload
+
+T = TypeVar("T")
 
 _MODEL_OPTIONS: dict[Side, str] = {"a": "--model", "b": "--versus-model"}
 
@@ -38,21 +42,21 @@ class Job:
     """Indexes of this machine's GPUs to watch; all of them if none is given."""
 
     def run(self, home: Path, progress: Progress) -> Result:
-        """Measure; raises an error of the tree if a server gives no answer at all."""
-        urls = [server.url for server in self.servers.values()]
-        watched = {**cluster.on_the_way(urls, home), **self.watched}
+        """Measure; raises an XinferError if no request to a server succeeds."""
+        urls = values_of(self.servers.values(), "url")
+        watched = {**cpu.cluster_processes(urls, home), **self.watched}
         try:
-            return run_in_loop(self.measure(watched, progress))
+            return _run_in_loop(self.measure(watched, progress))
         finally:
             progress.clear()
 
     async def measure(self, watched: Watched, progress: Progress) -> Result:
-        """The same in a loop that runs, and with these processes watched."""
+        """As ``run``, in the running loop and with these processes watched."""
         with Gpus.watched(self.gpus) as gpus:
             async with Sender.opened(self.plan.timeout_s) as sender:
-                return await self._measured(sender, watched, progress, gpus)
+                return await self._measure(sender, watched, progress, gpus)
 
-    async def _measured(self, sender: Sender, watched: Watched, progress: Progress, gpus: Gpus) -> Result:
+    async def _measure(self, sender: Sender, watched: Watched, progress: Progress, gpus: Gpus) -> Result:
         targets = await self._targets(sender)
         engines = Engines(sender, self.engines)
         await engines.check()
@@ -60,15 +64,16 @@ class Job:
         return Result(targets, await runner.run(), machine.facts(), self._arguments(watched))
 
     async def _targets(self, sender: Sender) -> dict[Side, Target]:
-        """Each server with its model; B's is called as A's is, if it has one of that name."""
+        """Each server with its model; B's is the one named as A's is, if it has it."""
         found: dict[Side, Target] = {}
+        preferred = None
         for side, server in self.servers.items():
             model = self.models.get(side)
-            other = found.get("a")
             if model is None:
                 listed = await sender.models(server)
-                model = choose(server.url, listed, _MODEL_OPTIONS[side], preferred=other.model if other else None)
+                model = choose(server.url, listed, _MODEL_OPTIONS[side], preferred)
             found[side] = Target(server, model)
+            preferred = model
         return found
 
     def _arguments(self, watched: Watched) -> dict[str, Any]:
@@ -79,3 +84,13 @@ class Job:
             "gpus": list(self.gpus),
             "cpu": {name: list(pids) for name, pids in watched.items()},
         }
+
+
+def _run_in_loop(work: Coroutine[Any, Any, T]) -> T:
+    # Uvloop's loop if it is there, which costs the generator less.
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)

@@ -1,4 +1,4 @@
-"""What a run was made on: facts that its figures mean nothing without."""
+"""The machine and the software of a run, without which its metrics cannot be compared with others."""
 
 from __future__ import annotations
 
@@ -23,40 +23,51 @@ def facts() -> dict[str, Any]:
     """The machine, the software and the time."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": _value(_CPU_INFO, "model name") or platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": _proc_value(_CPU_INFO, "model name") or platform.processor() or platform.machine(),
+        "cores": _cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         **_gpu_facts(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "versions": _versions(),
     }
 
 
-def told(facts: Mapping[str, Any]) -> list[str]:
-    """The same for people, without the time; nothing if there are no facts."""
+def describe(facts: Mapping[str, Any]) -> list[str]:
+    """The facts in two lines, without the time; nothing if there are no facts."""
     if not facts:
         return []
     cpu = f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB"
     software = {"Python": facts["python"], **facts["versions"]}
     return [
-        f"This machine: {cpu}; {_gpus_told(facts)}",
+        f"This machine: {cpu}; {_describe_gpus(facts)}",
         f"Software on it: {', '.join(f'{name} {version}' for name, version in software.items())}",
     ]
 
 
+def _cores() -> int | None:
+    # Those that this process may run on, which in a container are fewer than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
 def _gpu_facts() -> dict[str, Any]:
-    """``gpus`` by their names, each one's memory beside it; driver and CUDA are None where there is no GPU."""
+    """Names and memory of the GPUs, in the same order; driver and CUDA are None where there is no GPU."""
     found = gpus()
-    return {
+    facts: dict[str, Any] = {
         "gpus": [gpu.name for gpu in found],
         "gpu_memory_mib": [gpu.memory_total_mib for gpu in found],
-        "driver": driver_version() if found else None,
-        "cuda": driver_cuda_version() if found else None,
+        "driver": None,
+        "cuda": None,
     }
+    if found:
+        facts["driver"] = driver_version()
+        facts["cuda"] = driver_cuda_version()
+    return facts
 
 
-def _gpus_told(facts: Mapping[str, Any]) -> str:
+def _describe_gpus(facts: Mapping[str, Any]) -> str:
     if not facts["gpus"]:
         return "no GPU"
     alike = Counter(zip(facts["gpus"], facts["gpu_memory_mib"], strict=True))
@@ -64,17 +75,24 @@ def _gpus_told(facts: Mapping[str, Any]) -> str:
     return f"{', '.join(names)}, driver {facts['driver']}, CUDA {facts['cuda'] or 'unknown'}"
 
 
-def _value(file: Path, key: str) -> str | None:
+def _proc_value(file: Path, key: str) -> str | None:
     """The first value of ``key : value`` in a file of /proc; None if it is not there."""
     try:
-        lines = (line.partition(":") for line in file.read_text().splitlines())
+        lines = file.read_text().splitlines()
     except OSError:
         return None
-    return next((value.strip() for name, _, value in lines if name.strip() == key), None)
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return None
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _versions() -> dict[str, str]:
+    versions: dict[str, str] = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

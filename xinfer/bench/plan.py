@@ -1,72 +1,61 @@
-"""What a run asks for: every setting once, with its default, unit and check."""
+"""How a server is loaded: levels, rounds and limits, each with its default, unit and check."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from xinfer.bench.conversation import Conversation
-from xinfer.bench.level import Level
-
-Api = Literal["chat", "completions"]
-MIN_PROMPT_TOKENS = 8
+Kind = Literal["concurrency", "rate"]
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    seed: int
-    prompt_tokens: int = 128
-    """In words, which are about a token each; what they came to is taken from the server's own count."""
-    shared_prefix_tokens: int = 0
-    """The part of every prompt, its beginning, that is the same in all; the system message of a chat."""
-    output_tokens: int = 64
-    turns: int = 1
-    """Of a conversation: each asks anew after all that was said before."""
-    turn_tokens: int = 32
-    """Of every question after the first one, in words."""
-    api: Api = "chat"
-    stream: bool = True
-    ignore_eos: bool = True
-    """Have the answer go on to ``output_tokens``, whatever it says. An extension of vLLM's that others may refuse."""
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+class Level:
+    """The load: a number of streams, each of which sends one request at a time; or requests per second."""
 
-    def __post_init__(self) -> None:
-        if self.prompt_tokens < self.shared_prefix_tokens + MIN_PROMPT_TOKENS:
-            wanted = f"at least {MIN_PROMPT_TOKENS} more than shared_prefix_tokens={self.shared_prefix_tokens}"
-            raise ValueError(f"prompt_tokens={self.prompt_tokens}: expected {wanted}")
-        if self.turns > 1 and self.api != "chat":
-            raise ValueError(f"turns={self.turns}: expected 1 with api={self.api}; only a chat has turns")
+    kind: Kind
+    value: float
 
-    def body(self, model: str, talk: Conversation, turn: int = 0) -> dict[str, Any]:
-        """The request of one turn as it goes over the wire."""
-        text: dict[str, Any]
-        if self.api == "chat":
-            text = {"messages": talk.messages(turn)}
-        else:
-            text = {"prompt": talk.prompt()}
-        body = {"model": model, **text, "max_tokens": self.output_tokens, "temperature": 0, "stream": self.stream}
-        if self.stream:
-            body["stream_options"] = {"include_usage": True}
-        if self.ignore_eos:
-            body["ignore_eos"] = True
-        return {**body, **self.extra_body}
+    def __str__(self) -> str:
+        if self.kind == "rate":
+            return f"{self.value:g} per second"
+        if self.value > 1:
+            return f"{self.value:g} streams"
+        return f"{self.value:g} stream"
+
+    @property
+    def connections(self) -> int:
+        """Connections that are opened before the clock starts."""
+        if self.kind == "concurrency":
+            return int(self.value)
+        return max(1, math.ceil(self.value))
+
+    def requests(self, requests: int | None, turns: int = 1) -> int:
+        """How many requests a leg has, given ``Plan.requests``."""
+        if self.kind == "rate":
+            return requests or max(20, math.ceil(10 * self.value))
+        # As many whole conversations for each stream, so that no leg ends with some streams idle.
+        multiple = self.connections * turns
+        return math.ceil((requests or max(3 * self.connections, 12)) / multiple) * multiple
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How often it is asked, and how long each answer may take."""
+    """The legs of a run, and how long each response may take."""
 
-    levels: tuple[Level, ...] = tuple(Level("concurrency", streams) for streams in (1, 8, 32))
+    levels: tuple[Level, ...] = (Level("concurrency", 1), Level("concurrency", 8), Level("concurrency", 32))
     requests: int | None = None
-    """Of a leg; rounded up to a multiple of the streams and their turns. Three per stream, 12 at least, or 10 s of a rate,
-    unless given."""
+    """Of a leg; rounded up to a multiple of the streams and their turns.
+
+    Unless given, three per stream, 12 at least, or 10 s of a rate.
+    """
     duration_s: float | None = None
     """Of a leg, instead of a number: requests begin until then, and all are waited for."""
     warm_up: int | None = None
-    """Requests before the first leg of a level, for each server; rounded up to whole conversations, of which there is one per
-    stream unless given."""
+    """Requests before the first leg of a level, for each server; rounded up to whole conversations.
+
+    Unless given, one conversation per stream.
+    """
     rounds: int = 1
     timeout_s: float = 300.0
     """Of one request, from its first byte to its last."""
@@ -74,7 +63,7 @@ class Plan:
     """With a rate: an arrival beyond it waits."""
 
     def warm_up_at(self, level: Level, turns: int) -> int:
-        """How many conversations of so many turns warm a server up for ``level``."""
+        """How many conversations of ``turns`` turns warm a server up for ``level``."""
         if self.warm_up is None:
-            return level.at_once
+            return level.connections
         return math.ceil(self.warm_up / turns)

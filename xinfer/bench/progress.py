@@ -1,4 +1,4 @@
-"""Tells on stderr how far a run is: a line for each leg, which moves while it runs if somebody can see it move."""
+"""Shows on stderr how far a run is: a line for each leg, updated meanwhile if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from time import perf_counter
 
 import click
 
-from xinfer.bench.figures import Figures
+from xinfer.bench.metrics import LegMetrics
 
 _PERIOD_S = 0.5
 _ERASE = "\r\033[K"
 
 
 class Progress:
-    """Quiet between two requests that end within half a second of each other: the generator has other things to do."""
+    """The line of the leg that is running."""
 
     def __init__(self, live: bool | None = None) -> None:
-        self._live = sys.stderr.isatty() if live is None else live
+        if live is None:
+            live = sys.stderr.isatty()
+        self._live = live
         self._title = ""
         self._done = 0
         self._total = 0
@@ -31,22 +33,27 @@ class Progress:
         self._show()
 
     def advance(self) -> None:
+        """One more request has ended."""
         self._done += 1
+        # At most twice a second: the generator has other things to do.
         if self._live and perf_counter() - self._shown_s > _PERIOD_S:
             self._show()
 
-    def end(self, found: Figures) -> None:
+    def end(self, leg: LegMetrics) -> None:
         """The leg is over; its line stays."""
-        rate = f"{found.tokens_per_s:.1f} tokens/s, {found.requests_per_s:.2f} requests/s"
-        latency = found.ttft_ms or found.e2e_ms
-        name = "TTFT" if found.ttft_ms else "answer"
-        median = f", {name} p50 {latency.p50:.1f} ms" if latency else ""
-        failed = sum(found.errors.values())
-        errors = f", {failed} failed" if failed else ""
-        click.echo(f"{self._erase}{self._title}: {rate}{median}{errors}", err=True)
+        rates = f"{leg.tokens_per_s:.1f} tokens/s, {leg.requests_per_s:.2f} requests/s"
+        line = f"{self._erase}{self._title}: {rates}"
+        if leg.ttft_ms:
+            line += f", TTFT p50 {leg.ttft_ms.p50:.1f} ms"
+        elif leg.e2e_ms:
+            line += f", answer p50 {leg.e2e_ms.p50:.1f} ms"
+        failed = sum(leg.errors.values())
+        if failed:
+            line += f", {failed} failed"
+        click.echo(line, err=True)
 
     def clear(self) -> None:
-        """Take away a line that did not end."""
+        """Remove the line of a leg that did not end."""
         click.echo(self._erase, nl=False, err=True)
 
     @property
@@ -57,6 +64,9 @@ class Progress:
 
     def _show(self) -> None:
         self._shown_s = perf_counter()
-        if self._live:
-            of = f" of {self._total}" if self._total else ""
-            click.echo(f"{_ERASE}{self._title}: {self._done}{of} requests", nl=False, err=True)
+        if not self._live:
+            return
+        done = f"{self._done}"
+        if self._total:
+            done += f" of {self._total}"
+        click.echo(f"{_ERASE}{self._title}: {done} requests", nl=False, err=True)

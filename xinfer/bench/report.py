@@ -1,144 +1,144 @@
-"""A run for people: headings, tables and sentences, as plain text."""
+"""A run in sentences, as plain text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from xinfer.bench import machine
-from xinfer.bench.columns import Cell, columns_of_one, columns_of_two, gpu_busy, number
-from xinfer.bench.paired import Across, Side
+from xinfer.bench.metrics import EngineUse
 from xinfer.bench.result import LevelResult, Result
+from xinfer.bench.stats import present, values_of
+from xinfer.bench.tables import gpu_busy
 
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Headers and rows; None is a cell with nothing in it."""
-
-    headers: list[str]
-    rows: list[list[Cell]]
+Text = Callable[[LevelResult], str | None]
+"""The part of a sentence about one level; None for no part."""
 
 
 def heading(result: Result, stream: bool, turns: int = 1) -> list[str]:
-    """Who was asked for what, and on which machine the load was made."""
-    seen = [found.typical(side) for found in result.levels for side in result.targets]
-    prompt, answer = (_counts(getattr(each, name) for each in seen) for name in ("prompt_tokens", "completion_tokens"))
-    rounds = len(result.levels[0].rounds)
-    ways = "streamed answers" if stream else "answers in one piece"
-    ways += f", conversations of {turns} turns" if turns > 1 else ""
-    if rounds > 1:
-        of = f"; medians of {rounds} {'pairs' if 'b' in result.targets else 'rounds'}"
-    else:
-        of = ""
-    names = [f"{side.upper()}  {target}" for side, target in result.targets.items()]
+    """The servers, the requests, and the machine that the load was made on."""
+    workload = _workload(result, stream, turns)
     return [
-        *names,
-        f"{ways}; prompts of {prompt} tokens, answers of {answer}, as the server counts them{of}; times in ms",
-        *machine.told(result.machine),
+        *result.describe_targets(),
+        f"{workload}, as the server counts them{_medians(result)}; times in ms",
+        *machine.describe(result.machine),
     ]
 
 
-def table(result: Result) -> Table:
-    """A row for each level; columns that have nothing in any row are left out."""
-    if "b" in result.targets:
-        columns = columns_of_two()
+def _workload(result: Result, stream: bool, turns: int) -> str:
+    if stream:
+        responses = "streamed answers"
     else:
-        columns = columns_of_one()
-    first = {"concurrency": "STREAMS", "rate": "RATE/S"}[result.levels[0].level.kind]
-    shown = [(name, [cell(found) for found in result.levels]) for name, cell in columns]
-    shown = [(name, cells) for name, cells in shown if any(cells) or name.startswith("ERRORS")]
-    labels: list[Cell] = [f"{found.level.value:g}" for found in result.levels]
-    return Table(
-        [first, *(name for name, _ in shown)], [list(row) for row in zip(labels, *(c for _, c in shown), strict=True)]
-    )
+        responses = "answers in one piece"
+    if turns > 1:
+        responses += f", conversations of {turns} turns"
+    legs = values_of(result.side_results(), "leg")
+    prompt_tokens = _counts(values_of(legs, "prompt_tokens"))
+    completion_tokens = _counts(values_of(legs, "completion_tokens"))
+    return f"{responses}; prompts of {prompt_tokens} tokens, answers of {completion_tokens}"
 
 
-def cpu_table(result: Result) -> Table | None:
-    """CPU time per unit of work: a row for each level and name; None if no process was watched."""
-    units = {"US/CHUNK": "us_per_chunk", "MS/REQUEST": "ms_per_request"}
-    columns = [(f"{unit}{_of(side, result)}", side, name) for unit, name in units.items() for side in result.targets]
-    rows: list[list[Cell]] = []
-    for found in result.levels:
-        costs = {side: found.typical(side).cpu for side in result.targets}
-        for watched in dict.fromkeys(name for cost in costs.values() for name in cost):
-            cells = [number(getattr(costs[side].get(watched), name, None)) for _, side, name in columns]
-            rows.append([f"{found.level}", watched, *cells])
-    if rows:
-        return Table(["AT", "CPU OF", *(header for header, _, _ in columns)], rows)
-    return None
+def _counts(values: Sequence[float]) -> str:
+    if not values:
+        return "an unknown number of"
+    low = round(min(values))
+    high = round(max(values))
+    if low == high:
+        return f"{low}"
+    return f"{low} to {high}"
+
+
+def _medians(result: Result) -> str:
+    rounds = len(result.levels[0].rounds)
+    if rounds == 1:
+        return ""
+    if "b" in result.targets:
+        return f"; medians of {rounds} pairs"
+    return f"; medians of {rounds} rounds"
 
 
 def summary(result: Result) -> list[str]:
     """The comparison in sentences; nothing without a B."""
-    facts = [(f"{found.level}", found.versus) for found in result.levels]
-    if any("ttft_p50_added_ms" in versus for _, versus in facts):
+    if any("ttft_p50_added_ms" in found.versus for found in result.levels):
         latency = "ttft"
+        latency_name = "the time to the first token"
     else:
         latency = "e2e"
-    name = {"ttft": "the time to the first token", "e2e": "the time to the whole answer"}[latency]
-    sentences = {
-        "Tokens per second, A over B": _listed(facts, _ratio("tokens_per_s_ratio")),
-        "Requests per second, A over B": _listed(facts, _ratio("requests_per_s_ratio")),
-        f"A adds to {name}, p50": _listed(facts, lambda versus: _addition(versus, f"{latency}_p50")),
-    }
+        latency_name = "the time to the whole answer"
+    levels = result.levels
+    sentences = [
+        _sentence("Tokens per second, A over B", _median_ratio("tokens_per_s_ratio"), levels),
+        _sentence("Requests per second, A over B", _median_ratio("requests_per_s_ratio"), levels),
+        _sentence(f"A adds to {latency_name}, p50", _added_latency(f"{latency}_p50"), levels),
+    ]
     if "b" in result.targets:
-        sentences["GPUs of this machine busy, A and B"] = ", ".join(filter(None, map(_gpus_busy, result.levels)))
-    return [f"{subject}: {listed}." for subject, listed in sentences.items() if listed]
+        sentences.append(_sentence("GPUs of this machine busy, A and B", _gpus_busy, levels))
+    return present(sentences)
+
+
+def _sentence(subject: str, text: Text, levels: Sequence[LevelResult]) -> str | None:
+    """The text of each level that has one, after the subject; None if no level has one."""
+    parts: list[str] = []
+    for found in levels:
+        part = text(found)
+        if part is not None:
+            parts.append(f"{part} at {found.level}")
+    if not parts:
+        return None
+    return f"{subject}: {', '.join(parts)}."
+
+
+def _median_ratio(name: str) -> Text:
+    def text(found: LevelResult) -> str | None:
+        values = found.versus.get(name)
+        if values is None:
+            return None
+        return f"{values.median:.3f}"
+
+    return text
+
+
+def _added_latency(name: str) -> Text:
+    def text(found: LevelResult) -> str | None:
+        in_ms = found.versus.get(f"{name}_added_ms")
+        in_percent = found.versus.get(f"{name}_added_percent")
+        if in_ms is None or in_percent is None:
+            return None
+        return f"{in_ms.median:.1f} ms ({in_percent.median:+.1f} %)"
+
+    return text
+
+
+def _gpus_busy(found: LevelResult) -> str | None:
+    a = gpu_busy(found.median_leg("a"))
+    b = gpu_busy(found.median_leg("b"))
+    if a is None or b is None:
+        return None
+    return f"{a} and {b}"
 
 
 def warnings(result: Result) -> list[str]:
-    """What makes the figures less than they seem."""
-    seen = [
-        (f"{side.upper()}, {found.level}", found.typical(side)) for found in result.levels for side in result.targets
-    ]
-    told: list[str] = []
-    for where, leg in seen:
+    """Reasons not to trust the metrics."""
+    lines: list[str] = []
+    for side, level, leg in result.side_results():
+        where = f"{side.upper()}, {level}"
         if leg.own_cpu_share > 0.9:
-            told.append(f"{where}: the generator took {leg.own_cpu_share:.0%} of a core; it may be what was measured.")
+            share = f"{leg.own_cpu_share:.0%} of a core"
+            lines.append(f"{where}: the generator took {share}; it may be what was measured.")
         if leg.behind:
-            told.append(f"{where}: behind schedule, by {leg.late_p99_ms:.0f} ms at p99; the rate was not reached.")
+            late = f"{leg.late_p99_ms:.0f} ms at p99"
+            lines.append(f"{where}: behind schedule, by {late}; the rate was not reached.")
         if leg.requests and leg.completion_tokens is None:
-            told.append(f"{where}: the server counts no tokens; events with content are counted in their place.")
-    engines = [leg.engines for _, leg in seen if leg.engines is not None]
-    silent = [url for url in result.engines if any(url not in each.prompt_tokens for each in engines)]
-    return told + [f"{url}/metrics has no counters of vLLM's; figures of engines are left out." for url in silent]
+            counted = "events with content are counted in their place"
+            lines.append(f"{where}: the server counts no tokens; {counted}.")
+    return lines + _engines_without_counters(result)
 
 
-def _listed(facts: Sequence[tuple[str, Mapping[str, Across]]], said: Callable[[Mapping[str, Across]], Cell]) -> str:
-    return ", ".join(f"{text} at {level}" for level, versus in facts if (text := said(versus)))
+def _engines_without_counters(result: Result) -> list[str]:
+    legs = values_of(result.side_results(), "leg")
+    uses: list[EngineUse] = values_of(legs, "engines")
+    silent = [url for url in result.engines if _lacks_counters(url, uses)]
+    return [f"{url}/metrics has no counters of vLLM's; figures of engines are left out." for url in silent]
 
 
-def _ratio(name: str) -> Callable[[Mapping[str, Across]], Cell]:
-    return lambda versus: f"{versus[name].median:.3f}" if name in versus else None
-
-
-def _addition(versus: Mapping[str, Across], name: str) -> Cell:
-    in_ms = versus.get(f"{name}_added_ms")
-    in_percent = versus.get(f"{name}_added_percent")
-    if in_ms and in_percent:
-        return f"{in_ms.median:.1f} ms ({in_percent.median:+.1f} %)"
-    return None
-
-
-def _gpus_busy(found: LevelResult) -> Cell:
-    a, b = (gpu_busy(found.typical(side)) for side in ("a", "b"))
-    if a and b:
-        return f"{a} and {b} at {found.level}"
-    return None
-
-
-def _of(side: Side, result: Result) -> str:
-    if len(result.targets) > 1:
-        return f" {side.upper()}"
-    return ""
-
-
-def _counts(values: Any) -> str:
-    there = [value for value in values if value is not None]
-    low, high = (round(min(there)), round(max(there))) if there else (0, 0)
-    if not there:
-        return "an unknown number of"
-    if low == high:
-        return f"{low}"
-    return f"{low} to {high}"
+def _lacks_counters(url: str, uses: Sequence[EngineUse]) -> bool:
+    return any(url not in use.prompt_tokens for use in uses)

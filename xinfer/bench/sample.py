@@ -1,4 +1,4 @@
-"""What one request gave."""
+"""What is recorded of one request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xinfer.errors import XinferError
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a request has no answer. ``kind`` is what failures are counted by."""
+    """Why a request failed. ``kind`` is what failures are counted by."""
 
     kind: str
     error: XinferError
@@ -23,9 +23,9 @@ class Sample:
     started_s: float
     ended_s: float
     content_s: tuple[float, ...] = ()
-    """When each event with content came; empty for an answer in one piece."""
+    """When each event with content came; empty for a whole response."""
     prompt_tokens: int | None = None
-    """As the server counts them; None if it does not tell."""
+    """As the server counts them; None if it does not."""
     completion_tokens: int | None = None
     failure: Failure | None = None
     late_s: float = 0.0
@@ -46,8 +46,18 @@ class Sample:
         return [late - early for early, late in pairwise(self.content_s)]
 
     @property
+    def e2e_s(self) -> float:
+        """From the request to the end of its response."""
+        return self.ended_s - self.started_s
+
+    @property
+    def chunks(self) -> int:
+        """Events with content."""
+        return len(self.content_s)
+
+    @property
     def tokens(self) -> int:
-        """Of the answer; a server that does not count has its events counted."""
+        """Of the response; events with content stand in for tokens that the server does not count."""
         if self.completion_tokens is None:
-            return len(self.content_s)
+            return self.chunks
         return self.completion_tokens

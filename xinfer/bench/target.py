@@ -1,14 +1,18 @@
-"""A server that is measured: where it is, which of its models is asked, and with which key."""
+"""A server that is measured: where it is, which of its models is used, and with which key."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import urlsplit
 
-from xinfer.bench.plan import Api
+from xinfer.bench.workload import Api
 from xinfer.errors import ModelNotFound
 from xinfer.wire.paths import CHAT, COMPLETIONS
+
+Side = Literal["a", "b"]
+"""A is the server that is measured; B, if there is one, is what A is compared with."""
 
 _PATHS: dict[Api, str] = {"chat": CHAT, "completions": COMPLETIONS}
 
@@ -23,18 +27,17 @@ def base_url(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server is, and what it is asked with."""
+    """Where a server is, and the key for it."""
 
     url: str
     api_key: str | None = field(default=None, repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
         if self.api_key:
-            key = {"Authorization": f"Bearer {self.api_key}"}
-        else:
-            key = {}
-        return {"Content-Type": "application/json", **key}
+            headers["Authorization"] = f"Bearer {self.api_key}"
+        return headers
 
     @property
     def models_url(self) -> str:
@@ -43,6 +46,8 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """A server and one of its models."""
+
     server: Server
     model: str
 
@@ -54,11 +59,12 @@ class Target:
 
 
 def choose(url: str, models: Sequence[str], option: str, preferred: str | None = None) -> str:
-    """The preferred one of a server's models if it has it, else its only one; ModelNotFound if it has several or none."""
+    """The preferred model if the server has it, else its only one; ModelNotFound without either."""
     if preferred in models:
         return str(preferred)
     if len(models) == 1:
         return models[0]
     if not models:
         raise ModelNotFound(f"{url} runs no model; start one with `xinfer launch MODEL_NAME`.")
-    raise ModelNotFound(f"`xinfer bench` needs {option}, since {url} has several models: {', '.join(models)}.")
+    names = ", ".join(models)
+    raise ModelNotFound(f"`xinfer bench` needs {option}, since {url} has several models: {names}.")

@@ -12,17 +12,18 @@ import click
 
 from xinfer import settings
 from xinfer.bench import arguments as types
-from xinfer.bench.plan import Plan, Workload
+from xinfer.bench.plan import Plan
 from xinfer.bench.target import Server
+from xinfer.bench.workload import Workload
 from xinfer.cli.json_file import write_json
 from xinfer.cli.switches import SwitchCommand
 from xinfer.cli.table import print_table
 
 if TYPE_CHECKING:
     from xinfer.bench.job import Job
-    from xinfer.bench.paired import Side
-    from xinfer.bench.report import Table
     from xinfer.bench.result import Result
+    from xinfer.bench.tables import Table
+    from xinfer.bench.target import Side
 
 VERSUS_ROUNDS = 5
 _PLAN = Plan()
@@ -222,12 +223,12 @@ def _watched(processes: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
 
 
 def _print(result: Result, *, stream: bool, turns: int) -> None:
-    from xinfer.bench import report
+    from xinfer.bench import report, tables
 
     for line in report.heading(result, stream, turns):
         click.echo(line)
-    _print_table(report.table(result))
-    _print_table(report.cpu_table(result))
+    _print_table(tables.table(result))
+    _print_table(tables.cpu_table(result))
     for line in report.summary(result):
         click.echo(line)
 

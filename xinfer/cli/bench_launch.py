@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xinfer.bench import arguments as types
-from xinfer.bench.launching.row import NAMES
+from xinfer.bench.launching.rows import NAMES
 from xinfer.cli import engine_options
 from xinfer.cli.json_file import write_json
 from xinfer.cli.launch import GpuCount

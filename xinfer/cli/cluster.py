@@ -8,19 +8,25 @@ from typing import Any
 import click
 
 from xinfer import settings
-from xinfer.cli.options import as_json, print_json
+from xinfer.cli.options import as_json, drain_timeout, print_json
 from xinfer.cli.table import print_items
-from xinfer.cluster.lifecycle import NodeLifecycle
+from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 
 _NODE_COLUMNS = {"NODE": "node_type", "ADDRESS": "ip_address", "GPUS": "gpu_count", "CPUS": "cpu_count"}
 _MODEL_COLUMNS = {"UID": "model_uid", "NAME": "model_name", "STATUS": "status", "REPLICAS": "replica"}
 
 
 @click.command()
+@drain_timeout
 @as_json
-def stop(as_json: bool) -> None:
-    """Stop the server and every model."""
-    stopped = NodeLifecycle(settings.home()).stop()
+def stop(drain_timeout: float, as_json: bool) -> None:
+    """Stop the server and every model. Ctrl-C during the drain stops at once."""
+    node = NodeLifecycle(settings.home())
+    try:
+        node.drain(drain_timeout)
+        stopped = node.stop()
+    except KeyboardInterrupt:
+        stopped = node.stop(grace_s=AT_ONCE_S)
     if as_json:
         print_json({"stopped": stopped})
     elif stopped:

@@ -18,6 +18,15 @@ P = ParamSpec("P")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
+drain_timeout = click.option(
+    "--drain-timeout",
+    type=click.FloatRange(0, 3600),
+    default=settings.DRAIN_TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long running requests may continue when the server stops; then they fail.",
+)
+
 
 def _checked(_: click.Context, __: click.Parameter, endpoint: str) -> str:
     if endpoint.startswith(("http://", "https://")):

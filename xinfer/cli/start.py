@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from xinfer import settings
+from xinfer.cli.options import drain_timeout
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.lifecycle import NodeLifecycle
+from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.errors import LaunchFailed, XinferError
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
@@ -84,8 +85,9 @@ Try:
 )
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
+@drain_timeout
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
-def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
+def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **options: Any) -> None:
     """Start a server on this machine, or join one as a worker."""
     try:
         start_options = StartOptions(**options)
@@ -99,7 +101,7 @@ def start(models: tuple[str, ...], foreground: bool, **options: Any) -> None:
     node = NodeLifecycle(settings.home())
     with _stop_signals() as stopping:
         try:
-            with _stopped_on_failure(node, foreground=foreground):
+            with _stopped_on_failure(node, drain_timeout, foreground=foreground):
                 _bring_up(node, start_options)
                 _launch_all(start_options, models)
                 if foreground:
@@ -118,7 +120,7 @@ def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
 
 
 @contextmanager
-def _stopped_on_failure(node: NodeLifecycle, *, foreground: bool) -> Iterator[None]:
+def _stopped_on_failure(node: NodeLifecycle, drain_timeout_s: float, *, foreground: bool) -> Iterator[None]:
     """Stop the node on Ctrl-C and, in the foreground, on any error.
 
     In the background a failed launch leaves the node running. A node that ran before this command is left alone.
@@ -126,11 +128,11 @@ def _stopped_on_failure(node: NodeLifecycle, *, foreground: bool) -> Iterator[No
     try:
         yield
     except KeyboardInterrupt:
-        _bring_down(node)
+        _bring_down(node, drain_timeout_s)
         raise
     except BaseException:
         if foreground:
-            _bring_down(node)
+            _bring_down(node, drain_timeout_s)
         raise
 
 
@@ -199,13 +201,16 @@ def _stopped_from_elsewhere(node: NodeLifecycle) -> bool:
     return False
 
 
-def _bring_down(node: NodeLifecycle) -> None:
+def _bring_down(node: NodeLifecycle, drain_timeout_s: float) -> None:
     # This command has started nothing: it failed before, or the node ran already.
     if node.node is None:
         return
-    click.echo("\nStopping ...", err=True)
+    click.echo("\nStopping ... Press Ctrl-C again to stop at once.", err=True)
     try:
+        node.drain(drain_timeout_s)
         node.stop()
+    except KeyboardInterrupt:
+        node.stop(AT_ONCE_S)
     except XinferError as error:
         click.echo(error.message, err=True)
     click.echo("Stopped.", err=True)
@@ -213,13 +218,17 @@ def _bring_down(node: NodeLifecycle) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event and raise KeyboardInterrupt once; later ones are ignored."""
+    """Ctrl-C and SIGTERM set the event and raise KeyboardInterrupt, at most twice."""
     stopping = threading.Event()
+    in_a_hurry = threading.Event()
 
     def handle(_number: int, _frame: object) -> None:
-        # A second one would interrupt the stop and leave processes behind.
         if not stopping.is_set():
             stopping.set()
+            raise KeyboardInterrupt
+        # The second one ends the drain. A third one would interrupt the stop and leave processes behind.
+        if not in_a_hurry.is_set():
+            in_a_hurry.set()
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,7 +1,8 @@
-"""Stands in for HAProxy's binary, which Serve runs: puts its statistics and metrics on loopback, then becomes HAProxy.
+"""Stands in for HAProxy's binary, which Serve runs: mends the configuration, starts the guard, then becomes HAProxy.
 
-Serve's configuration binds those two to every interface and has no option for it. The process asks the kernel to end it with the
-actor that started it, so that no HAProxy is left when the cluster goes, and to give way to engines.
+Serve's configuration binds statistics and metrics to every interface, hides clients that leave, and has no option for either.
+The process asks the kernel to end it with the actor that started it, so that no HAProxy is left when the cluster goes, and to
+give way to engines.
 """
 
 from __future__ import annotations
@@ -12,15 +13,26 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from xinfer.cluster import haproxy_guard
 from xinfer.process_lifetime import die_with_parent
 from xinfer.sched_batch import use_batch_scheduling
 
 _EVERYWHERE = re.compile(r"^(\s*bind )\*?:(\d+)$", re.MULTILINE)
+_SPLICE_REQUEST = re.compile(r"^\s*option splice-request\n", re.MULTILINE)
 
 
 def on_loopback(config: str) -> str:
     """``config`` with every address that names no host bound to 127.0.0.1; the front end names its own."""
     return _EVERYWHERE.sub(r"\g<1>127.0.0.1:\2", config)
+
+
+def without_request_splicing(config: str) -> str:
+    """``config`` in which ``option abortonclose`` works.
+
+    With ``option splice-request`` HAProxy 2.8 does not see that a client has left whose body came after its head: the request
+    ran on in the engine, and HAProxy kept a core busy with the closed connection.
+    """
+    return _SPLICE_REQUEST.sub("", config)
 
 
 def binary() -> Path:
@@ -36,7 +48,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "-f" in arguments:
         file = Path(arguments[arguments.index("-f") + 1])
-        file.write_text(on_loopback(file.read_text()))
+        file.write_text(without_request_splicing(on_loopback(file.read_text())))
+        haproxy_guard.start(os.getpid(), binary(), file)
     die_with_parent()
     use_batch_scheduling()
     os.execv(binary(), [str(binary()), *arguments])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import select
@@ -25,8 +26,13 @@ from xinfer.errors import Conflict, LaunchFailed, LaunchRefused
 _NODE_START_S = 90.0
 _BOOT = "supervisor.boot"
 _STOP_GRACE_S = 8.0
+AT_ONCE_S = 0.5
+"""The grace of a stop that somebody is in a hurry about."""
 _ANSWER_S = 30.0
 _BOOT_S = 180.0
+_DRAIN_ANSWER_S = 10.0
+# Never through the proxy of HTTP_PROXY.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NodeLifecycle:
@@ -67,13 +73,33 @@ class NodeLifecycle:
             self.stop()
             raise
 
-    def stop(self) -> bool:
-        """End every process of the node here, engines and HAProxy included; False if there was none."""
+    def drain(self, timeout_s: float) -> None:
+        """Have the cluster of this head take no more requests, and wait up to ``timeout_s`` seconds for those under way.
+
+        What is left then ends with an error. Nothing happens on a node that has joined, or if nobody answers.
+        """
+        record = ClusterRecord.load(self.home)
+        if record is None or record.endpoint is None:
+            return
+        request = urllib.request.Request(
+            f"{record.endpoint}/v1/cluster/drain",
+            data=json.dumps({"timeout": timeout_s}).encode(),
+            headers={"Content-Type": "application/json"},
+            method="POST",
+        )
+        with contextlib.suppress(OSError), _direct.open(request, timeout=timeout_s + _DRAIN_ANSWER_S):
+            pass
+
+    def stop(self, grace_s: float = _STOP_GRACE_S) -> bool:
+        """End every process of the node here, engines and HAProxy included; False if there was none.
+
+        Each has ``grace_s`` seconds to end by itself.
+        """
         record = ClusterRecord.load(self.home)
         if record is None:
             return False
         while left := of_cluster(record.id):
-            end(left, _STOP_GRACE_S)
+            end(left, grace_s)
         if self.node:
             self.node.reap()
         _keep_logs(socket_folder(record.id), self.home / "logs")
@@ -157,11 +183,9 @@ def _check_supervisor_package() -> None:
 def _wait_until_answering(endpoint: str) -> None:
     """Serve says that it is ready a little before HAProxy is."""
     deadline = time.monotonic() + _ANSWER_S
-    # Never through the proxy of HTTP_PROXY.
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
-            with direct.open(f"{endpoint}/health", timeout=5):
+            with _direct.open(f"{endpoint}/health", timeout=5):
                 return
         except OSError as error:
             if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
 """What the supervisor, the registry and the workers say to each other: small frozen records that import neither side."""
 
 from xinfer.messages.event import Event, EventType
-from xinfer.messages.metrics import Histogram, ModelMetrics
+from xinfer.messages.metrics import Histogram, ModelMetrics, Usage
 from xinfer.messages.model import (
     SETTLED,
     Ability,
@@ -15,7 +15,6 @@ from xinfer.messages.model import (
 )
 from xinfer.messages.registration import Registration
 from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, ReplicaReport, ReplicaStage, StageTime
-from xinfer.messages.usage import Usage
 
 __all__ = [
     "SETTLED",

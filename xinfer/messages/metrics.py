@@ -1,7 +1,8 @@
-"""What a supervisor has counted of a model's requests, as it reports it to the registry."""
+"""What a supervisor has counted of a model's requests, and how it uses the model, as it reports them to the registry."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
@@ -58,3 +59,13 @@ class ModelMetrics:
         self.duration.add(other.duration)
         self.time_to_first_token.add(other.time_to_first_token)
         self.time_to_response.add(other.time_to_response)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How one supervisor uses one model."""
+
+    in_flight: int = 0
+    """Requests under way from there."""
+    idle_s: float = math.inf
+    """Seconds since the last one ended; infinite if there was none."""

@@ -112,6 +112,8 @@ class ModelStatus:
     """Whether it is on its way up from sleep: its requests wait, those of a launch do not."""
     ended: ReplicaReport | None = None
     """The replica that ended last, kept for its times and its log; None if none has."""
+    restored: bool = False
+    """Whether a new registry has it from its file and does not know all of its replicas yet."""
 
     @property
     def targets(self) -> tuple[ReplicaReport, ...]:
@@ -151,3 +153,5 @@ class ModelTable:
     """The registered families as JSON; None if they are those of ``families_version``, which the supervisor has."""
     families_version: int = 0
     """Of the table in which the families last changed."""
+    stops_at: float | None = None
+    """Unix time at which the cluster ends whatever is under way; None unless it is being stopped."""

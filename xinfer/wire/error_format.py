@@ -5,10 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-import msgspec
-
 from xinfer.errors import XinferError
 from xinfer.wire.paths import MESSAGES, RESPONSES
+from xinfer.wire.sse import encode_event
 
 _ANTHROPICS = (MESSAGES, "/anthropic/")
 _ANTHROPICS_TYPES = {
@@ -60,10 +59,10 @@ class ErrorFormat(Enum):
         """``error`` as the event that ends a stream."""
         payload = self.body(error, request_id)
         if self is ErrorFormat.OPENAI:
-            return _event(b"", payload)
+            return encode_event(payload)
         if self is ErrorFormat.RESPONSES:
             payload = {"type": "error", "code": error.code, "message": error.message, "param": error.param} | payload
-        return _event(b"event: error\n", payload)
+        return encode_event(payload, b"error")
 
 
 def _anthropics_type(error: XinferError) -> str:
@@ -72,7 +71,3 @@ def _anthropics_type(error: XinferError) -> str:
     else:
         fallback = "api_error"
     return _ANTHROPICS_TYPES.get(error.status, fallback)
-
-
-def _event(head: bytes, payload: dict[str, Any]) -> bytes:
-    return head + b"data: " + msgspec.json.encode(payload) + b"\n\n"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.types import Message
 
-from supervisor.gateway.disconnect import DisconnectWatch
+from supervisor.gateway.exchange import DisconnectWatch
 from supervisor.gateway.request_body import ClientGone
 from tests.waiting import eventually
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import openai
 import pytest
 
 from tests.supervisor.completions import CHAT, Gateway, chat, events, words
 from tests.supervisor.engines import Broken, Scripted
-from tests.supervisor.samples import report
+from tests.supervisor.samples import model_status, report
 from tests.supervisor.servers import (
     RegistryDouble,
     dead_replica,
@@ -19,6 +21,7 @@ from tests.supervisor.servers import (
     until,
 )
 from tests.waiting import eventually
+from xinfer.messages import ModelState
 
 
 async def test_second_replica_answers_for_one_that_is_not_there(
@@ -56,6 +59,31 @@ async def test_last_table_goes_on_being_true_while_the_registry_is_away(
         registry.away = True
         await registry.tell()
         assert (await http.post(CHAT, json=chat())).status_code == 200
+
+
+async def test_replicas_stay_until_a_new_registry_knows_them(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
+    """It has the model from its file, and hears of the replicas one after the other."""
+    async with fake_engine(tokens=1) as first, fake_engine(tokens=1) as second:
+        await registry.tell_replicas(first, second)
+        coming = model_status(state=ModelState.LAUNCHING, restored=True)
+        for known in (coming, replace(coming, state=ModelState.READY, replicas=(first,))):
+            await registry.tell(known)
+            answers = [await http.post(CHAT, json=chat()) for _ in range(4)]
+            assert [answer.status_code for answer in answers] == [200] * 4
+        assert (await state_of(second))["served"] >= 2
+
+        await registry.tell(replace(coming, restored=False))
+        assert (await http.post(CHAT, json=chat())).json()["error"]["code"] == "model_loading"
+
+
+@pytest.mark.parametrize("state", [ModelState.TERMINATING, ModelState.FAILED])
+async def test_no_replicas_of_a_model_that_a_new_registry_takes_down(
+    http: httpx.AsyncClient, registry: RegistryDouble, state: ModelState
+) -> None:
+    async with fake_engine(tokens=1) as replica:
+        await registry.tell_replicas(replica)
+        await registry.tell(model_status(state=state, restored=True))
+        assert (await http.post(CHAT, json=chat())).status_code == 404
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -124,7 +152,7 @@ async def test_engine_that_fails_in_a_stream_leaves_one_error_event(
         answer = await http.post(CHAT, json=chat(stream=True))
     *chunks, error = events(answer.text)
     assert words(chunks) == "0 1 "
-    assert error["error"]["code"] == "engine_failed"
+    assert error["error"]["code"] == "internal_error"
 
 
 async def test_engine_that_stands_still_in_a_stream(gateway: Gateway, registry: RegistryDouble) -> None:
@@ -172,14 +200,51 @@ async def test_pauses_below_the_limit_are_fine(gateway: Gateway, registry: Regis
 
 
 @pytest.mark.parametrize("status", [200, 400])
-async def test_whole_answer_that_breaks_off_is_an_error_and_no_broken_json(
+async def test_whole_answer_that_breaks_off_is_asked_for_once_more(
     http: httpx.AsyncClient, registry: RegistryDouble, status: int
 ) -> None:
+    """Nothing of it was sent. No broken JSON comes out either way."""
     engine = Broken(b'{"id": "x", ', status=status, kind=b"application/json", size=1000)
-    async with serving(engine) as url:
+    async with serving(engine) as url, fake_engine(tokens=2) as good:
         await registry.tell_replicas(report(address=url))
         answer = await http.post(CHAT, json=chat())
-    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_lost")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert len(engine.asked) == 2, "one retry, never two"
+        await registry.tell_replicas(report(address=url), good)
+        answers = [await http.post(CHAT, json=chat()) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+DEAD_CORE = b'{"error": {"message": "EngineCore encountered an issue. See stack trace (above) ...", "code": 500}}'
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_engine_whose_core_has_died_is_not_tried_again(
+    http: httpx.AsyncClient, registry: RegistryDouble, streams: bool
+) -> None:
+    """VLLM's server says so for a moment before it ends, too."""
+    engine = Scripted(DEAD_CORE, status=500, kind=b"application/json", size=len(DEAD_CORE))
+    async with serving(engine) as url, fake_engine(tokens=2) as good:
+        await registry.tell_replicas(report(address=url), good)
+        answers = [await http.post(CHAT, json=chat(stream=streams)) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200] * 5
+        assert len(engine.asked) == 1
+        await registry.tell_replicas(report(address=url))
+        assert (await http.post(CHAT, json=chat(stream=streams))).status_code == 503
+        assert len(engine.asked) == 1
+
+
+async def test_any_other_failure_of_an_engine_is_not_tried_elsewhere(
+    http: httpx.AsyncClient, registry: RegistryDouble
+) -> None:
+    """A request that an engine cannot bear must not go round."""
+    body = b'{"error": {"message": "list index out of range", "code": 500}}'
+    engine = Scripted(body, status=500, kind=b"application/json", size=len(body))
+    async with serving(engine) as url:
+        await registry.tell_replicas(report("r1", address=url), report("r2", address=url))
+        assert (await http.post(CHAT, json=chat())).status_code == 500
+    assert len(engine.asked) == 1
 
 
 async def test_whole_answer_that_stands_still(gateway: Gateway, registry: RegistryDouble) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from supervisor.gateway.idle_tracker import IdleTracker
+from supervisor.gateway.request_metrics import IdleTracker
 from tests.supervisor.samples import model_status, report, table
 from xinfer.messages import Usage
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from supervisor.gateway.stall import StallGuard
+from supervisor.gateway.relay import StallGuard
 
 LONG_S, SHORT_S = 60.0, 0.1
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from supervisor.launching.gpu_inventory import of_nodes
+from supervisor.registry import actor
 from supervisor.registry.actor import Registry
 from supervisor.registry.record import Record
 from supervisor.registry.store import Store
 from tests.supervisor.samples import model_status, report, spec
 from tests.waiting import eventually
-from xinfer.errors import Conflict, LaunchRefused, ModelNotFound
+from xinfer.errors import Conflict, LaunchRefused, ModelNotFound, Unavailable
 from xinfer.messages import DownloadState, ModelSpec, ModelState, Registration, ReplicaStage
 from xinfer.settings import EngineSettings
 
@@ -62,9 +63,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Registry]]:
     """Starts registries on one file; each call is a restart of the one before."""
     running: list[tuple[Registry, Store]] = []
 
-    def make(deployer: DeployerDouble, *, restarted: bool = False) -> Registry:
+    def make(deployer: DeployerDouble, *, restarted: bool = False, settings: EngineSettings | None = None) -> Registry:
         store = Store(tmp_path / "registry.sqlite")
-        registry = Registry(EngineSettings(), deployer, store, restarted=restarted)
+        registry = Registry(settings or EngineSettings(), deployer, store, restarted=restarted)
         running.append((registry, store))
         return registry
 
@@ -189,10 +190,26 @@ async def test_restart(start: Callable[..., Registry], found: dict[str, bool], c
 
     deployer = DeployerDouble(**found)
     second = start(deployer, restarted=True)
+    assert (await second.watch(0, 0)).models["m"].restored
     await until_called(deployer, *calls)
     await eventually(lambda: second._knows_serve.is_set() and not second._reconciling)
+    runs = not calls
+    assert (await second.watch(0, 0)).models["m"].restored is runs
     await second.report(report())
     assert await state(second) is ModelState.READY
+    assert not (await second.watch(0, 0)).models["m"].restored
+
+
+async def test_replicas_that_a_new_registry_does_not_hear_of(start: Callable[..., Registry]) -> None:
+    """They count as gone when those that live must have reported."""
+    first = start(DeployerDouble())
+    await first.launch(spec())
+    await first.stop()
+
+    second = start(DeployerDouble(m=True), restarted=True, settings=EngineSettings(health_period_s=0.02))
+    assert (await second.watch(0, 0)).models["m"].restored
+    await eventually(lambda: not second._models.table().models["m"].restored)
+    assert await state(second) is ModelState.LAUNCHING
 
 
 async def test_restart_finds_an_application_that_nobody_asked_for(start: Callable[..., Registry]) -> None:
@@ -286,3 +303,31 @@ async def test_families_travel_once(start: Callable[..., Registry]) -> None:
     assert (again.families, again.families_version) == (None, first.families_version)
     await registry.unregister("whale")
     assert (await registry.watch(0, 0.0, families_version=first.families_version)).families == ()
+
+
+async def test_drain_of_the_cluster(start: Callable[..., Registry]) -> None:
+    """Both supervisors hear of it; it is over when both have said so. Nothing is launched meanwhile."""
+    registry = start(DeployerDouble())
+    await registry.launch(spec())
+    for supervisor in ("a", "b"):
+        await registry.watch(0, 0, supervisor)
+    drain = asyncio.create_task(registry.drain_cluster(30))
+    version = (await registry.watch(0, 0)).version
+    await eventually(lambda: registry._drain.stops_at is not None)
+    assert (await registry.watch(version, 1)).stops_at is not None
+    with pytest.raises(Unavailable):
+        await registry.launch(spec("other"))
+    with pytest.raises(Unavailable):
+        await registry.scale("m", 2)
+    await registry.drained("a")
+    await asyncio.sleep(0)
+    assert not drain.done()
+    await registry.drained("b")
+    assert await drain is True
+
+
+async def test_drain_that_takes_too_long(start: Callable[..., Registry], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actor, "_LAST_WORDS_S", 0.05)
+    registry = start(DeployerDouble())
+    await registry.watch(0, 0, "a")
+    assert await registry.drain_cluster(0.05) is False

@@ -9,7 +9,7 @@ import pytest
 
 from supervisor.translate.engine_request import build_engine_request
 from tests.supervisor.samples import spec
-from worker.middleware.reasoning import shape_of
+from worker.middleware.choice import shape_of
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec, ReasoningOutput, ThinkingMode, ThinkingSwitch
 from xinfer.wire.paths import CHAT, COMPLETIONS

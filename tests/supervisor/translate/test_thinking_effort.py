@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.translate.thinking import apply_thinking
-from supervisor.translate.thinking_effort import EFFORTS
+from supervisor.translate.thinking import EFFORTS, apply_thinking
 from tests.supervisor.samples import ALWAYS, NEVER, ON_OFF, SWITCH, spec
 from xinfer.errors import BadRequest, InvalidBody, ThinkingNotSupported
 from xinfer.messages import BudgetParameter, EffortParameter, ThinkingMode, ThinkingSwitch

@@ -105,3 +105,22 @@ async def test_stream_that_breaks_off_ends_with_one_error() -> None:
     assert got.startswith(b'data: {"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}\n\n')
     assert got.count(b"engine_lost") == 1
     assert b"[DONE]" not in got
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name"), [(400, 400, "bad_request"), (404, 404, "not_found"), (None, 500, "internal_error")]
+)
+async def test_stream_that_begins_with_an_error_is_a_status(code: int | None, status: int, name: str) -> None:
+    error = {"message": "no", "type": "BadRequestError", "param": "stop", "code": code}
+    first = b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
+    for parts in ([first, DONE], [first[:9], first[9:] + DONE, b""]):
+        out = await play(CHAT, *parts, kind=b"text/event-stream")
+        told = json.loads(body(out))
+        assert (out[0]["status"], told["error"]["message"], told["error"]["param"]) == (status, "no", "stop")
+        assert (told["error"]["code"], told["detail"]) == (name, "no")
+
+
+async def test_stream_in_one_piece_has_its_own_length() -> None:
+    out = await play(CHAT, FINISH + USAGE + DONE, kind=b"text/event-stream")
+    sizes = [value for name, value in out[0]["headers"] if name == b"content-length"]
+    assert sizes == [str(len(body(out))).encode()]

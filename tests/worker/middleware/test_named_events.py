@@ -85,7 +85,7 @@ def test_stream_that_ends_too_early_says_so(stream: bytes, end: int) -> None:
     passing = EventStream(ErrorFormat.ANTHROPIC)
     out = passing.feed(stream[: min(end, len(stream) - 1)]) + passing.finish()
     came, word, error = out.partition(b"event: error\n")
-    assert bool(word) == (passing.failed_at_once is None)
+    assert bool(word) == (passing.refusal is None)
     assert stream.startswith(came)
     assert came.endswith(b"\n\n") or not came
     assert (b"engine_lost" in error) == bool(word)

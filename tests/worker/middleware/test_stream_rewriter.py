@@ -105,7 +105,12 @@ def test_error_ends_the_stream(chat: bool, finished: bool) -> None:
     )
     error = {"error": {"message": "out of blocks", "type": "InternalServerError", "code": 500}}
     *_, last = out = run(sse(first, error, "[DONE]"), chat=chat)
-    assert last["error"] == {"message": "out of blocks", "type": "server_error", "param": None, "code": "engine_failed"}
+    assert last["error"] == {
+        "message": "out of blocks",
+        "type": "server_error",
+        "param": None,
+        "code": "internal_error",
+    }
     assert last["detail"] == "out of blocks"
     assert "[DONE]" not in out
     assert sum("error" in each for each in out) == 1
@@ -113,9 +118,17 @@ def test_error_ends_the_stream(chat: bool, finished: bool) -> None:
 
 @pytest.mark.parametrize("error", [{"message": None}, {}, "plain words", ["?"]])
 def test_error_of_any_shape_has_words(error: Any) -> None:
-    (told,) = run(sse({"error": error}))
+    *_, told = run(sse(chunk(content="a"), {"error": error}))
     assert told["detail"]
     assert told["error"]["message"] == told["detail"]
+
+
+@pytest.mark.parametrize("error", [{"message": None}, {}, "plain words", ["?"], {"code": "500"}, {"code": 200}])
+def test_stream_that_begins_with_an_error_is_refused(error: Any) -> None:
+    reshaper = StreamRewriter(ResponseOptions(), chat=True)
+    assert reshaper.feed(sse({"error": error}, "[DONE]")) + reshaper.finish() == b""
+    assert reshaper.refusal is not None
+    assert (reshaper.refusal.status, bool(reshaper.refusal.message)) == (500, True)
 
 
 def test_error_that_is_null_is_none() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worker.middleware.streams import USAGE, USAGE_CHUNK, chunk, deltas, payloads, run, sse
-from worker.middleware.stream_rewriter import STILL_HERE, StreamRewriter
+from worker.middleware.stream_rewriter import StreamRewriter
+from xinfer.wire import sse as wire
 from xinfer.wire.response_options import ResponseOptions
 
 
@@ -113,8 +114,8 @@ def test_a_long_call_is_no_silence() -> None:
     for _ in range(60):
         now += 1
         out = reshaper.feed(sse(chunk(**arguments(0, " "))))
-        assert out in (b"", STILL_HERE)
-        signs += out == STILL_HERE
+        assert out in (b"", wire.COMMENT)
+        signs += out == wire.COMMENT
     assert signs == 12
     out = reshaper.feed(sse(chunk("tool_calls"), "[DONE]"))
     assert json.loads(payloads(out)[0]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] + "0") == 0

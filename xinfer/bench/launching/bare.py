@@ -1,4 +1,4 @@
-"""Bare vLLM, as an operator starts it without xinfer: the same arguments and variables, no middleware, no cluster around it."""
+"""Bare vLLM as an operator starts it: the same arguments and variables, no middleware and no cluster."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import msgspec
 
 from xinfer.bench.launching.first_token import awaited_first_token
-from xinfer.bench.launching.sample import Sample
+from xinfer.bench.launching.sample import Clock, Moment, Sample
 from xinfer.bench.launching.subject import completion
-from xinfer.bench.launching.timeline import Moment, durations
 from xinfer.cluster.ports import free_port
 from xinfer.engine_log import LogReader, cause_of, stage_of, tail
 from xinfer.errors import LaunchFailed
@@ -33,7 +31,7 @@ _STOP_GRACE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What starts a server."""
+    """The command that starts a server."""
 
     argv: list[str]
     env: dict[str, str]
@@ -47,46 +45,50 @@ def bare_command(spec: ModelSpec, host: str, port: int) -> Command:
     return Command(**json.loads(done.stdout))
 
 
-def started_bare(
+def measure_bare(
     spec: ModelSpec, folder: Path, make_command: Callable[[ModelSpec, str, int], Command] = bare_command
 ) -> Sample:
-    """From its exec to its first token, by stage; its log is in ``folder``. It is gone afterwards."""
+    """From the exec of vLLM to its first token, by stage. It has ended afterwards; its log is in ``folder``."""
     port = free_port(_HOST)
     log = folder / "bare.log"
-    reached = _Reached(log)
+    stages = _LoggedStages(log)
     url, body = completion(f"http://{_HOST}:{port}", spec.uid)
-    # Before the clock runs: an operator has the command at hand.
+    # Before the clock starts: an operator has the command at hand.
     command = make_command(spec, _HOST, port)
 
-    began = perf_counter()
-    began_at = time.time()
+    clock = Clock()
     process = start(command.argv, command.env, log)
     try:
         ended = awaited_first_token(
-            url, body, _TIMEOUT_S, alive=lambda: process.poll() is None, period_s=_POLL_PERIOD_S, look=reached.look
+            url,
+            body,
+            _TIMEOUT_S,
+            alive=lambda: process.poll() is None,
+            period_s=_POLL_PERIOD_S,
+            look=stages.read,
         )
     except LaunchFailed as error:
         raise LaunchFailed(f"Bare vLLM did not come up. {cause_of(tail(log)) or error.message}") from error
     finally:
         end(process)
-    return Sample(ended - began, durations(began_at, began_at + ended - began, reached.moments, before="starting"))
+    return clock.sample(ended, stages.moments, before="starting")
 
 
-class _Reached:
-    """The stages that the log tells of, each with the time at which it was seen there."""
+class _LoggedStages:
+    """The stages that a log shows, each with the time at which it was read there."""
 
     def __init__(self, log: Path) -> None:
         self._reader = LogReader(log)
         self.moments: list[Moment] = []
 
-    def look(self) -> None:
+    def read(self) -> None:
         stage = stage_of(self._reader.new_lines())
         if stage:
             self.moments.append((stage.value, time.time()))
 
 
 def start(argv: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """A server with everything that it starts in a session of its own, and its output in ``log``."""
+    """Start a server in a session of its own, with its output in ``log``."""
     with log.open("wb") as output:
         return subprocess.Popen(
             argv, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -94,17 +96,19 @@ def start(argv: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[b
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the server, which ends what it started; SIGKILL to what is left of its group."""
+    """SIGTERM to the server, then SIGKILL to what is left of its group."""
+    # To the server alone, which ends the processes that it started.
     process.terminate()
     deadline = time.monotonic() + _STOP_GRACE_S
-    while _group_is_there(process) and time.monotonic() < deadline:
+    while _group_is_alive(process) and time.monotonic() < deadline:
         time.sleep(_POLL_PERIOD_S)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _group_is_there(process: subprocess.Popen[bytes]) -> bool:
+def _group_is_alive(process: subprocess.Popen[bytes]) -> bool:
+    # Or the server, once it has ended, would be a zombie and count as alive.
     process.poll()
     try:
         os.killpg(process.pid, 0)

@@ -1,4 +1,4 @@
-"""A cluster of the benchmark's own: a folder and ports that nobody else has, and nothing left of it afterwards."""
+"""A cluster of the benchmark's own: in a folder and on ports that nothing else uses, and gone afterwards."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from xinfer.errors import LaunchFailed
 
 _HOST = "127.0.0.1"
 _START_S = 300.0
-_TOLD_LINES = 5
+_LAST_LINES = 5
 _HAPROXY_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT")
-_NOT_ITS = (MARK, "XINFER_ENDPOINT", "XINFERENCE_ENDPOINT", "XINFER_HOME")
+# With these its processes would count as another cluster's, and its commands would find that one.
+_NOT_INHERITED = (MARK, "XINFER_ENDPOINT", "XINFERENCE_ENDPOINT", "XINFER_HOME")
 
 
 class Cluster:
-    """One that is yet to be started, with its files in ``home``."""
+    """A cluster that is not started yet, with its files in ``home``."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -40,12 +41,12 @@ class Cluster:
 
     @property
     def env(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_ITS}
+        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         return {**inherited, **self._haproxy, "XINFER_HOME": str(self.home)}
 
     @property
     def id(self) -> str:
-        """By which its processes are known; empty while it does not run."""
+        """The mark of its processes; empty while it does not run."""
         record = ClusterRecord.load(self.home)
         if record:
             return record.id
@@ -61,10 +62,10 @@ class Cluster:
             process.kill()
             code = process.wait()
         if code != 0:
-            raise LaunchFailed(f"`xinfer start` did not come up: {self.last_words}")
+            raise LaunchFailed(f"`xinfer start` did not come up: {self.last_lines}")
 
     def popen(self, argv: list[str], *, new_session: bool = False, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-        """Start a command with the cluster's environment; what it says is in ``log``."""
+        """Start a command in the cluster's environment, with its output in ``log``."""
         with self.log.open("wb") as output:
             return subprocess.Popen(
                 argv,
@@ -77,10 +78,10 @@ class Cluster:
             )
 
     @property
-    def last_words(self) -> str:
-        """The end of what the command said, in one line."""
+    def last_lines(self) -> str:
+        """The end of the command's output, in one line."""
         lines = self.log.read_text(errors="replace").split("\n")
-        return " ".join(line.strip() for line in lines[-_TOLD_LINES:] if line.strip())
+        return " ".join(filter(None, map(str.strip, lines[-_LAST_LINES:])))
 
 
 def _free() -> str:
@@ -89,7 +90,7 @@ def _free() -> str:
 
 @contextmanager
 def own_cluster() -> Iterator[Cluster]:
-    """A cluster to start. Whatever was started is ended, and its folder removed, when the block is left."""
+    """A cluster to start. After the block everything that was started has ended, and its folder is gone."""
     # Its sockets need a short path.
     home = Path(tempfile.mkdtemp(prefix="xb-", dir="/tmp"))
     try:

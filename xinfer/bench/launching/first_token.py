@@ -1,4 +1,4 @@
-"""Asks a server and says when the first token came."""
+"""The moment at which the first token of a response comes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
-from xinfer.bench import failures
-from xinfer.bench.answer import Piece, read_stream
+from xinfer.bench.response import Piece, failure_of_response, parse_json, parse_stream
 from xinfer.errors import EngineTimeout, InternalError, LaunchFailed, NotFound, Unavailable, from_response
 
 
 def first_token(url: str, body: Mapping[str, Any], timeout_s: float) -> float:
-    """When it came, on the clock of ``perf_counter``; the answer has been read to its end.
+    """When it came, on the clock of ``perf_counter``; the response has been read to its end.
 
-    Raises an error of the tree: ``Unavailable`` if nobody listens, ``EngineTimeout`` after ``timeout_s`` seconds of silence.
+    Raises ``Unavailable`` if nothing listens, ``EngineTimeout`` after a silence of ``timeout_s``.
     """
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
@@ -27,7 +26,7 @@ def first_token(url: str, body: Mapping[str, Any], timeout_s: float) -> float:
         connection.request("POST", parts.path, content, {"Content-Type": "application/json"})
         response = connection.getresponse()
         if response.status != 200:
-            raise from_response(response.status, _json(response.read()))
+            raise from_response(response.status, parse_json(response.read()))
         return _first_of(response)
     except TimeoutError:
         raise EngineTimeout(f"{url} was silent for {timeout_s:g} s.") from None
@@ -46,15 +45,16 @@ def awaited_first_token(
     period_s: float,
     look: Callable[[], None] = lambda: None,
 ) -> float:
-    """The same of a server that is coming up: asked every ``period_s`` seconds, after a ``look``, until it can answer.
+    """Of a starting server, which gets a request every ``period_s``, after a ``look``, until one succeeds.
 
-    ``LaunchFailed`` if it is no longer ``alive``, or cannot answer within ``timeout_s`` seconds.
+    Raises ``LaunchFailed`` if the server is no longer ``alive``, or no request succeeds within ``timeout_s``.
     """
     deadline = perf_counter() + timeout_s
     while True:
         look()
         try:
             return first_token(url, body, timeout_s)
+        # A server on its way up refuses connections, then does not know the model or has no backend for it.
         except (Unavailable, NotFound, InternalError) as error:
             if not alive():
                 raise LaunchFailed("It ended before it answered.") from error
@@ -67,17 +67,10 @@ def _first_of(response: HTTPResponse) -> float:
     pieces: list[Piece] = []
     while piece := response.read1():
         pieces.append((perf_counter(), piece))
-    answer = read_stream(pieces)
-    failure = failures.of_answer(answer)
+    parsed = parse_stream(pieces)
+    failure = failure_of_response(parsed)
     if failure:
         raise failure.error
-    if not answer.content_s:
+    if not parsed.content_s:
         raise LaunchFailed("The answer has no token in it.")
-    return answer.content_s[0]
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None
+    return parsed.content_s[0]

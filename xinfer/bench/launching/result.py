@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from xinfer.bench.figures import median
-from xinfer.bench.launching.row import ROWS, Name, Row
+from xinfer.bench.launching.rows import ROWS, Name, Row
 from xinfer.bench.launching.sample import Sample
-from xinfer.bench.paired import Across
+from xinfer.bench.stats import Range, medians, values_of
 
 FORMAT = 1
 """Of the JSON; it grows when a field changes its meaning."""
@@ -17,25 +16,21 @@ FORMAT = 1
 
 @dataclass(slots=True)
 class RowResult:
-    """One row: its samples, and what kept it from having more."""
+    """One row: its samples, and why some are missing."""
 
     row: Row
     samples: list[Sample] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     @property
-    def across(self) -> Across | None:
+    def range(self) -> Range | None:
         """Median and extremes; None without a sample."""
-        values = [sample.value for sample in self.samples]
-        if values:
-            return Across(median(values) or 0.0, min(values), max(values))
-        return None
+        return Range.of(values_of(self.samples, "value"))
 
     @property
     def parts(self) -> dict[str, float]:
         """The median of each part, over the samples that have it; in the order of the samples."""
-        names = dict.fromkeys(name for sample in self.samples for name in sample.parts)
-        return {name: median(s.parts[name] for s in self.samples if name in s.parts) or 0.0 for name in names}
+        return medians(values_of(self.samples, "parts"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,45 +42,58 @@ class Result:
     @property
     def bare(self) -> float | None:
         """The median of bare vLLM's start in seconds."""
-        found = self.rows["bare"].across if "bare" in self.rows else None
-        if found:
-            return found.median
-        return None
+        if "bare" not in self.rows:
+            return None
+        return getattr(self.rows["bare"].range, "median", None)
 
     def share_of_bare(self, name: Name) -> float | None:
-        """A median beside bare vLLM's; None where either is missing or they cannot be compared."""
-        found = self.rows[name].across
-        if found and self.bare and ROWS[name].unit == "s":
-            return found.median / self.bare
+        """A median divided by bare vLLM's; None where either is missing or they cannot be compared."""
+        values = self.rows[name].range
+        if values and self.bare and ROWS[name].unit == "s":
+            return values.median / self.bare
         return None
 
     def reached(self, name: Name) -> bool | None:
-        """Whether a row keeps to its goal; None if it has none, or too little was measured to tell."""
-        found = self.rows[name].across
+        """Whether a row reaches its goal; None if it has none, or too little was measured to tell."""
+        values = self.rows[name].range
         goal = ROWS[name].goal
-        if found and goal:
-            return goal.reached(found.median, self.bare)
+        if values and goal:
+            return goal.reached(values.median, self.bare)
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, in values that JSON has."""
+        """The whole result, in values that JSON has."""
         rows = {name: self._row(name) for name in self.rows}
-        return {"format": FORMAT, "machine": dict(self.machine), "arguments": dict(self.arguments), "rows": rows}
+        return {
+            "format": FORMAT,
+            "machine": dict(self.machine),
+            "arguments": dict(self.arguments),
+            "rows": rows,
+        }
 
     def _row(self, name: Name) -> dict[str, Any]:
         found = self.rows[name]
-        goal = found.row.goal
+        goal = None
+        if found.row.goal:
+            goal = asdict(found.row.goal)
+        values = found.range
         return {
             "title": found.row.title,
             "unit": found.row.unit,
-            "goal": asdict(goal) if goal else None,
+            "goal": goal,
             "reached": self.reached(name),
             "share_of_bare": _rounded(self.share_of_bare(name)),
-            **{part: _rounded(getattr(found.across, part, None)) for part in ("median", "min", "max")},
+            "median": _rounded(getattr(values, "median", None)),
+            "min": _rounded(getattr(values, "min", None)),
+            "max": _rounded(getattr(values, "max", None)),
             "parts": _all_rounded(found.parts),
-            "samples": [{"value": _rounded(s.value), "parts": _all_rounded(s.parts)} for s in found.samples],
+            "samples": list(map(_sample, found.samples)),
             "failures": list(found.failures),
         }
+
+
+def _sample(sample: Sample) -> dict[str, Any]:
+    return {"value": _rounded(sample.value), "parts": _all_rounded(sample.parts)}
 
 
 def _rounded(value: float | None) -> float | None:

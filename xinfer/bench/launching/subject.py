@@ -17,8 +17,8 @@ from xinfer.errors import InternalError, from_response
 from xinfer.messages import ModelSpec
 
 BUNDLED = "tiny-chat"
-_QUESTION = "What is the largest animal?"
-_ANSWER = {"max_tokens": 8, "temperature": 0}
+_PROMPT = "What is the largest animal?"
+_SAMPLING = {"max_tokens": 8, "temperature": 0}
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,18 @@ class Subject:
     engine_args: Mapping[str, Any] = field(default_factory=dict)
 
     def launch(self, uid: str) -> dict[str, Any]:
-        """Keywords of the client's ``launch_model``, which are fields of the request too."""
-        asked = {"model_name": self.name, "model_uid": uid, "model_path": self.model_path, "n_gpu": self.n_gpu}
-        return {**asked, **self.engine_args}
+        """Arguments of the client's ``launch_model``, which are also fields of the request."""
+        return {
+            "model_name": self.name,
+            "model_uid": uid,
+            "model_path": self.model_path,
+            "n_gpu": self.n_gpu,
+            **self.engine_args,
+        }
 
     @cached_property
     def spec(self) -> ModelSpec:
-        """What a cluster on this machine makes of it; ``LaunchRefused`` if that is nothing."""
+        """The model as a cluster on this machine would launch it; ``LaunchRefused`` if it would not."""
         gpus = len(machine.facts()["gpus"])
         # In a process of its own, since the supervisor's package imports Ray and this one must not.
         words = ["-m", "supervisor.launching", json.dumps(self.launch("bare")), str(gpus)]
@@ -51,14 +56,14 @@ class Subject:
             raise InternalError("The launch could not be resolved; the reason is above.") from None
         raise from_response(refusal["status"], refusal["body"])
 
-    def question(self, url: str, uid: str) -> tuple[str, dict[str, Any]]:
-        """Where to ask for a short answer, and how; a model that does not chat continues a text."""
+    def request(self, url: str, uid: str) -> tuple[str, dict[str, Any]]:
+        """URL and body of a request for a few tokens: a chat, or a completion if the model does not chat."""
         if "chat" in self.spec.abilities:
-            messages = [{"role": "user", "content": _QUESTION}]
-            return f"{url}/v1/chat/completions", {"model": uid, "messages": messages, **_ANSWER}
+            messages = [{"role": "user", "content": _PROMPT}]
+            return f"{url}/v1/chat/completions", {"model": uid, "messages": messages, **_SAMPLING}
         return completion(url, uid)
 
 
 def completion(url: str, uid: str) -> tuple[str, dict[str, Any]]:
-    """Where to have a text continued, and how."""
-    return f"{url}/v1/completions", {"model": uid, "prompt": _QUESTION, **_ANSWER}
+    """URL and body of a request for a few tokens of a completion."""
+    return f"{url}/v1/completions", {"model": uid, "prompt": _PROMPT, **_SAMPLING}

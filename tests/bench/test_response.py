@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from xinfer.bench import failures
-from xinfer.bench.answer import Answer, read_stream, read_whole
+from xinfer.bench.response import InferenceResponse, failure_of_response, failure_of_status, parse_stream, parse_whole
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 3}
 
@@ -31,15 +30,15 @@ def words(count: int) -> list[bytes]:
     return [event(delta(content=f"error {number}")) for number in range(count)]
 
 
-def read(*pieces: bytes) -> Answer:
+def read(*pieces: bytes) -> InferenceResponse:
     """The pieces come a second apart."""
-    return read_stream(enumerate(map(bytes, pieces)))
+    return parse_stream(enumerate(map(bytes, pieces)))
 
 
 def test_time_of_each_event_with_content() -> None:
     answer = read(ROLE, *words(3), LAST, COUNTS, DONE)
-    assert answer == Answer(content_s=(1, 2, 3), finished=True, usage=USAGE)
-    assert failures.of_answer(answer) is None
+    assert answer == InferenceResponse(content_s=(1, 2, 3), finished=True, usage=USAGE)
+    assert failure_of_response(answer) is None
 
 
 def test_events_in_one_piece_came_at_one_time() -> None:
@@ -82,7 +81,7 @@ def test_what_content_is(payload: dict[str, Any]) -> None:
 
 
 def test_an_answer_without_content_has_ended_all_the_same() -> None:
-    assert read(ROLE, LAST, DONE) == Answer(finished=True)
+    assert read(ROLE, LAST, DONE) == InferenceResponse(finished=True)
 
 
 @pytest.mark.parametrize(
@@ -90,22 +89,22 @@ def test_an_answer_without_content_has_ended_all_the_same() -> None:
 )
 def test_an_event_with_an_error(code: Any, kind: str) -> None:
     error = {"error": {"message": "gone", "type": "server_error", "code": code}}
-    failure = failures.of_answer(read(*words(3), event(error)))
+    failure = failure_of_response(read(*words(3), event(error)))
     assert failure is not None
     assert (failure.kind, failure.error.message) == (kind, "gone")
 
 
 @pytest.mark.parametrize("pieces", [[], [ROLE], words(3), [*words(3), DONE], [b"<html>"], [b"data: x\n\n"]])
 def test_a_stream_that_does_not_say_why_it_ends(pieces: list[bytes]) -> None:
-    failure = failures.of_answer(read(*pieces))
+    failure = failure_of_response(read(*pieces))
     assert failure is not None
     assert failure.kind == "unfinished"
 
 
 def test_an_answer_in_one_piece() -> None:
     reply = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": USAGE}
-    assert read_whole(json.dumps(reply).encode()) == Answer(finished=True, usage=USAGE)
-    assert not read_whole(b"[]").finished
+    assert parse_whole(json.dumps(reply).encode()) == InferenceResponse(finished=True, usage=USAGE)
+    assert not parse_whole(b"[]").finished
 
 
 @pytest.mark.parametrize(
@@ -117,11 +116,11 @@ def test_an_answer_in_one_piece() -> None:
     ],
 )
 def test_a_status_that_is_no_success(content: bytes, kind: str, said: str) -> None:
-    failure = failures.of_status(429, content)
+    failure = failure_of_status(429, content)
     assert failure.kind == kind
     assert said in failure.error.message
 
 
 def test_a_server_that_does_not_know_ignore_eos() -> None:
-    failure = failures.of_status(400, b'{"error": {"message": "Unrecognized request argument: ignore_eos"}}')
+    failure = failure_of_status(400, b'{"error": {"message": "Unrecognized request argument: ignore_eos"}}')
     assert "--no-ignore-eos" in failure.error.message

@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.waiting import wait_for
-from xinfer.bench import cluster, cpu, machine
+from xinfer.bench import cpu, machine
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import MARK
 
@@ -23,10 +24,11 @@ WAIT = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[dict[str, int]]:
     """A record of a cluster, two of its processes, and one that is not of it."""
-    ClusterRecord("bench-test", URL, "127.0.0.2:6379", 0.0).save(tmp_path)
+    mark = uuid.uuid4().hex  # other tests of this file may run beside it
+    ClusterRecord(mark, URL, "127.0.0.2:6379", 0.0).save(tmp_path)
     haproxy = tmp_path / "haproxy"
     shutil.copy(shutil.which("sleep") or "sleep", haproxy)
-    ours = {**os.environ, MARK: "bench-test"}
+    ours = {**os.environ, MARK: mark}
     argvs = {"haproxy": [str(haproxy), "60"], "supervisor": [*WAIT, "ray::ServeReplica:xinfer:supervisor"]}
     found = {name: subprocess.Popen(argv, env=ours, stdout=subprocess.DEVNULL) for name, argv in argvs.items()}
     found["other"] = subprocess.Popen([*WAIT, "ServeReplica:xinfer:supervisor"], stdout=subprocess.DEVNULL)
@@ -39,16 +41,16 @@ def started(tmp_path: Path) -> Iterator[dict[str, int]]:
 def test_supervisors_and_haproxy_of_the_cluster_that_is_asked(tmp_path: Path, started: dict[str, int]) -> None:
     wanted = {"supervisor": [started["supervisor"]], "haproxy": [started["haproxy"]]}
     for urls in ([URL], ["http://elsewhere:1", "http://localhost:9997"]):
-        assert wait_for(lambda urls=urls: len(found := cluster.on_the_way(urls, tmp_path)) == 2 and found) == wanted
+        assert wait_for(lambda urls=urls: len(found := cpu.cluster_processes(urls, tmp_path)) == 2 and found) == wanted
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9998", "http://elsewhere:9997"])
 def test_nothing_for_other_servers(tmp_path: Path, started: dict[str, int], url: str) -> None:
-    assert cluster.on_the_way([url], tmp_path) == {}
+    assert cpu.cluster_processes([url], tmp_path) == {}
 
 
 def test_nothing_without_a_cluster(tmp_path: Path) -> None:
-    assert cluster.on_the_way([URL], tmp_path) == {}
+    assert cpu.cluster_processes([URL], tmp_path) == {}
 
 
 def test_cpu_seconds_grow_with_work_and_go_with_the_process() -> None:

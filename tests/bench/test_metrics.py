@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.samples import failed, leg, sample, whole
-from xinfer.bench.figures import Spread, percentile
-from xinfer.bench.median_leg import typical
-from xinfer.bench.paired import Across, across, pair, turns
+from xinfer.bench.aggregates import median_leg, pair, ranges
+from xinfer.bench.runner import leg_order
+from xinfer.bench.stats import Latency, Range, percentile
 
 
 @pytest.mark.parametrize(("share", "value"), [(0, 1), (0.5, 2.5), (0.9, 3.7), (1, 4)])
@@ -17,8 +17,8 @@ def test_percentile(share: float, value: float) -> None:
 
 
 def test_spread() -> None:
-    assert Spread.of([0.3, 0.1, 0.2]) == Spread(pytest.approx(200), pytest.approx(280), pytest.approx(298), 200)
-    assert Spread.of([]) is None
+    assert Latency.of([0.3, 0.1, 0.2]) == Latency(pytest.approx(200), pytest.approx(280), pytest.approx(298), 200)
+    assert Latency.of([]) is None
 
 
 def test_a_leg() -> None:
@@ -45,7 +45,7 @@ def test_turns_of_conversations() -> None:
     assert found.ttft_later_ms
     assert found.ttft_later_ms.p50 == pytest.approx(100)
     assert leg(first).ttft_later_ms is None
-    assert typical([found, leg(first, second)]).ttft_p50_ms_by_turn == (
+    assert median_leg([found, leg(first, second)]).ttft_p50_ms_by_turn == (
         *(pytest.approx(ms) for ms in (300, 125)), None, pytest.approx(100)
     )  # fmt: skip
 
@@ -75,15 +75,15 @@ def test_a_generator_that_was_late() -> None:
 
 def test_typical_is_the_median_of_each_figure_and_the_sum_of_errors() -> None:
     slow = sample(ttft_s=0.9)
-    found = typical([leg(sample(), failed()), leg(slow, failed()), leg(sample(), wall_s=9)])
+    found = median_leg([leg(sample(), failed()), leg(slow, failed()), leg(sample(), wall_s=9)])
     assert found.ttft_ms
     assert found.ttft_ms.p50 == pytest.approx(100)
     assert (found.errors, found.requests) == ({"429 model_overloaded": 2}, 1)
 
 
 def test_turns_are_a_b_b_a() -> None:
-    assert [turns(number, versus=True) for number in range(3)] == [("a", "b"), ("b", "a"), ("a", "b")]
-    assert turns(1, versus=False) == ("a",)
+    assert [leg_order(number, versus=True) for number in range(3)] == [("a", "b"), ("b", "a"), ("a", "b")]
+    assert leg_order(1, versus=False) == ("a",)
 
 
 def test_a_pair() -> None:
@@ -99,11 +99,11 @@ def test_a_pair() -> None:
 def test_a_pair_has_no_figure_that_one_side_lacks() -> None:
     found = pair(leg(sample()), leg(failed()))
     assert (found.tokens_per_s_ratio, found.ttft_p50_added_ms) == (None, None)
-    assert across([found]) == {}
+    assert ranges([found]) == {}
 
 
 def test_pairs_have_a_median_and_extremes() -> None:
     base = leg(sample(ttft_s=0.1))
-    found = across([pair(leg(sample(ttft_s=ttft)), base) for ttft in (0.11, 0.2, 0.12)])
+    found = ranges([pair(leg(sample(ttft_s=ttft)), base) for ttft in (0.11, 0.2, 0.12)])
     added = found["ttft_p50_added_ms"]
-    assert added == Across(pytest.approx(20), pytest.approx(10), pytest.approx(100))
+    assert added == Range(pytest.approx(20), pytest.approx(10), pytest.approx(100))

@@ -7,19 +7,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import openai
 import psutil
 import pytest
 import requests
 
 from tests.conftest import RunningCluster
 from tests.e2e.traces import actor
+from tests.faults.engines import Ended, chat, engines_of, ready
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
+from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.processes import of_cluster
 
 
 def replicas(client: RESTfulClient, uid: str) -> list[dict[str, Any]]:
@@ -151,3 +156,141 @@ def test_dead_worker_leaves_the_list(
         lambda: before["replica_uid"] not in [r["replica_uid"] for r in replicas(client, "silent")], 15, "the loss"
     )
     wait_for(lambda: replicas(client, "silent"), 30, "a new replica")
+
+
+@pytest.mark.engine
+def test_engines_that_stand_still(cluster: RunningCluster, client: RESTfulClient, figures: list[str]) -> None:
+    """A core, a server and a worker that are stopped: each replica is replaced within 45 s, and no stream hangs."""
+    uid = client.launch_model("tiny-chat", model_uid="standing", n_gpu=None, replica=4, wait_ready=True)
+    try:
+        first, second, third, fourth = engines_of(client, uid)
+        assert first.core
+        with ThreadPoolExecutor(8) as pool:
+            streams = [pool.submit(chat, cluster, uid, max_tokens=3500, ignore_eos=True) for _ in range(8)]
+            time.sleep(1.5)
+            stopped = {first.replica: first.core, second.replica: second.server, third.replica: third.worker}
+            for process in stopped.values():
+                process.suspend()
+            began = time.monotonic()
+
+            took: dict[str, float] = {}
+            while len(took) < 3 and time.monotonic() - began < 60:
+                there = {engine["replica_uid"] for engine in ready(client, uid)}
+                for replica in stopped.keys() - there - took.keys():
+                    took[replica] = time.monotonic() - began
+                time.sleep(0.2)
+            wait_for(lambda: len(ready(client, uid)) == 4, 60, "four replicas")
+            all_there = time.monotonic() - began
+            ended = [stream.result() for stream in streams]
+
+        figures.append(
+            f"replicas that stood still: lost after {sorted(took.values())}, replaced after {all_there:.0f} s"
+        )
+        assert {each.end for each in ended} <= {"done", "error"}
+        assert [each.end for each in ended].count("error") >= 4
+        assert max(each.seconds for each in ended if each.end == "error") < 45
+        assert all_there < 45
+        assert fourth.replica in {engine["replica_uid"] for engine in ready(client, uid)}
+        assert chat(cluster, uid, max_tokens=5).end == "done"
+    finally:
+        client.terminate_model(uid)
+
+
+@pytest.mark.engine
+def test_engine_core_killed(cluster: RunningCluster, client: RESTfulClient) -> None:
+    """Whole responses are asked for once more elsewhere, streams end with an error, and nobody else notices."""
+    uid = client.launch_model("tiny-chat", model_uid="core-killed", n_gpu=None, replica=2, wait_ready=True)
+    try:
+        victim, _ = engines_of(client, uid)
+        assert victim.core
+        with ThreadPoolExecutor(12) as pool:
+            options = {"max_tokens": 600, "ignore_eos": True}
+            whole = [pool.submit(chat, cluster, uid, stream=False, prompt=f"{n}", **options) for n in range(6)]
+            streams = [pool.submit(chat, cluster, uid, prompt=f"{n}", **options) for n in range(6)]
+            time.sleep(1)
+            victim.core.kill()
+            after = [chat(cluster, uid, max_tokens=2, stream=stream) for stream in (True, False) * 3]
+        assert [each.result().status for each in whole] == [200] * 6
+        assert {each.result().end for each in streams} == {"done", "error"}
+        assert [each.status for each in after] == [200] * 6
+        assert {each.end for each in after} == {"done", "whole"}
+        wait_for(lambda: len(ready(client, uid)) == 2, 45, "a new replica")
+    finally:
+        client.terminate_model(uid)
+
+
+def test_registry_killed_under_load(
+    cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]
+) -> None:
+    """No request fails, and what is launched meanwhile comes up once or is refused."""
+    uid = launch_fake("under-load", replica=2, tokens=3, gap_s=0.01)
+    (registry,) = actor(cluster, "Registry")
+    over = threading.Event()
+
+    def load() -> list[Ended]:
+        ended: list[Ended] = []
+        while not over.is_set():
+            ended.append(chat(cluster, uid))
+        return ended
+
+    with ThreadPoolExecutor(4) as pool:
+        loads = [pool.submit(load) for _ in range(4)]
+        time.sleep(1)
+        registry.kill()
+        outcome = "launched"
+        try:
+            launch_fake("meanwhile", wait_ready=False)
+        except RuntimeError as error:
+            outcome = str(error)
+        wait_for(lambda: actor(cluster, "Registry"), 10, "the registry")
+        wait_for(lambda: len(ready(client, uid)) == 2, 20, "both replicas")
+        time.sleep(8)
+        over.set()
+        ended = [each for load in loads for each in load.result()]
+    assert {(each.status, each.end) for each in ended} == {(200, "done")}
+    assert len(ended) > 100
+    if outcome == "launched":
+        wait_for(lambda: len(ready(client, "meanwhile")) == 1, 30, "the launch")
+    else:
+        assert "registry" in outcome
+        assert "meanwhile" not in client.list_models()
+
+
+def test_haproxy_killed(cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]) -> None:
+    """Back within 2 s; a client that tries again as OpenAI's does sees no failure."""
+    uid = launch_fake("behind-haproxy", tokens=2)
+    for round_number in range(2):
+        (haproxy,) = wait_for(lambda: haproxies(cluster), 60, "one HAProxy")
+        haproxy.kill()
+        killed_at = time.monotonic()
+        with openai.OpenAI(api_key="x", base_url=f"{cluster.endpoint}/v1") as client:
+            answer = client.chat.completions.create(model=uid, messages=[{"role": "user", "content": "Hi"}])
+        took = time.monotonic() - killed_at
+        assert answer.choices[0].message.content
+        figures.append(f"HAProxy killed, round {round_number + 1}: the next response after {took:.2f} s")
+        assert took < 3
+
+        wait_for(lambda: answers_at_once(cluster, uid), 2, "a connection without another attempt")
+    # Serve starts its own again, and the stand-in gives way to it without a broken connection.
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and not serves_by_its_own(cluster):
+        assert answers_at_once(cluster, uid)
+    assert serves_by_its_own(cluster)
+
+
+def haproxies(cluster: RunningCluster) -> list[psutil.Process]:
+    record = ClusterRecord.load(cluster.home)
+    assert record
+    return [process for process in of_cluster(record.id) if process.name() == "haproxy"]
+
+
+def serves_by_its_own(cluster: RunningCluster) -> bool:
+    running = haproxies(cluster)
+    return len(running) == 1 and "stand-in" not in " ".join(running[0].cmdline())
+
+
+def answers_at_once(cluster: RunningCluster, uid: str) -> bool:
+    try:
+        return chat(cluster, uid).end == "done"
+    except requests.ConnectionError:
+        return False

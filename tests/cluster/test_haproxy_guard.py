@@ -1,0 +1,112 @@
+"""The stand-in for an HAProxy that died, with the real binary and without Serve."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.waiting import wait_for
+from xinfer.cluster import haproxy, haproxy_guard
+from xinfer.cluster.ports import free_port
+
+Guarded = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]
+"""An HAProxy and its guard."""
+CONFIG = """\
+global
+    stats socket {folder}/admin.sock mode 600 level admin
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 5s
+    timeout server 5s
+frontend all
+    bind 127.0.0.1:{port}
+    http-request return status 200 content-type text/plain lf-string "%pid"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "haproxy.cfg"
+    path.write_text(CONFIG.format(folder=tmp_path, port=free_port("127.0.0.1")))
+    return path
+
+
+@pytest.fixture
+def guarded(config: Path) -> Iterator[Guarded]:
+    """An HAProxy with its guard, as the wrapper starts them."""
+    process = subprocess.Popen([str(haproxy.binary()), "-db", "-f", str(config)])
+    wait_for(lambda: pid_at(config) == process.pid, what="HAProxy")
+    guard = haproxy_guard.start(process.pid, haproxy.binary(), config)
+    wait_for(lambda: waits(guard.pid), what="a guard that waits")
+    yield process, guard
+    for each in (process, guard):
+        each.kill()
+        each.wait()
+
+
+def waits(pid: int) -> bool:
+    """Whether it has a descriptor of the process that it guards."""
+    try:
+        return any(str(link.readlink()) == "anon_inode:[pidfd]" for link in Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:  # one that it has closed meanwhile
+        return False
+
+
+def pid_at(config: Path) -> int | None:
+    """The process that answers at the port."""
+    port = config.read_text().partition("127.0.0.1:")[2].split()[0]
+    try:
+        return int(requests.get(f"http://127.0.0.1:{port}/", timeout=1).text)
+    except requests.RequestException:
+        return None
+
+
+def test_back_at_once_and_gone_when_the_successor_is_there(config: Path, guarded: Guarded) -> None:
+    first, guard = guarded
+    first.kill()
+    first.wait()
+    killed_at = time.monotonic()
+    stand_in = wait_for(lambda: pid_at(config), what="the stand-in")
+    assert time.monotonic() - killed_at < 2
+    assert stand_in != first.pid
+
+    successor = subprocess.Popen([str(haproxy.binary()), "-db", "-f", str(config)])
+    try:
+        wait_for(lambda: not psutil.pid_exists(stand_in), what="the end of the stand-in")
+        assert guard.wait(10) == 0
+        assert pid_at(config) == successor.pid
+    finally:
+        successor.kill()
+        successor.wait()
+
+
+def test_a_stand_in_that_dies_has_another(config: Path, guarded: Guarded) -> None:
+    first, _ = guarded
+    first.kill()
+    first.wait()
+    stand_in = wait_for(lambda: pid_at(config), what="the stand-in")
+    assert stand_in
+    os.kill(stand_in, 9)
+    wait_for(lambda: pid_at(config) not in (None, stand_in), what="another one")
+
+
+def test_nothing_stands_in_after_a_reload(config: Path, guarded: Guarded) -> None:
+    """Serve starts the new one before it ends the old one."""
+    first, guard = guarded
+    successor = subprocess.Popen([str(haproxy.binary()), "-db", "-f", str(config), "-sf", str(first.pid)])
+    try:
+        first.wait(10)
+        assert guard.wait(10) == 0
+        assert pid_at(config) == successor.pid
+        assert not config.with_suffix(".stand-in.cfg").exists()
+    finally:
+        successor.kill()
+        successor.wait()

@@ -1,0 +1,106 @@
+"""Keeps a node's ingress up while Serve replaces an HAProxy that died.
+
+Run as ``python -m xinfer.cluster.haproxy_guard PID BINARY config=FILE``.
+Serve notices the loss by its health check and starts another one some 20 s later; until then nobody could connect. So every
+HAProxy has a guard, which runs a stand-in with the same configuration from the moment HAProxy is gone until its successor is up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from xinfer.process_lifetime import die_with_parent
+
+_CONFIG = "config="
+_SOCKET = re.compile(r"^(\s*stats socket )(\S+)", re.MULTILINE)
+_PID = re.compile(rb"^Pid: (\d+)$", re.MULTILINE)
+_POLL_PERIOD_S = 0.1
+_SERVE_REPLACES_IN_S = 120.0
+"""After this long without a successor the cluster itself is taken to be gone."""
+
+
+def start(pid: int, binary: Path, config: Path) -> subprocess.Popen[bytes]:
+    """Start the guard of the HAProxy that is, or is about to be, process ``pid``."""
+    # Not the bare path: Serve takes every process that has it among its arguments for an HAProxy.
+    argv = [sys.executable, "-m", "xinfer.cluster.haproxy_guard", str(pid), str(binary), f"{_CONFIG}{config}"]
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+class HaproxyGuard:
+    """The guard of one HAProxy."""
+
+    def __init__(self, pid: int, binary: Path, config: Path) -> None:
+        self._pid = pid
+        self._binary = binary
+        self._config = config
+
+    def run(self) -> None:
+        """Wait until HAProxy ends; if nothing has taken its place, stand in for it until something does."""
+        _wait_until_gone(self._pid)
+        deadline = time.monotonic() + _SERVE_REPLACES_IN_S
+        stand_in: subprocess.Popen[bytes] | None = None
+
+        while not self._has_successor() and time.monotonic() < deadline:
+            if stand_in is None or stand_in.poll() is not None:
+                stand_in = self._start_stand_in()
+            time.sleep(_POLL_PERIOD_S)
+
+        if stand_in:
+            # Takes no new connection and ends with its last one; both listen meanwhile.
+            stand_in.send_signal(signal.SIGUSR1)
+            stand_in.wait()
+
+    def _start_stand_in(self) -> subprocess.Popen[bytes]:
+        # Its admin socket is another one, so that Serve still finds its own HAProxy missing and starts a new one.
+        config = self._config.with_suffix(".stand-in.cfg")
+        config.write_text(_SOCKET.sub(r"\1\2.stand-in", self._config.read_text()))
+        return subprocess.Popen([str(self._binary), "-db", "-f", str(config)], preexec_fn=die_with_parent)
+
+    def _has_successor(self) -> bool:
+        """True if an HAProxy with another process id has the admin socket."""
+        found = _SOCKET.search(self._config.read_text())
+        if found is None:
+            return True
+        pid = _pid_behind(found[2])
+        return pid is not None and pid != self._pid
+
+
+def _wait_until_gone(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    poller.poll()
+    os.close(descriptor)
+
+
+def _pid_behind(path: str) -> int | None:
+    """The process that answers ``show info`` on an admin socket (HAProxy's management guide, 9.3)."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(path)
+            connection.sendall(b"show info\n")
+            info = b""
+            while piece := connection.recv(65536):
+                info += piece
+    except OSError:
+        return None
+    found = _PID.search(info)
+    if found:
+        return int(found[1])
+    return None
+
+
+if __name__ == "__main__":
+    HaproxyGuard(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3].removeprefix(_CONFIG))).run()
