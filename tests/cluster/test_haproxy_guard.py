@@ -20,7 +20,7 @@ Guarded = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]
 """An HAProxy and its guard."""
 CONFIG = """\
 global
-    stats socket {folder}/admin.sock mode 600 level admin
+    stats socket {folder}/admin.sock mode 600 level admin expose-fd listeners
 defaults
     mode http
     timeout connect 1s
@@ -71,6 +71,7 @@ def pid_at(config: Path) -> int | None:
 
 def test_back_at_once_and_gone_when_the_successor_is_there(config: Path, guarded: Guarded) -> None:
     first, guard = guarded
+    assert haproxy_guard.take_over(config) == []
     first.kill()
     first.wait()
     killed_at = time.monotonic()
@@ -78,9 +79,12 @@ def test_back_at_once_and_gone_when_the_successor_is_there(config: Path, guarded
     assert time.monotonic() - killed_at < 2
     assert stand_in != first.pid
 
-    successor = subprocess.Popen([str(haproxy.binary()), "-db", "-f", str(config)])
+    sockets = haproxy_guard.take_over(config)
+    assert sockets[0] == "-x"
+    successor = subprocess.Popen([str(haproxy.binary()), "-db", "-f", str(config), *sockets])
     try:
-        wait_for(lambda: not psutil.pid_exists(stand_in), what="the end of the stand-in")
+        while psutil.pid_exists(stand_in):
+            assert pid_at(config) in (stand_in, successor.pid), "no connection is refused meanwhile"
         assert guard.wait(10) == 0
         assert pid_at(config) == successor.pid
     finally:

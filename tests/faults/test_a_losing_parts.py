@@ -165,8 +165,9 @@ def test_engines_that_stand_still(cluster: RunningCluster, client: RESTfulClient
     try:
         first, second, third, fourth = engines_of(client, uid)
         assert first.core
-        with ThreadPoolExecutor(8) as pool:
-            streams = [pool.submit(chat, cluster, uid, max_tokens=3500, ignore_eos=True) for _ in range(8)]
+        with ThreadPoolExecutor(4) as pool:
+            # One each. Two engines that went on at full speed would leave Serve no core to notice anything with.
+            streams = [pool.submit(chat, cluster, uid, max_tokens=600, ignore_eos=True) for _ in range(4)]
             time.sleep(1.5)
             stopped = {first.replica: first.core, second.replica: second.server, third.replica: third.worker}
             for process in stopped.values():
@@ -187,8 +188,9 @@ def test_engines_that_stand_still(cluster: RunningCluster, client: RESTfulClient
             f"replicas that stood still: lost after {sorted(took.values())}, replaced after {all_there:.0f} s"
         )
         assert {each.end for each in ended} <= {"done", "error"}
-        assert [each.end for each in ended].count("error") >= 4
-        assert max(each.seconds for each in ended if each.end == "error") < 45
+        # The worker's engine was at work: its stream ends by itself.
+        assert sorted(each.end for each in ended) == ["done", "done", "error", "error"]
+        assert max(each.seconds for each in ended) < 40
         assert all_there < 45
         assert fourth.replica in {engine["replica_uid"] for engine in ready(client, uid)}
         assert chat(cluster, uid, max_tokens=5).end == "done"

@@ -50,6 +50,8 @@ def main() -> None:
         file = Path(arguments[arguments.index("-f") + 1])
         file.write_text(without_request_splicing(on_loopback(file.read_text())))
         haproxy_guard.start(os.getpid(), binary(), file)
+        if "-x" not in arguments:
+            arguments += haproxy_guard.take_over(file)
     die_with_parent()
     use_batch_scheduling()
     os.execv(binary(), [str(binary()), *arguments])

@@ -22,6 +22,7 @@ from xinfer.process_lifetime import die_with_parent
 _CONFIG = "config="
 _SOCKET = re.compile(r"^(\s*stats socket )(\S+)", re.MULTILINE)
 _PID = re.compile(rb"^Pid: (\d+)$", re.MULTILINE)
+_STAND_IN = ".stand-in"
 _POLL_PERIOD_S = 0.1
 _SERVE_REPLACES_IN_S = 120.0
 """After this long without a successor the cluster itself is taken to be gone."""
@@ -32,6 +33,17 @@ def start(pid: int, binary: Path, config: Path) -> subprocess.Popen[bytes]:
     # Not the bare path: Serve takes every process that has it among its arguments for an HAProxy.
     argv = [sys.executable, "-m", "xinfer.cluster.haproxy_guard", str(pid), str(binary), f"{_CONFIG}{config}"]
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def take_over(config: Path) -> list[str]:
+    """HAProxy's arguments by which it gets the listening sockets of a stand-in that runs; none if none does.
+
+    A connection that waits to be accepted is then not lost.
+    """
+    admin_socket = _admin_socket(config)
+    if admin_socket and _pid_behind(admin_socket + _STAND_IN):
+        return ["-x", admin_socket + _STAND_IN]
+    return []
 
 
 class HaproxyGuard:
@@ -60,17 +72,24 @@ class HaproxyGuard:
 
     def _start_stand_in(self) -> subprocess.Popen[bytes]:
         # Its admin socket is another one, so that Serve still finds its own HAProxy missing and starts a new one.
-        config = self._config.with_suffix(".stand-in.cfg")
-        config.write_text(_SOCKET.sub(r"\1\2.stand-in", self._config.read_text()))
+        config = self._config.with_suffix(f"{_STAND_IN}.cfg")
+        config.write_text(_SOCKET.sub(rf"\1\2{_STAND_IN}", self._config.read_text()))
         return subprocess.Popen([str(self._binary), "-db", "-f", str(config)], preexec_fn=die_with_parent)
 
     def _has_successor(self) -> bool:
         """True if an HAProxy with another process id has the admin socket."""
-        found = _SOCKET.search(self._config.read_text())
-        if found is None:
+        admin_socket = _admin_socket(self._config)
+        if admin_socket is None:
             return True
-        pid = _pid_behind(found[2])
+        pid = _pid_behind(admin_socket)
         return pid is not None and pid != self._pid
+
+
+def _admin_socket(config: Path) -> str | None:
+    found = _SOCKET.search(config.read_text())
+    if found:
+        return found[2]
+    return None
 
 
 def _wait_until_gone(pid: int) -> None:
