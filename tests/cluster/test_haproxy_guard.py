@@ -28,7 +28,10 @@ defaults
     timeout server 5s
 frontend all
     bind 127.0.0.1:{port}
+    acl never path /never
+    use_backend all if never
     http-request return status 200 content-type text/plain lf-string "%pid"
+backend all
 """
 
 
@@ -90,6 +93,18 @@ def test_back_at_once_and_gone_when_the_successor_is_there(config: Path, guarded
     finally:
         successor.kill()
         successor.wait()
+
+
+def test_a_successor_without_backends_begins_with_those_of_the_stand_in(config: Path, guarded: Guarded) -> None:
+    """As Serve starts it."""
+    first, _ = guarded
+    served = config.read_text()
+    first.kill()
+    first.wait()
+    wait_for(lambda: pid_at(config), what="the stand-in")
+    config.write_text(served.replace("    use_backend all if never\n", ""))
+    assert haproxy_guard.take_over(config)[0] == "-x"
+    assert config.read_text() == served
 
 
 def test_a_stand_in_that_dies_has_another(config: Path, guarded: Guarded) -> None:

@@ -21,6 +21,7 @@ from xinfer.process_lifetime import die_with_parent
 
 _CONFIG = "config="
 _SOCKET = re.compile(r"^(\s*stats socket )(\S+)", re.MULTILINE)
+_USE_BACKEND = re.compile(r"^\s*use_backend ", re.MULTILINE)
 _PID = re.compile(rb"^Pid: (\d+)$", re.MULTILINE)
 _STAND_IN = ".stand-in"
 _POLL_PERIOD_S = 0.1
@@ -38,12 +39,16 @@ def start(pid: int, binary: Path, config: Path) -> subprocess.Popen[bytes]:
 def take_over(config: Path) -> list[str]:
     """HAProxy's arguments by which it gets the listening sockets of a stand-in that runs; none if none does.
 
-    A connection that waits to be accepted is then not lost.
+    A connection that waits to be accepted is then not lost. Serve's new HAProxy begins without a backend and would answer every
+    request with 404 until Serve has told it of them: it begins with those of the stand-in.
     """
     admin_socket = _admin_socket(config)
-    if admin_socket and _pid_behind(admin_socket + _STAND_IN):
-        return ["-x", admin_socket + _STAND_IN]
-    return []
+    if admin_socket is None or _pid_behind(admin_socket + _STAND_IN) is None:
+        return []
+    if _USE_BACKEND.search(config.read_text()) is None:
+        text = _stand_in_config(config).read_text()
+        config.write_text(_SOCKET.sub(lambda line: line[0].removesuffix(_STAND_IN), text))
+    return ["-x", admin_socket + _STAND_IN]
 
 
 class HaproxyGuard:
@@ -72,7 +77,7 @@ class HaproxyGuard:
 
     def _start_stand_in(self) -> subprocess.Popen[bytes]:
         # Its admin socket is another one, so that Serve still finds its own HAProxy missing and starts a new one.
-        config = self._config.with_suffix(f"{_STAND_IN}.cfg")
+        config = _stand_in_config(self._config)
         config.write_text(_SOCKET.sub(rf"\1\2{_STAND_IN}", self._config.read_text()))
         return subprocess.Popen([str(self._binary), "-db", "-f", str(config)], preexec_fn=die_with_parent)
 
@@ -83,6 +88,10 @@ class HaproxyGuard:
             return True
         pid = _pid_behind(admin_socket)
         return pid is not None and pid != self._pid
+
+
+def _stand_in_config(config: Path) -> Path:
+    return config.with_suffix(f"{_STAND_IN}.cfg")
 
 
 def _admin_socket(config: Path) -> str | None:
