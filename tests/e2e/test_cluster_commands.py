@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -18,36 +15,12 @@ import pytest
 import requests
 
 from tests.conftest import ROOT
+from tests.shell import Shell
 from tests.waiting import wait_for
-from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.ports import free_port
 from xinfer.cluster.processes import of_cluster
 
 MODEL = str(ROOT / "xinfer" / "tiny_chat" / "model")
-
-
-@dataclass
-class Shell:
-    """A folder of its own to start clusters in."""
-
-    home: Path
-    port: int
-
-    def argv(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "xinfer.cli", *words]
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {**os.environ, "XINFER_HOME": str(self.home), "XINFER_ENDPOINT": f"http://127.0.0.1:{self.port}"}
-
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.argv(*words), env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
-        )
-
-    @property
-    def record(self) -> ClusterRecord | None:
-        return ClusterRecord.load(self.home)
 
 
 @pytest.fixture
