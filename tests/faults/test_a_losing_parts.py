@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from tests.conftest import RunningCluster
-from tests.e2e.traces import actor
+from tests.e2e.traces import SHARED_MEMORY, actor
 from tests.faults.engines import Ended, chat, engines_of, ready
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
@@ -219,6 +219,29 @@ def test_engine_core_killed(cluster: RunningCluster, client: RESTfulClient) -> N
         wait_for(lambda: len(ready(client, uid)) == 2, 45, "a new replica")
     finally:
         client.terminate_model(uid)
+
+
+@pytest.mark.engine
+def test_shared_memory_of_tensor_parallelism(cluster: RunningCluster, client: RESTfulClient) -> None:
+    """Nothing stays in ``/dev/shm`` when the core dies, when the worker is killed, and after the end."""
+    before = shared_memory()
+    uid = client.launch_model("tiny-chat", model_uid="parallel", n_gpu=None, tensor_parallel_size=2, wait_ready=True)
+    try:
+        for part in ("core", "worker"):
+            (engine,) = engines_of(client, uid)
+            held = shared_memory() - before
+            assert any(name.startswith("vllm_dist_") for name in held), held
+            victim = getattr(engine, part)
+            victim.kill()
+            wait_for(lambda held=held: not held & shared_memory(), 20, f"nothing left of {held}")
+            wait_for(lambda: len(ready(client, uid)) == 1, 60, "a new replica")
+    finally:
+        client.terminate_model(uid)
+    wait_for(lambda: not shared_memory() - before, 20, "nothing left after the end")
+
+
+def shared_memory() -> set[str]:
+    return {file.name for file in SHARED_MEMORY.iterdir()}
 
 
 def test_registry_killed_under_load(
