@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from supervisor.api.render import waiting_for
 from supervisor.api.schemas import Progress, ReplicaProgress, StageReply
 from xinfer.messages import DownloadState, ModelState, ModelStatus, ReplicaReport, ReplicaStage, StageTime
 
@@ -95,13 +96,9 @@ def _done(download: DownloadState) -> float:
 
 def _info_of_placing(model: ModelStatus, stage: ReplicaStage, gpus_free: float | None) -> str:
     """What Ray looks for, and what there is of it; replicas without a GPU find a place anywhere."""
-    gpus = model.spec.gpus
-    if stage is not ReplicaStage.PLACING or not gpus:
+    if stage is not ReplicaStage.PLACING or not model.spec.gpus:
         return ""
-    asked = f"waiting for {gpus:g} {'GPU' if gpus <= 1 else 'GPUs on one node'}"
-    if gpus_free is None:
-        return asked
-    return f"{asked}; {gpus_free:g} free in the cluster"
+    return waiting_for(model.spec, gpus_free)
 
 
 def _last_heard(model: ModelStatus) -> float:

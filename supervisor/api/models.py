@@ -108,7 +108,7 @@ class ModelsApi:
         shown = [model for model in self._models.all.values() if model.state is not ModelState.CANCELLED]
         named = [model for model in shown if model_name in (None, model.spec.name)]
         chosen = [model for model in named if model_uid in (None, model.spec.uid)]
-        return [render.instance(model) for model in chosen]
+        return [render.instance(model, await _gpus_free(model)) for model in chosen]
 
     async def events(self, uid: str) -> list[schemas.EventReply]:
         """What has happened to a model lately, also to one that is gone."""
@@ -154,7 +154,8 @@ def _was_cancelled(model: ModelStatus) -> bool:
 
 async def _gpus_free(model: ModelStatus) -> float | None:
     """The GPUs that nobody has, if some replica waits for one."""
-    if model.state is not ModelState.LAUNCHING or not model.spec.gpus or len(model.replicas) >= model.spec.replicas:
+    waits = model.is_degraded or model.state is ModelState.LAUNCHING
+    if not waits or not model.spec.gpus or len(model.replicas) >= model.spec.replicas:
         return None
     free: dict[str, float] = await asyncio.to_thread(ray.available_resources)
     return free.get("GPU", 0.0)

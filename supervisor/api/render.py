@@ -87,8 +87,15 @@ def list_item(model: ModelStatus) -> Listed:
     }
 
 
-def instance(model: ModelStatus) -> Instance:
-    """One model, as ``GET /v1/models/instances`` gives it."""
+def state(model: ModelStatus) -> str:
+    """Where a model is in its life; ``DEGRADED`` for one that is READY with fewer replicas than it had."""
+    if model.is_degraded:
+        return "DEGRADED"
+    return model.state.value
+
+
+def instance(model: ModelStatus, gpus_free: float | None = None) -> Instance:
+    """One model, as ``GET /v1/models/instances`` gives it. ``gpus_free`` are the cluster's GPUs that nobody has, if known."""
     spec = model.spec
     return {
         "model_name": spec.name,
@@ -97,10 +104,35 @@ def instance(model: ModelStatus) -> Instance:
         "model_ability": list(spec.abilities),
         "replica": spec.replicas,
         "status": status(model),
+        "state": state(model),
+        "reason": _reason(model, gpus_free),
         "instance_created_ts": int(spec.created_at),
         "n_worker": 1,
         "replica_statuses": replicas(model),
     }
+
+
+def _reason(model: ModelStatus, gpus_free: float | None) -> str | None:
+    """Why it is not ready, or not complete."""
+    if not model.is_degraded:
+        return model.reason or None
+    missing = f"{len(model.targets)} of {model.spec.replicas} replicas take requests"
+    coming = [report.stage.value.replace("_", " ") for report in model.replicas if report not in model.targets]
+    if coming:
+        next_one = f"another one is {coming[0]}"
+    else:
+        next_one = f"another one is {waiting_for(model.spec, gpus_free)}"
+    return " ".join(filter(None, [f"{missing}; {next_one}.", model.reason]))
+
+
+def waiting_for(spec: ModelSpec, gpus_free: float | None) -> str:
+    """What Ray looks for to place a replica, and what there is of it."""
+    if not spec.gpus:
+        return "waiting for a node"
+    asked = f"waiting for {spec.gpus:g} {'GPU' if spec.gpus <= 1 else 'GPUs on one node'}"
+    if gpus_free is None:
+        return asked
+    return f"{asked}; {gpus_free:g} free in the cluster"
 
 
 def replicas(model: ModelStatus) -> list[ReplicaStatus]:

@@ -105,6 +105,8 @@ class Instance(TypedDict):
     model_ability: list[str]
     replica: int
     status: Status
+    state: str
+    reason: str | None
     instance_created_ts: int
     n_worker: int
     replica_statuses: list[ReplicaStatus]

@@ -65,6 +65,11 @@ def _differences(old: ModelStatus | None, new: ModelStatus | None) -> Iterator[_
     else:
         yield from _rescaled(old, new)
     yield from _replica_changes(old, new)
+    was_degraded = old is not None and old.is_degraded
+    if new.is_degraded and not was_degraded:
+        yield EventType.WARNING, f"Degraded: {len(new.targets)} of {_size(new)} take requests."
+    elif was_degraded and new.is_complete:
+        yield EventType.INFO, f"All of {_size(new)} take requests again."
     if new.waking and not (old and old.waking):
         yield EventType.INFO, "Woken by a request."
     elif (old is None or old.state is not new.state) and new.state in _STATES:

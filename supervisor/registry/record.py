@@ -163,7 +163,15 @@ class Record:
         replicas = tuple(self.replicas.values())
         times = tuple(self.times)
         return ModelStatus(
-            self.spec, self.state, self.reason, replicas, times, self.waking, self.last_ended, self.restored
+            spec=self.spec,
+            state=self.state,
+            reason=self.reason,
+            replicas=replicas,
+            times=times,
+            waking=self.waking,
+            ended=self.last_ended,
+            restored=self.restored,
+            scaling=self.fallback is not None,
         )
 
     def _scale_back(self, replicas: int) -> None:

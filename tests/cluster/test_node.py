@@ -114,7 +114,7 @@ def test_collects_orphans() -> None:
         "-c",
         f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {ORPHANING!r}])\ntime.sleep(3600)",
     ) as process:
-        wait_for(lambda: len(children(process)) == 2, 10, "the orphan")
+        wait_for(lambda: len(children(process)) == 2, 30, "the orphan")
         wait_for(lambda: len(psutil.Process(process.pid).children()) == 1, 10, "its end to be collected")
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -24,6 +27,9 @@ from tests.faults.engines import Ended, chat, engines_of, ready
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.environment import token_file
+from xinfer.cluster.lifecycle import NodeLifecycle
+from xinfer.cluster.options import StartOptions
 from xinfer.cluster.processes import of_cluster
 
 
@@ -242,6 +248,47 @@ def test_shared_memory_of_tensor_parallelism(cluster: RunningCluster, client: RE
 
 def shared_memory() -> set[str]:
     return {file.name for file in SHARED_MEMORY.iterdir()}
+
+
+@pytest.fixture
+def joined(cluster: RunningCluster) -> Iterator[NodeLifecycle]:
+    """A second node with one GPU, at another loopback address."""
+    record = ClusterRecord.load(cluster.home)
+    assert record
+    with tempfile.TemporaryDirectory(prefix="xi-", dir="/tmp") as folder:
+        shutil.copy(token_file(cluster.home), folder)
+        node = NodeLifecycle(Path(folder))
+        options = StartOptions(join=record.ray_address, node_ip="127.0.0.3", num_gpus=1, warm_host=False)
+        for _ in node.start(options):
+            pass
+        yield node
+        node.stop()
+
+
+def test_node_lost(
+    cluster: RunningCluster, client: RESTfulClient, joined: NodeLifecycle, launch_fake: Callable[..., str]
+) -> None:
+    """No request fails; the model is DEGRADED and says what its missing replica waits for."""
+    uid = launch_fake("on-both", replica=3, n_gpu=1, tokens=2)
+    assert len({replica["worker_address"] for replica in ready(client, uid)}) == 2
+    record = ClusterRecord.load(joined.home)
+    assert record
+    (raylet,) = [process for process in of_cluster(record.id) if process.name() == "raylet"]
+    raylet.kill()
+    killed_at = time.monotonic()
+    while time.monotonic() < killed_at + 30:
+        assert chat(cluster, uid).end == "done"
+        (instance,) = client.get_instance_info(None, uid)
+        if instance["state"] == "DEGRADED" and "waiting for 1 GPU" in (instance["reason"] or ""):
+            break
+    assert (instance["status"], instance["state"]) == ("READY", "DEGRADED")
+    assert (
+        "2 of 3 replicas take requests; another one is waiting for 1 GPU; 0 free in the cluster" in instance["reason"]
+    )
+    assert "Degraded: 2 of 3 replicas take requests." in [
+        event["event_content"] for event in client.get_model_events(uid)
+    ]
+    assert "DEGRADED" in cluster.run("status").stdout
 
 
 def test_registry_killed_under_load(

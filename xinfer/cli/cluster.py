@@ -13,7 +13,7 @@ from xinfer.cli.table import print_items
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 
 _NODE_COLUMNS = {"NODE": "node_type", "ADDRESS": "ip_address", "GPUS": "gpu_count", "CPUS": "cpu_count"}
-_MODEL_COLUMNS = {"UID": "model_uid", "NAME": "model_name", "STATUS": "status", "REPLICAS": "replica"}
+_MODEL_COLUMNS = {"UID": "model_uid", "NAME": "model_name", "STATE": "state", "REPLICAS": "replica"}
 
 
 @click.command()

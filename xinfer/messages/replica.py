@@ -114,6 +114,8 @@ class ModelStatus:
     """The replica that ended last, kept for its times and its log; None if none has."""
     restored: bool = False
     """Whether a new registry has it from its file and does not know all of its replicas yet."""
+    scaling: bool = False
+    """Whether replicas are being added to those it had."""
 
     @property
     def targets(self) -> tuple[ReplicaReport, ...]:
@@ -123,6 +125,13 @@ class ModelStatus:
     def is_complete(self) -> bool:
         """Whether as many replicas take requests as were asked for; one is enough for the model to answer."""
         return self.state is ModelState.READY and len(self.targets) >= self.spec.replicas
+
+    @property
+    def is_degraded(self) -> bool:
+        """True if it serves requests with fewer replicas than it had; not while it is launched or scaled up."""
+        was_complete = any(time.stage is ReplicaStage.READY for time in self.times)
+        is_up = self.state is ModelState.READY and was_complete and not self.scaling
+        return is_up and len(self.targets) < self.spec.replicas
 
     @property
     def is_served(self) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from supervisor.api import render
-from tests.supervisor.samples import model_status, report
-from xinfer.messages import ModelState, ReplicaStage
+from tests.supervisor.samples import model_status, report, times
+from xinfer.messages import ModelState, ReplicaReport, ReplicaStage
 
 CONTRACT_FIELDS = {
     "model_type": str,
@@ -125,3 +126,27 @@ def test_replicas_of_a_failed_launch_say_why() -> None:
 def test_replica_on_its_way_up() -> None:
     (told,) = render.replicas(model_status(report("r1", ReplicaStage.LOADING), state=ModelState.LAUNCHING))
     assert (told["status"], told["model_state"], told["model_address"]) == ("LOADING", "loading", None)
+
+
+@pytest.mark.parametrize(
+    ("coming", "gpus", "free", "reason"),
+    [
+        ((), 1.0, 0.0, "1 of 2 replicas take requests; another one is waiting for 1 GPU; 0 free in the cluster."),
+        ((), 2.0, None, "1 of 2 replicas take requests; another one is waiting for 2 GPUs on one node."),
+        ((), 0.0, None, "1 of 2 replicas take requests; another one is waiting for a node."),
+        ((report("r2", ReplicaStage.LOADING),), 1.0, None, "1 of 2 replicas take requests; another one is loading."),
+    ],
+)
+def test_degraded(coming: tuple[ReplicaReport, ...], gpus: float, free: float | None, reason: str) -> None:
+    """Xinference's clients see a model that is READY, ours see what is missing and why."""
+    model = model_status(report(), *coming, replicas=2, gpus=gpus, times=times(ready=1.0))
+    shown = render.instance(model, free)
+    assert (shown["status"], shown["state"], shown["reason"]) == ("READY", "DEGRADED", reason)
+
+
+def test_not_degraded() -> None:
+    launched = model_status(report(), replicas=2)
+    complete = model_status(report(), report("r2"), replicas=2, times=times(ready=1.0))
+    for model in (launched, complete, replace(launched, times=times(ready=1.0), scaling=True)):
+        shown = render.instance(model)
+        assert (shown["status"], shown["state"], shown["reason"]) == ("READY", "READY", None)

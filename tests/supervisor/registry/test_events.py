@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from supervisor.registry.events import KEPT_PER_MODEL, Events
-from tests.supervisor.samples import model_status, report, table
+from tests.supervisor.samples import model_status, report, table, times
 from xinfer.messages import Event, EventType, ModelState, ModelStatus, ReplicaStage
 
 LOADING = report("r1", ReplicaStage.LOADING, node="10.0.0.1")
@@ -126,3 +126,19 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_unknown() -> None:
     assert Events(table(), 0.0).of("ghost") == []
+
+
+def test_degraded_and_complete_again() -> None:
+    """Not while it is launched, nor while it is scaled up."""
+    other = report("r2", node="10.0.0.2")
+    once = times(ready=1.0)
+    launched = (model_status(READY, replicas=2),)
+    complete = (model_status(READY, other, replicas=2, times=once),)
+    degraded = (model_status(READY, replicas=2, times=once),)
+    scaled = (replace(model_status(READY, other, replicas=3, times=once), scaling=True),)
+    contents = [content for _, content in told(launched, complete, scaled, degraded, complete)]
+    assert contents.count("Degraded: 1 of 2 replicas take requests.") == 1
+    assert contents.count("All of 2 replicas take requests again.") == 1
+    assert [content for content in contents if content.startswith("Degraded")] == [
+        "Degraded: 1 of 2 replicas take requests."
+    ]
