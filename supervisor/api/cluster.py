@@ -22,6 +22,8 @@ from xinfer.messages import ReplicaReport
 from xinfer.settings import DRAIN_TIMEOUT_S
 
 _ANSWER_FIRST_S = 1.0
+_MEASURE_TIMEOUT_S = 3.0
+_STOP_TIMEOUT_S = 10.0
 
 
 class DrainRequest(BaseModel):
@@ -88,7 +90,8 @@ class ClusterApi:
         head = nodes.head_address()
         measured: list[NodeStats] = [{}] * len(alive)
         if detailed:
-            measured = await nodes.on_each(alive, measure)
+            found = await nodes.on_each_that_responds(alive, measure, _MEASURE_TIMEOUT_S)
+            measured = [stats or {} for stats in found]
         rows = [_row(node, figures) for node, figures in zip(alive, measured, strict=True)]
         first = [{**row, "node_type": "Supervisor", **_without_gpus(row)} for row in rows if row["ip_address"] == head]
         nodes_info: list[Any] = first + rows
@@ -116,7 +119,7 @@ class ClusterApi:
     async def stop(self) -> schemas.Result:
         """Drain the cluster, then stop every node as ``xinfer stop`` does."""
         await self._registry.drain_cluster(DRAIN_TIMEOUT_S)
-        await nodes.on_each(await nodes.alive(), stop_there)
+        await nodes.on_each_that_responds(await nodes.alive(), stop_there, _STOP_TIMEOUT_S)
         return {"result": True}
 
     def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:

@@ -49,17 +49,35 @@ async def alive(address: str | None = None) -> list[Node]:
     return found
 
 
-async def on_node(node: Node, task: Any, *args: Any) -> Any:
+async def on_node(node: Node, task: Any, *args: Any, timeout_s: float = _TIMEOUT_S) -> Any:
     """The result of the remote function ``task`` on this node; ``Unavailable`` if the node does not respond in time."""
     there = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
     refusal = f"The node {node['NodeManagerAddress']} cannot be asked now."
     options = {"scheduling_strategy": there}
-    return await _run(task, args, options, _TIMEOUT_S, Unavailable(refusal, retry_after_s=_RETRY_AFTER_S))
+    return await _run(task, args, options, timeout_s, Unavailable(refusal, retry_after_s=_RETRY_AFTER_S))
 
 
 async def on_each(nodes: list[Node], task: Any, *args: Any) -> list[Any]:
     """The results of ``task`` on each of ``nodes``, in their order."""
     return await asyncio.gather(*(on_node(node, task, *args) for node in nodes))
+
+
+async def on_each_that_responds(nodes: list[Node], task: Any, timeout_s: float) -> list[Any | None]:
+    """The results of ``task`` on each of ``nodes``, in their order; None for a node that does not respond in time.
+
+    Ray takes a node for alive for some 30 s after it was lost.
+    """
+    running = (on_node(node, task, timeout_s=timeout_s) for node in nodes)
+    results = await asyncio.gather(*running, return_exceptions=True)
+    responses: list[Any | None] = []
+    for result in results:
+        if isinstance(result, Unavailable):
+            responses.append(None)
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            responses.append(result)
+    return responses
 
 
 async def read_log(report: ReplicaReport, lines: int) -> list[str]:
