@@ -13,6 +13,7 @@ from supervisor.api import cluster as cluster_api
 from supervisor.nodes import on_node as nodes
 from supervisor.nodes.node_stats import gpu_stats, measure
 from tests.supervisor.fuzzed import NODE
+from xinfer.errors import Unavailable
 from xinfer.gpus import Gpu
 
 HEAD = "127.0.0.1"
@@ -25,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """The addresses of nodes that were given something to do, with what it was; figures are those of this machine."""
     done: list[tuple[str, Any]] = []
 
-    async def here(node: Any, task: Any) -> Any:
+    async def here(node: Any, task: Any, timeout_s: float) -> Any:
         done.append((node["NodeManagerAddress"], task))
         return task._function() if task is measure else None
 
@@ -52,6 +53,19 @@ async def test_nodes_in_detail(http: httpx.AsyncClient, asked: list[tuple[str, A
     assert 0 <= worker["cpu_available"] <= worker["cpu_count"]
     assert {"gpu_vram_available", "gpu_utilization", "software_version"} <= worker.keys()
     assert [address for address, _ in asked] == [HEAD, "10.0.0.2"]
+
+
+async def test_a_node_that_does_not_respond_is_listed_without_its_figures(
+    http: httpx.AsyncClient, asked: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(node: Any, task: Any, timeout_s: float) -> Any:
+        assert timeout_s < 5
+        raise Unavailable("The node cannot be asked now.")
+
+    monkeypatch.setattr(nodes, "on_node", lost)
+    rows = (await http.get("/v1/cluster/info", params={"detailed": True})).json()
+    assert [row["ip_address"] for row in rows] == [HEAD, HEAD, "10.0.0.2"]
+    assert all("mem_used" not in row for row in rows)
 
 
 def gpu(total: int, free: int, utilization: int | None) -> Gpu:
