@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from supervisor.gateway.first_tokens import FirstTokens
 from supervisor.gateway.prefix import PrefixMemory, PromptKey
 from xinfer.errors import ModelOverloaded
 from xinfer.messages import ReplicaReport
@@ -20,15 +21,17 @@ class Balancer:
     """Counts what is in flight at each replica, from here, and chooses where the next request goes.
 
     With ``Routing.PREFIX`` that is the replica that knows most of the prompt's beginning among those that are about equally
-    busy; of equals, and otherwise, the least busy one, and then the one that was chosen least recently.
+    busy; of equals, and otherwise, the least busy one, and then the one that was chosen least recently. While one of them is
+    far slower than the others, only that and how busy they are counts.
     """
 
-    def __init__(self, routing: Routing = Routing.PREFIX) -> None:
+    def __init__(self, routing: Routing = Routing.PREFIX, first_tokens: FirstTokens | None = None) -> None:
         self._routing = routing
         self._memory = PrefixMemory()
         self._in_flight: Counter[str] = Counter()
         self._last_chosen: dict[str, int] = {}
         self._choices = 0
+        self._first_tokens = first_tokens or FirstTokens()
 
     def wants_key(self, replicas: Sequence[ReplicaReport]) -> bool:
         """Whether a prompt's key would make a difference."""
@@ -64,11 +67,16 @@ class Balancer:
         if self._in_flight[replica.replica] <= 0:
             del self._in_flight[replica.replica]
 
+    def streams(self, replica: ReplicaReport, first_token_s: float) -> None:
+        """A stream from ``replica`` has begun so many seconds after its request was sent."""
+        self._first_tokens.observe(replica.replica, first_token_s)
+
     def keep_only(self, replicas: Collection[str]) -> None:
         """Forget what is known of all others; they are gone from the table."""
         gone = frozenset(self._last_chosen.keys() - set(replicas))
         for name in gone:
             del self._last_chosen[name]
+            self._first_tokens.forget(name)
         if gone:
             self._memory.forget(gone)
 
@@ -81,9 +89,17 @@ class Balancer:
     def _choose(self, free: Sequence[ReplicaReport], key: PromptKey | None) -> ReplicaReport:
         if self._routing is Routing.ROUND_ROBIN:
             return min(free, key=self._turn)
+        slowness = self._first_tokens.slowness([r.replica for r in free])
+        if slowness:
+            return min(free, key=lambda r: self._busyness_of_slow(r, slowness))
         if key is not None and (known := self._knowing(free, key)):
             return known
         return min(free, key=self._busyness)
+
+    def _busyness_of_slow(self, replica: ReplicaReport, slowness: Mapping[str, float]) -> tuple[float, int]:
+        """As ``_busyness``, where one more request would take so many times as long."""
+        requests = self._in_flight[replica.replica] + 1
+        return requests * slowness.get(replica.replica, 1.0), self._turn(replica)
 
     def _knowing(self, free: Sequence[ReplicaReport], key: PromptKey) -> ReplicaReport | None:
         """The one that knows most of the prompt, among those that are not much busier than the least busy one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 
 import aiohttp
@@ -135,9 +136,12 @@ class Proxy:
             response = None
             taken = False
             try:
+                sent_at = time.monotonic()
                 response = await self._upstream.send(str(replica.address), request.engine_request)
                 body = None
-                if not response.is_stream:
+                if response.is_stream:
+                    self._balancer.streams(replica, time.monotonic() - sent_at)
+                else:
                     body = await response.read_whole(self._settings.idle_timeout_s)
                     if is_engine_dead(response.status, body):
                         raise EngineCoreDead

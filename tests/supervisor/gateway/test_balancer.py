@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.gateway.balancer import Balancer
+from supervisor.gateway.first_tokens import FirstTokens
 from supervisor.gateway.prefix import PromptKey
 from tests.supervisor.samples import report
 from xinfer.errors import ModelOverloaded
@@ -196,3 +197,56 @@ def test_counts_are_those_of_requests_under_way(routing: Routing, steps: list[Pr
     for replica in running:
         balancer.end(replica)
     assert balancer.in_flight() == 0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def with_first_tokens(*seconds: float) -> tuple[Balancer, Clock]:
+    """A balancer that has seen streams of a, b and c begin after so many seconds."""
+    clock = Clock()
+    balancer = Balancer(first_tokens=FirstTokens(clock))
+    for replica, first_token_s in zip(ABC, seconds, strict=True):
+        balancer.streams(replica, first_token_s)
+    return balancer, clock
+
+
+def test_a_slow_replica_gets_less() -> None:
+    """Six times as slow as the fastest one, it gets the seventh request, whatever prompts it knows."""
+    balancer, _ = with_first_tokens(6.0, 1.0, 1.0)
+    done(balancer, 1, [A], STORY)
+    names = begun(balancer, 26, key=STORY)
+    assert names.count("a") == 2
+    assert abs(names.count("b") - names.count("c")) <= 1
+
+
+@pytest.mark.parametrize("seconds", [(3.0, 1.0, 1.0), (0.45, 0.01, 0.01), (9.0, 9.0, 9.0)])
+def test_differences_that_prompts_may_make_mean_nothing(seconds: tuple[float, float, float]) -> None:
+    balancer, _ = with_first_tokens(*seconds)
+    assert sorted(begun(balancer, 9)) == list("aaabbbccc")
+
+
+def test_a_slow_replica_is_tried_again_after_a_while() -> None:
+    balancer, clock = with_first_tokens(8.0, 1.0, 1.0)
+    assert "a" not in begun(balancer, 6)
+    clock.now += 31
+    assert "a" in begun(balancer, 3)
+
+
+def test_a_replica_that_recovers() -> None:
+    balancer, _ = with_first_tokens(8.0, 1.0, 1.0)
+    for _ in range(5):
+        balancer.streams(A, 1.0)
+    assert sorted(begun(balancer, 9)) == list("aaabbbccc")
+
+
+def test_a_slow_replica_that_is_gone() -> None:
+    balancer, _ = with_first_tokens(8.0, 1.0, 1.0)
+    done(balancer, 1, [A])
+    balancer.keep_only(["b", "c"])
+    assert "a" in begun(balancer, 3), "another one of its name is not known to be slow"

@@ -166,3 +166,14 @@ async def test_routing_is_as_it_was_set(
         for content in (story, "hello", *(story + "And then? " * n for n in range(4))):
             assert (await http.post(CHAT, json=chat(content))).status_code == 200
         assert [(await state_of(each))["served"] for each in (one, two)] == spread
+
+
+async def test_a_replica_that_is_slow_to_its_first_token_gets_less(
+    http: httpx.AsyncClient, registry: RegistryDouble
+) -> None:
+    async with fake_engine(tokens=1, first_token_s=0.8) as slow, fake_engine(tokens=1) as fast:
+        await registry.tell_replicas(slow, fast)
+        for number in range(12):
+            assert (await http.post(CHAT, json=chat(f"{number}", stream=True))).status_code == 200
+        assert (await state_of(slow))["served"] == 1
+        assert (await state_of(fast))["served"] == 11
