@@ -55,7 +55,8 @@ def blocks(file: Path) -> list[Block]:
     """The blocks of ``file`` in their order."""
     found = _blocks(file)
     lines = file.read_text(encoding="utf-8").splitlines()
-    return [_with_output(block, following, lines) for block, following in zip(found, [*found[1:], None], strict=True)]
+    followings = [*found, None][1:]
+    return [_with_output(block, following, lines) for block, following in zip(found, followings, strict=True)]
 
 
 def links(file: Path) -> list[str]:
