@@ -8,7 +8,7 @@ from tests.soak.run import soak
 from tests.soak.settings import Part, SoakSettings
 
 SHORT = SoakSettings(
-    duration_s=36,
+    duration_s=33,
     kill_period_s=11,
     launch_period_s=16,
     warm_up_s=5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 import requests
@@ -45,28 +47,34 @@ class Role(StrEnum):
     WORKER = "worker"
     API_SERVER = "API server"
     ENGINE_CORE = "engine core"
+    ENGINE_WORKER = "engine worker"
     GUEST = "second model"
     RAYLET = "raylet"
     GCS = "gcs_server"
     RAY_START = "ray start"
+    LOG_MONITOR = "Ray's log monitor"
+    RAY_CLIENT = "Ray's client server"
     IDLE = "idle Ray worker"
     TRACKER = "resource tracker"
     RAY_OTHER = "other process of Ray"
     OTHER = "other"
 
 
-# The first one that is part of the command line counts.
+# The first one that is part of the command line counts. A replica's title has more in front while it is initialized.
 _SIGNS = (
     ("xinfer.cluster.haproxy_guard", Role.GUARD),
     ("xinfer.cluster.node_process", Role.NODE),
     ("ray.scripts.scripts start", Role.RAY_START),
+    ("_private/log_monitor.py", Role.LOG_MONITOR),
+    ("ray.util.client.server", Role.RAY_CLIENT),
     ("worker.fork_server.process", Role.FORK_SERVER),
-    ("ray::ServeReplica:xinfer:", Role.SUPERVISOR),
-    (f"ray::ServeReplica:model-{MODEL}:", Role.WORKER),
-    ("ray::ServeReplica:model-", Role.GUEST),
+    ("ServeReplica:xinfer:", Role.SUPERVISOR),
+    (f"ServeReplica:model-{MODEL}:", Role.WORKER),
+    ("ServeReplica:model-", Role.GUEST),
     ("worker.fake.server", Role.GUEST),
     ("worker.engine_server", Role.API_SERVER),
     ("VLLM::EngineCore", Role.ENGINE_CORE),
+    ("VLLM::Worker", Role.ENGINE_WORKER),
     ("multiprocessing.resource_tracker", Role.TRACKER),
     ("ray::Registry", Role.REGISTRY),
     ("ray::ServeController", Role.CONTROLLER),
@@ -116,9 +124,12 @@ class SoakCluster:
             supervisors=settings.supervisors,
             allow_fake_engine=True,
         )
+        # The usual ports may be taken by a cluster that starts at the same moment.
+        ports = {f"RAY_SERVE_HAPROXY_{name}_PORT": str(free_port("127.0.0.1")) for name in ("METRICS", "STATS")}
         try:
-            for _ in lifecycle.start(options):
-                pass
+            with mock.patch.dict(os.environ, ports):
+                for _ in lifecycle.start(options):
+                    pass
             record = ClusterRecord.load(home)
             assert record
             yield cls(options.endpoint, home, record.id, settings)

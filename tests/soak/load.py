@@ -21,7 +21,7 @@ MAX_RETRIES = 2
 _FIRST_DELAY_S = 0.5
 _MAX_DELAY_S = 8.0
 _TIMEOUT_S = (5.0, 60.0)
-_PAUSES_S = (0.05, 0.4)
+_PAUSES_S = (0.2, 0.9)
 _TOKENS = (8, 32)
 _EVENTS_BEFORE_LEAVING = 3
 
@@ -111,7 +111,7 @@ class Sender:
             "stream": shape in (Shape.STREAM, Shape.LEAVING),
         }
         if shape is Shape.LEAVING:
-            body |= {"max_tokens": 500, "ignore_eos": True}
+            body |= {"max_tokens": 200, "ignore_eos": True}
         if shape is Shape.BAD:
             body |= self._rng.choice(_BAD_FIELDS)
         return body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,22 @@ class Snapshot:
 
     def count(self, role: Role) -> int:
         return len(self.processes.get(role, []))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What all processes of each role hold together at one moment."""
+
+    at: float
+    """Monotonic, in seconds."""
+    rss_bytes: dict[Role, int]
+    descriptors: dict[Role, int]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Sample:
+        rss = {role: sum(use.rss_bytes for use in uses) for role, uses in snapshot.processes.items()}
+        descriptors = {role: sum(use.descriptors for use in uses) for role, uses in snapshot.processes.items()}
+        return cls(time.monotonic(), rss, descriptors)
 
 
 def mapped_by(pid: int) -> set[str]:
@@ -141,9 +158,8 @@ class SharedMemory:
 
     seen: set[str] = field(default_factory=set)
 
-    def note(self, cluster: SoakCluster) -> None:
-        """Look at what is mapped now."""
-        self.seen |= Snapshot.of(cluster).mapped
+    def note(self, snapshot: Snapshot) -> None:
+        self.seen |= snapshot.mapped
 
     def left_over(self, mapped: frozenset[str] = frozenset()) -> list[str]:
         """Those that are still there although nobody has them mapped."""

@@ -14,7 +14,7 @@ from tests.soak.kills import Kill, Killer, NoVictim, deck
 from tests.soak.launches import Launches
 from tests.soak.load import Load
 from tests.soak.report import Report
-from tests.soak.resources import Comparison, SharedMemory, Snapshot
+from tests.soak.resources import Comparison, Sample, SharedMemory, Snapshot
 from tests.soak.settings import Part, SoakSettings
 from xinfer.cluster.environment import socket_folder
 from xinfer.cluster.processes import of_cluster
@@ -43,6 +43,7 @@ class _Test:
         self._launches = Launches(cluster.endpoint, settings.launch_period_s, settings.seed)
         self._killer = Killer(cluster, random.Random(f"{settings.seed}-victims"))
         self._shared_memory = SharedMemory()
+        self._series: list[Sample] = []
         self._kills: list[Kill] = []
         self._errors: list[str] = []
         self._seconds = 0.0
@@ -80,6 +81,7 @@ class _Test:
             self._kills,
             self._launches.results,
             Comparison.of(self._before, self._after),
+            self._series,
             self._in_flight,
             self._in_engines,
             self._shared_memory_left,
@@ -89,8 +91,13 @@ class _Test:
 
     def _settled(self) -> Snapshot:
         time.sleep(self._settings.settle_s)
-        self._shared_memory.note(self._cluster)
-        return Snapshot.of(self._cluster)
+        return self._snapshot()
+
+    def _snapshot(self) -> Snapshot:
+        snapshot = Snapshot.of(self._cluster)
+        self._shared_memory.note(snapshot)
+        self._series.append(Sample.of(snapshot))
+        return snapshot
 
     def _kill_parts(self) -> None:
         settings = self._settings
@@ -100,7 +107,7 @@ class _Test:
         while next_at < began + settings.duration_s:
             time.sleep(max(0.0, next_at - time.monotonic()))
             part = next(parts)
-            self._shared_memory.note(self._cluster)
+            self._snapshot()
             self._kill(part)
             next_at = max(next_at + settings.kill_period_s, time.monotonic() + _PAUSE_AFTER_RECOVERY_S)
         time.sleep(max(0.0, began + settings.duration_s - time.monotonic()))
