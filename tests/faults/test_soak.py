@@ -9,6 +9,7 @@ from tests.soak.settings import Part, SoakSettings
 
 SHORT = SoakSettings(
     duration_s=33,
+    each_part=True,
     kill_period_s=11,
     launch_period_s=16,
     warm_up_s=5,
@@ -19,6 +20,7 @@ SHORT = SoakSettings(
 
 
 @pytest.mark.engine
+@pytest.mark.timeout(420)
 def test_a_minute_of_kills(figures: list[str]) -> None:
     report = soak(SHORT)
     for part, longest in report.recovery_s.items():

@@ -17,14 +17,15 @@ def main() -> int:
     """Run the test, print its report and write it as JSON."""
     began = time.monotonic()
     settings = SoakSettings.from_environment()
-    report = soak(settings, lambda line: print(f"{time.monotonic() - began:6.0f} s  {line}", flush=True))
+    path = json_path()
+    logs = path.with_suffix(".logs")
+    report = soak(settings, lambda line: print(f"{time.monotonic() - began:6.0f} s  {line}", flush=True), logs)
 
     print()
     for line in report.lines():
         print(line)
-    path = json_path()
     report.write_json(path)
-    print(f"\nwritten to {path}")
+    print(f"\nwritten to {path}, the cluster's logs to {logs}")
 
     if report.sanity_errors:
         print("The test itself went wrong: " + "; ".join(report.sanity_errors), file=sys.stderr)

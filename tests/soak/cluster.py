@@ -113,8 +113,8 @@ class SoakCluster:
 
     @classmethod
     @contextmanager
-    def started(cls, settings: SoakSettings) -> Iterator[SoakCluster]:
-        """A running cluster; afterwards it is stopped and its folder removed."""
+    def started(cls, settings: SoakSettings, logs: Path | None = None) -> Iterator[SoakCluster]:
+        """A running cluster; afterwards it is stopped and its folder removed, its logs apart if they are wanted."""
         home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
         lifecycle = NodeLifecycle(home)
         options = StartOptions(
@@ -135,6 +135,8 @@ class SoakCluster:
             yield cls(options.endpoint, home, record.id, settings)
         finally:
             lifecycle.stop()
+            if logs:
+                _keep_logs(home, logs)
             shutil.rmtree(home, ignore_errors=True)
 
     def launch(self) -> None:
@@ -176,3 +178,11 @@ class SoakCluster:
             with requests.get(f"{address}/metrics", timeout=_PROBE_TIMEOUT_S) as reply:
                 total += sum(map(float, _RUNNING.findall(reply.text)))
         return total
+
+
+def _keep_logs(home: Path, logs: Path) -> None:
+    """Replace ``logs`` by the logs of the cluster in ``home``."""
+    shutil.rmtree(logs, ignore_errors=True)
+    shutil.copytree(home / "logs", logs)
+    for session in home.glob("ray/session_2*/logs"):
+        shutil.copytree(session, logs / "ray" / session.parent.name, symlinks=True, dirs_exist_ok=True)

@@ -38,7 +38,10 @@ class Kill:
     at: float
     """Monotonic."""
     recovered_s: float | None
-    """Until a successor was there and all replicas were READY; None if that took too long."""
+    """Until a successor was there and all replicas were READY; None if that took too long.
+
+    For HAProxy, until Serve's own runs again and the stand-in has ended. Clients are served long before.
+    """
     missing: str = ""
     """What was still missing at the timeout."""
 

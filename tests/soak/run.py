@@ -24,10 +24,10 @@ _GAUGE_TIMEOUT_S = 30.0
 _PAUSE_AFTER_RECOVERY_S = 2.0
 
 
-def soak(settings: SoakSettings, say: Callable[[str], None] = print) -> Report:
-    """Run a cluster under load, kill its parts, and report."""
+def soak(settings: SoakSettings, say: Callable[[str], None] = print, logs: Path | None = None) -> Report:
+    """Run a cluster under load, kill its parts, and report. The cluster's logs are copied to ``logs``."""
     say(f"seed {settings.seed}: starting a cluster")
-    with SoakCluster.started(settings) as cluster:
+    with SoakCluster.started(settings, logs) as cluster:
         test = _Test(cluster, settings, say)
         test.run()
         test.look_after_load()
@@ -54,7 +54,8 @@ class _Test:
         self._cluster.launch()
         began = time.monotonic()
         self._say(f"load for {settings.warm_up_s:g} s, then {settings.settle_s:g} s of rest")
-        with self._load.running():
+        # With a launch, so that what only the first one imports and allocates is no growth.
+        with self._load.running(), self._launches.running():
             time.sleep(settings.warm_up_s)
         self._before = self._settled()
 
@@ -104,9 +105,11 @@ class _Test:
         began = time.monotonic()
         parts = deck(settings.parts, random.Random(f"{settings.seed}-parts"))
         next_at = began + min(settings.kill_period_s, settings.duration_s) / 2
-        while next_at < began + settings.duration_s:
+        tried: set[Part] = set()
+        while next_at < began + settings.duration_s or (settings.each_part and tried < set(settings.parts)):
             time.sleep(max(0.0, next_at - time.monotonic()))
             part = next(parts)
+            tried.add(part)
             self._snapshot()
             self._kill(part)
             next_at = max(next_at + settings.kill_period_s, time.monotonic() + _PAUSE_AFTER_RECOVERY_S)

@@ -29,6 +29,8 @@ class SoakSettings:
 
     duration_s: float = 600.0
     """How long parts are killed."""
+    each_part: bool = False
+    """Go on until each part has been killed, even if that takes longer."""
     kill_period_s: float = 30.0
     """Between two kills; longer if a part needs longer to recover."""
     launch_period_s: float = 40.0
