@@ -10,7 +10,7 @@ SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addpref
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test coverage check format docs lock clean setup setup-tests
+.PHONY: help serve test soak coverage check format docs lock clean setup setup-tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ serve: setup ## set up, start a cluster on this machine and serve the bundled mo
 test: setup-tests check ## set up, check and run the whole suite, the real engine included
 	@$(BIN)/pytest $(SPREAD)
 	@$(BIN)/pytest $(ON_A_CLUSTER)
+
+soak: setup-tests ## kill parts of a cluster under load for SOAK_MINUTES (10) and measure what is lost
+	@$(BIN)/python -m tests.soak
 
 coverage: setup-tests ## run the whole suite and print its branch coverage
 	@rm -rf build/coverage && mkdir -p build/coverage
