@@ -20,6 +20,7 @@ SHORT = SoakSettings(
 
 
 @pytest.mark.engine
+@pytest.mark.soak
 @pytest.mark.timeout(420)
 def test_a_minute_of_kills(figures: list[str]) -> None:
     report = soak(SHORT)
