@@ -14,15 +14,15 @@ from supervisor.api.parameters import Detailed, OptionalJsonObject, describe_bod
 from supervisor.launching.gpu_inventory import gpu_bytes
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
-from supervisor.nodes.node_stats import NodeStats, measure
+from supervisor.nodes.node_stats import NodeReport
 from supervisor.registry.client import RegistryClient
 from xinfer import __version__
 from xinfer.cluster.stopping import stop_soon
+from xinfer.errors import Unavailable
 from xinfer.messages import ReplicaReport
 from xinfer.settings import DRAIN_TIMEOUT_S
 
 _ANSWER_FIRST_S = 1.0
-_MEASURE_TIMEOUT_S = 3.0
 _STOP_TIMEOUT_S = 10.0
 
 
@@ -88,11 +88,10 @@ class ClusterApi:
         """Every node as a worker; before them the head as the supervisors' host, its GPUs not counted twice."""
         alive = await nodes.alive()
         head = nodes.head_address()
-        measured: list[NodeStats] = [{}] * len(alive)
+        reports: dict[str, NodeReport] = {}
         if detailed:
-            found = await nodes.on_each_that_responds(alive, measure, _MEASURE_TIMEOUT_S)
-            measured = [stats or {} for stats in found]
-        rows = [_row(node, figures) for node, figures in zip(alive, measured, strict=True)]
+            reports = await self._reports()
+        rows = [_row(node, reports.get(node["NodeID"])) for node in alive]
         first = [{**row, "node_type": "Supervisor", **_without_gpus(row)} for row in rows if row["ip_address"] == head]
         nodes_info: list[Any] = first + rows
         return nodes_info
@@ -122,6 +121,13 @@ class ClusterApi:
         await nodes.on_each_that_responds(await nodes.alive(), stop_there, _STOP_TIMEOUT_S)
         return {"result": True}
 
+    async def _reports(self) -> dict[str, NodeReport]:
+        try:
+            return await self._registry.node_reports()
+        except Unavailable:
+            # Which nodes there are is worth more than nothing.
+            return {}
+
     def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:
         found: dict[str, list[ReplicaReport]] = {
             uid: [r for r in model.replicas if r.node == node["NodeManagerAddress"]]
@@ -136,13 +142,14 @@ def stop_there() -> None:
     stop_soon(_ANSWER_FIRST_S)
 
 
-def _row(node: dict[str, Any], figures: NodeStats) -> dict[str, Any]:
+def _row(node: dict[str, Any], report: NodeReport | None) -> dict[str, Any]:
     facts = _node(node)
     vram = (gpu_bytes(node) or 0) * facts["gpu_count"]
-    row = {"node_type": "Worker", "ip_address": node["NodeManagerAddress"], **facts, "gpu_vram_total": vram, **figures}
-    if figures:
-        return {**row, "software_version": __version__}
-    return row
+    row = {"node_type": "Worker", "ip_address": node["NodeManagerAddress"], **facts, "gpu_vram_total": vram}
+    if report is None:
+        return row
+    age_s = max(0.0, round(time.time() - report.measured_at, 1))
+    return {**row, **report.stats, "age_s": age_s, "software_version": __version__}
 
 
 def _without_gpus(row: dict[str, Any]) -> dict[str, Any]:

@@ -270,7 +270,7 @@ Version.__doc__ = "Versions of xinfer and Ray."
 
 
 class NodeInfo(NodeStatus, total=False):
-    """A node; from ``gpu_vram_total`` on with ``detailed=true`` only, in bytes and as shares from 0 to 1."""
+    """A node; from ``gpu_vram_total`` on with ``detailed=true`` only, in bytes, percent and, for ``age_s``, seconds."""
 
     node_type: Literal["Supervisor", "Worker"]
     ip_address: str
@@ -280,6 +280,7 @@ class NodeInfo(NodeStatus, total=False):
     cpu_available: float
     mem_used: int
     mem_available: int
+    age_s: float
     software_version: str
 
 

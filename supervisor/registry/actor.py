@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import ray
 
+from supervisor.nodes.node_stats import NodeReport, node_reports
 from supervisor.registry.cluster_drain import ClusterDrain
 from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.events import Events
@@ -132,6 +133,10 @@ class Registry:
             families_version=self._families_version,
             stops_at=self._drain.stops_at,
         )
+
+    async def node_reports(self) -> dict[str, NodeReport]:
+        """The latest measurements of every node, by Ray's node ID; here, because Ray's dashboard is on the head's loopback."""
+        return await node_reports()
 
     async def drain_cluster(self, timeout_s: float) -> bool:
         """Have the supervisors take no more requests; returns when none has any under way, True, or after the timeout."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import ray
 
+from supervisor.nodes.node_stats import NodeReport
 from xinfer.errors import Unavailable
 from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelTable, Registration, ReplicaReport, Usage
 from xinfer.names import NAMESPACE, REGISTRY
@@ -58,6 +59,9 @@ class RegistryClient(Protocol):
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         """Have the registry check a replica that did not accept a connection."""
+
+    async def node_reports(self) -> dict[str, NodeReport]:
+        """The latest measurements of every node, by Ray's node ID. Raises ``Unavailable`` if they cannot be had now."""
 
     async def drain_cluster(self, timeout_s: float) -> bool:
         """Have all supervisors take no more requests; returns when none has any under way, True, or after the timeout."""
@@ -117,6 +121,10 @@ class RayRegistryClient:
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         await _call("suspect", uid, replica, address)
+
+    async def node_reports(self) -> dict[str, NodeReport]:
+        reports: dict[str, NodeReport] = await _call("node_reports")
+        return reports
 
     async def drain_cluster(self, timeout_s: float) -> bool:
         in_time: bool = await _call("drain_cluster", timeout_s)

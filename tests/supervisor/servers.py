@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from supervisor.nodes.node_stats import NodeReport
 from supervisor.registry.families import Families
 from tests.supervisor.samples import model_status, report, table
 from worker.fake.behaviour import Behaviour
@@ -114,6 +115,9 @@ class RegistryDouble:
         self, version: int, timeout_s: float, supervisor: str = "", usages: Any = None, families_version: int = 0
     ) -> Any:
         return await self._call("watch", version, timeout_s, supervisor, usages)
+
+    async def node_reports(self) -> dict[str, NodeReport]:
+        return dict(await self._call("node_reports") or {})
 
     async def drain_cluster(self, timeout_s: float) -> bool:
         return bool(await self._call("drain_cluster", timeout_s))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import ray
+from ray.dashboard.modules.reporter.gpu_providers import GpuUtilizationInfo
+from ray.dashboard.utils import to_google_style
 
 from supervisor.api import cluster as cluster_api
 from supervisor.nodes import on_node as nodes
-from supervisor.nodes.node_stats import gpu_stats, measure
+from supervisor.nodes.node_stats import report_of
 from tests.supervisor.fuzzed import NODE
-from xinfer.errors import Unavailable
-from xinfer.gpus import Gpu
+from tests.supervisor.servers import RegistryDouble
 
 HEAD = "127.0.0.1"
 OTHER = {**NODE, "NodeID": "1" * 56, "NodeManagerAddress": "10.0.0.2", "Resources": {"CPU": 4.0}}
@@ -23,12 +25,11 @@ DEAD = {**NODE, "NodeID": "2" * 56, "NodeManagerAddress": "10.0.0.3", "Alive": F
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """The addresses of nodes that were given something to do, with what it was; figures are those of this machine."""
+    """The addresses of nodes that were given something to do, with what it was."""
     done: list[tuple[str, Any]] = []
 
     async def here(node: Any, task: Any, timeout_s: float) -> Any:
         done.append((node["NodeManagerAddress"], task))
-        return task._function() if task is measure else None
 
     monkeypatch.setattr(nodes, "on_node", here)
     monkeypatch.setattr(ray, "nodes", lambda: [NODE, OTHER, DEAD])
@@ -47,31 +48,40 @@ async def test_nodes_in_brief(http: httpx.AsyncClient, asked: list[tuple[str, An
     assert asked == []
 
 
-async def test_nodes_in_detail(http: httpx.AsyncClient, asked: list[tuple[str, Any]]) -> None:
-    _, worker, _ = (await http.get("/v1/cluster/info", params={"detailed": True})).json()
-    assert worker["mem_used"] + worker["mem_available"] > 0
-    assert 0 <= worker["cpu_available"] <= worker["cpu_count"]
+def summary(*gpus: GpuUtilizationInfo) -> dict[str, Any]:
+    """One node as Ray's dashboard shows it."""
+    node: dict[str, Any] = to_google_style({"gpus": list(gpus)})
+    return {**node, "now": time.time() - 2, "cpu": 25.0, "cpus": [8, 4], "mem": [1000, 600, 40.0, 400]}
+
+
+async def test_nodes_in_detail(http: httpx.AsyncClient, registry: RegistryDouble, asked: list[tuple[str, Any]]) -> None:
+    """From what they report by themselves; one that has not yet is listed without it."""
+    registry.answers["node_reports"] = {NODE["NodeID"]: report_of(summary())}
+    head, worker, other = (await http.get("/v1/cluster/info", params={"detailed": True})).json()
+    assert (worker["mem_total"], worker["mem_used"], worker["mem_available"]) == (1000, 400, 600)
+    assert (worker["cpu_count"], worker["cpu_available"]) == (8, 6.0)
     assert {"gpu_vram_available", "gpu_utilization", "software_version"} <= worker.keys()
-    assert [address for address, _ in asked] == [HEAD, "10.0.0.2"]
+    assert 2 <= worker["age_s"] < 10
+    assert head["mem_used"] == 400
+    assert "mem_used" not in other
+    assert asked == [], "no task is started"
 
 
-async def test_a_node_that_does_not_respond_is_listed_without_its_figures(
-    http: httpx.AsyncClient, asked: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+async def test_nodes_in_detail_while_nobody_reports(
+    http: httpx.AsyncClient, registry: RegistryDouble, asked: list[tuple[str, Any]]
 ) -> None:
-    async def lost(node: Any, task: Any, timeout_s: float) -> Any:
-        assert timeout_s < 5
-        raise Unavailable("The node cannot be asked now.")
-
-    monkeypatch.setattr(nodes, "on_node", lost)
+    registry.away = True
+    await registry.tell()
     rows = (await http.get("/v1/cluster/info", params={"detailed": True})).json()
     assert [row["ip_address"] for row in rows] == [HEAD, HEAD, "10.0.0.2"]
     assert all("mem_used" not in row for row in rows)
 
 
-def gpu(total: int, free: int, utilization: int | None) -> Gpu:
-    mib = 1024**2
-    used = (total - free) * mib
-    return Gpu(0, "GPU-0", "made up", total * mib, free * mib, used, utilization, "9.0")
+def gpu(total: int, free: int, utilization: int | None) -> GpuUtilizationInfo:
+    return GpuUtilizationInfo(
+        index=0, name="made up", uuid="GPU-0", utilization_gpu=utilization, memory_used=total - free, memory_total=total,
+        processes_pids=None,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -82,13 +92,12 @@ def gpu(total: int, free: int, utilization: int | None) -> Gpu:
         ([gpu(100, 100, None), gpu(100, 50, 0)], 100, 50, 0.0),
     ],
 )
-def test_stats_of_gpus(gpus: list[Gpu], total: int, free: int, busy: float | None) -> None:
+def test_stats_of_gpus(gpus: list[GpuUtilizationInfo], total: int, free: int, busy: float | None) -> None:
     mib = 1024**2
-    assert gpu_stats(gpus) == {
-        "gpu_vram_total": total * mib,
-        "gpu_vram_available": free * mib,
-        "gpu_utilization": busy,
-    }
+    stats = report_of(summary(*gpus)).stats
+    assert stats["gpu_vram_total"] == total * mib
+    assert stats["gpu_vram_available"] == free * mib
+    assert stats["gpu_utilization"] == busy
 
 
 async def test_the_end_is_told_to_every_node(http: httpx.AsyncClient, asked: list[tuple[str, Any]]) -> None:
