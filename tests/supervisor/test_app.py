@@ -48,7 +48,7 @@ async def test_what_nobody_foresaw_is_a_fixed_sentence(
     def fail(*args: object) -> None:
         raise ZeroDivisionError("secret /path")
 
-    monkeypatch.setattr("supervisor.api.render.list_item", fail)
+    monkeypatch.setattr("supervisor.api.render.describe", fail)
     await registry.tell(model_status(report()))
     headers = {} if request_id is None else {"x-request-id": request_id.encode()}
     with caplog.at_level(logging.ERROR):
@@ -103,6 +103,8 @@ async def test_one_model(http: httpx.AsyncClient, registry: RegistryDouble) -> N
     )
     told = (await http.get("/v1/models/a")).json()
     assert (told["model_type"], told["model_ability"]) == ("LLM", ["chat"])
+    assert (told["id"], told["object"], told["owned_by"]) == ("a", "model", "xinfer")
+    assert told in (await http.get("/v1/models")).json()["data"]
     still = await http.get("/v1/models/b")
     assert (still.status_code, still.json()["error"]["code"]) == (503, "model_loading")
     assert (await http.get("/v1/models/b/progress")).json()["stage"] == "loading"
