@@ -37,7 +37,8 @@ from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RayRegistryClient, RegistryClient
 from supervisor.translate.engine_request import match_route
-from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
+from supervisor.web_pages import refuse_changes, with_cors
+from xinfer.errors import InternalError, MethodNotAllowed, NotFound, XinferError
 from xinfer.logs import attach_to_serve
 from xinfer.sched_batch import use_batch_scheduling
 from xinfer.settings import GatewaySettings
@@ -63,12 +64,14 @@ class Supervisor:
         self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics, self._drain)
         self._trimmer = MemoryTrimmer(self._proxy.in_flight)
         self.control = self._build_control()
+        # Outside of everything, so that pages can read errors as well.
+        self._http = with_cors(self._serve, settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            await self._http(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -97,7 +100,7 @@ class Supervisor:
         try:
             exchange = open_exchange(scope, receive, send, request_id)
             if exchange is None:
-                _refuse_web_pages(scope)
+                refuse_changes(scope, self._settings.cors_origins)
                 await self.control({**scope}, receive, send)
             elif scope["method"] == "POST":
                 await self._proxy.serve(exchange)
@@ -158,12 +161,6 @@ class StartedSend:
     async def __call__(self, message: Message) -> None:
         self.begun = True
         await self._send(message)
-
-
-def _refuse_web_pages(scope: Scope) -> None:
-    """A page in some browser must not launch models here: browsers name the page's origin in what they POST or DELETE."""
-    if scope["method"] not in ("GET", "HEAD") and any(name == b"origin" for name, _ in scope["headers"]):
-        raise PermissionRefused("Requests from web pages may not change the cluster.")
 
 
 def _refusal(
