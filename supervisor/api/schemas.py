@@ -264,6 +264,19 @@ Version = TypedDict("Version", {"version": str, "full-revisionid": str | None, "
 Version.__doc__ = "Versions of xinfer and Ray."
 
 
+class ServerVersion(TypedDict):
+    """In the shape of vLLM's server; the field ``xinfer`` tells whose version it is."""
+
+    version: str
+    xinfer: str
+
+
+class ServerLoad(TypedDict):
+    """In the shape of vLLM's server."""
+
+    server_load: int
+
+
 class NodeInfo(NodeStatus, total=False):
     """A node; from ``gpu_vram_total`` on with ``detailed=true`` only, in bytes and as shares from 0 to 1."""
 

@@ -13,6 +13,7 @@ from supervisor.api import cluster as cluster_api
 from supervisor.nodes import on_node as nodes
 from supervisor.nodes.node_stats import gpu_stats, measure
 from tests.supervisor.fuzzed import NODE
+from xinfer import __version__
 from xinfer.gpus import Gpu
 
 HEAD = "127.0.0.1"
@@ -33,6 +34,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     monkeypatch.setattr(ray, "nodes", lambda: [NODE, OTHER, DEAD])
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=f"{HEAD}:6379"))
     return done
+
+
+async def test_alive_and_which_version_as_vllm_s_server_has_them(http: httpx.AsyncClient) -> None:
+    for path in ("/health", "/ping"):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert (await http.get("/version")).json() == {"version": __version__, "xinfer": __version__}
 
 
 async def test_nodes_in_brief(http: httpx.AsyncClient, asked: list[tuple[str, Any]]) -> None:
