@@ -37,7 +37,8 @@ from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RayRegistryClient, RegistryClient
 from supervisor.translate.engine_request import match_route
-from xinfer.errors import InternalError, MethodNotAllowed, NotFound, PermissionRefused, XinferError
+from supervisor.web_pages import refuse_changes, with_cors
+from xinfer.errors import InternalError, MethodNotAllowed, NotFound, XinferError
 from xinfer.logs import attach_to_serve
 from xinfer.sched_batch import use_batch_scheduling
 from xinfer.settings import GatewaySettings
@@ -46,6 +47,8 @@ from xinfer.wire.error_format import ErrorFormat
 _log = logging.getLogger("xinfer.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_ONGOING = 100_000
+_LONGEST_SHOWN = 100
+"""Characters of a request's path that its error repeats."""
 
 
 class Supervisor:
@@ -63,12 +66,14 @@ class Supervisor:
         self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics, self._drain)
         self._trimmer = MemoryTrimmer(self._proxy.in_flight)
         self.control = self._build_control()
+        # Outside of everything, so that pages can read errors as well.
+        self._http = with_cors(self._serve, settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            await self._http(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -97,7 +102,7 @@ class Supervisor:
         try:
             exchange = open_exchange(scope, receive, send, request_id)
             if exchange is None:
-                _refuse_web_pages(scope)
+                refuse_changes(scope, self._settings.cors_origins)
                 await self.control({**scope}, receive, send)
             elif scope["method"] == "POST":
                 await self._proxy.serve(exchange)
@@ -115,7 +120,7 @@ class Supervisor:
                 allow = {"allow": self._methods_of(scope["path"])}
             else:
                 allow = {}
-            refusal = _refusal(scope, _routing_error(error, scope), request_id, allow)
+            refusal = _refusal(scope, self._routing_error(error, scope), request_id, allow)
         except Exception:  # the edge: whatever it is, the caller gets a fixed sentence
             _log.exception("request %s failed", request_id)
             if started.begun:
@@ -130,6 +135,23 @@ class Supervisor:
         if match_route(path):
             return "POST"
         return ", ".join(self.control.allowed_methods(path))
+
+    def _routing_error(self, error: HTTPException, scope: Scope) -> XinferError:
+        path = scope["path"]
+        why = why_unsupported(scope["method"], path)
+        if why:
+            return NotFound(why)
+        if error.status_code == 405:
+            return MethodNotAllowed("This route does not take this method.")
+
+        sentence = f"There is no route {path[:_LONGEST_SHOWN]!r}."
+        meant = next((each for each in _nearby(path) if self._is_route(each)), None)
+        if meant and len(meant) <= _LONGEST_SHOWN and meant.isprintable():
+            sentence += f" Did you mean {meant}?"
+        return NotFound(sentence)
+
+    def _is_route(self, path: str) -> bool:
+        return match_route(path) is not None or bool(self.control.allowed_methods(path))
 
     def _build_control(self) -> ControlPlane:
         control = ControlPlane(self._settings.max_body_bytes)
@@ -160,12 +182,6 @@ class StartedSend:
         await self._send(message)
 
 
-def _refuse_web_pages(scope: Scope) -> None:
-    """A page in some browser must not launch models here: browsers name the page's origin in what they POST or DELETE."""
-    if scope["method"] not in ("GET", "HEAD") and any(name == b"origin" for name, _ in scope["headers"]):
-        raise PermissionRefused("Requests from web pages may not change the cluster.")
-
-
 def _refusal(
     scope: Scope, error: XinferError, request_id: str, headers: Mapping[str, str] = MappingProxyType({})
 ) -> JSONResponse:
@@ -175,13 +191,14 @@ def _refusal(
     return JSONResponse(form.body(error, request_id), error.status, told)
 
 
-def _routing_error(error: HTTPException, scope: Scope) -> XinferError:
-    why = why_unsupported(scope["method"], scope["path"])
-    if why:
-        return NotFound(why)
-    if error.status_code == 405:
-        return MethodNotAllowed("This route does not take this method.")
-    return NotFound("There is no such route.")
+def _nearby(path: str) -> list[str]:
+    """What a client may have meant whose base URL has no ``/v1``, or something before it, or a slash too many."""
+    plain = "/" + "/".join(part for part in path.split("/") if part)
+    nearby = [plain, f"/v1{plain}"]
+    _, version, rest = plain.rpartition("/v1/")
+    if version:
+        nearby.append(f"/v1/{rest}")
+    return [each for each in nearby if each != path]
 
 
 def _request_id(scope: Scope) -> str:

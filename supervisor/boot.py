@@ -37,7 +37,9 @@ def boot(options: BootOptions) -> None:
     _start_registry()
     _say("starting the supervisor")
     near = _ON_HEAD if options.on_head else {}
-    settings = GatewaySettings.from_environment(supervisors=options.supervisors, routing=options.routing)
+    settings = GatewaySettings.from_environment(
+        supervisors=options.supervisors, routing=options.routing, cors_origins=options.cors_origins
+    )
     app = build(settings, resources=near, allow_fake=options.allow_fake)
     serve.run(app, name=SUPERVISOR_APP, route_prefix="/")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +35,11 @@ class Routing(StrEnum):
     ROUND_ROBIN = "round-robin"  # in turn
 
 
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+\Z")
+_DEFAULT_PORTS = re.compile(r"(http://.*:80|https://.*:443)\Z")
+
+
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     max_body_bytes: int = 8 * 1024 * 1024
@@ -53,19 +59,36 @@ class GatewaySettings:
     supervisors: int = 1
     """Supervisors that share each engine, and so its bound."""
     routing: Routing = Routing.PREFIX
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages in browsers may use the API, as browsers write them, or ``*`` alone."""
 
     def __post_init__(self) -> None:
-        for name in set(self.__slots__) - {"routing"}:
+        for name in set(self.__slots__) - {"routing", "cors_origins"}:
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name}={value!r}: expected a number above 0")
+        self._check_origins()
 
     @classmethod
-    def from_environment(cls, *, supervisors: int, routing: Routing) -> GatewaySettings:
+    def from_environment(
+        cls, *, supervisors: int, routing: Routing, cors_origins: tuple[str, ...] = ()
+    ) -> GatewaySettings:
         """With the limits and times that variables name, such as ``XINFER_WRITE_TIMEOUT_S``; ``ValueError`` for a wrong one."""
         variables = {each.name: f"XINFER_{each.name.upper()}" for each in fields(cls)}
-        del variables["supervisors"], variables["routing"]
-        return cls(**_given(cls, variables), supervisors=supervisors, routing=routing)  # type: ignore[arg-type]
+        del variables["supervisors"], variables["routing"], variables["cors_origins"]
+        numbers = _given(cls, variables)
+        return cls(**numbers, supervisors=supervisors, routing=routing, cors_origins=cors_origins)  # type: ignore[arg-type]
+
+    def _check_origins(self) -> None:
+        for origin in self.cors_origins:
+            if origin == ANY_ORIGIN and len(self.cors_origins) > 1:
+                raise ValueError("cors_origins: expected either '*' or origins, not both")
+            # An origin that no browser sends would allow nothing, without a word.
+            if origin != ANY_ORIGIN and (not _ORIGIN.match(origin) or _DEFAULT_PORTS.match(origin)):
+                raise ValueError(
+                    f"cors_origins={origin!r}: expected '*' or an origin as browsers send it, such as https://chat.example: "
+                    "in lower case, without a path, a slash at the end or the default port"
+                )
 
 
 def _given(settings: type, variables: dict[str, str]) -> dict[str, int | float]:

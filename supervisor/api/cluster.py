@@ -43,6 +43,13 @@ class ClusterApi:
     def add_routes(self, routes: APIRouter) -> None:
         """Add the routes of these handlers."""
         routes.add_api_route("/health", self.health, methods=["GET"], summary="Alive.")
+        routes.add_api_route("/ping", self.health, methods=["GET"], summary="Alive, as vLLM's server has it, too.")
+        routes.add_api_route(
+            "/version",
+            self.server_version,
+            methods=["GET"],
+            summary="xinfer's version, where vLLM's server has its own.",
+        )
         routes.add_api_route("/status", self.status, methods=["GET"], summary="Uptime in seconds, and the nodes.")
         routes.add_api_route("/v1/address", self.address, methods=["GET"], summary="Ray's address.")
         routes.add_api_route("/v1/cluster/auth", self.auth, methods=["GET"], summary="Whether an API key is required.")
@@ -83,6 +90,9 @@ class ClusterApi:
 
     async def version(self) -> schemas.Version:
         return {"version": __version__, "full-revisionid": None, "ray": ray.__version__}
+
+    async def server_version(self) -> schemas.ServerVersion:
+        return {"version": __version__, "xinfer": __version__}
 
     async def info(self, detailed: Detailed = False) -> list[schemas.NodeInfo]:
         """Every node as a worker; before them the head as the supervisors' host, its GPUs not counted twice."""

@@ -1,4 +1,4 @@
-"""REST: metrics in Prometheus text format."""
+"""REST: metrics in Prometheus text format, and the requests in flight as vLLM's server tells them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from supervisor.api.prometheus import Figures
-from supervisor.api.schemas import ScrapeTarget
+from supervisor.api.schemas import ScrapeTarget, ServerLoad
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
 from supervisor.nodes.on_node import living_nodes
@@ -25,7 +25,7 @@ _TELL_PERIOD_S = 5.0
 
 
 class MetricsApi:
-    """Handlers of ``/metrics``. Supervisors tell the registry what they counted, so that each shows the sum of all."""
+    """Handlers of ``/metrics`` and ``/load``. Supervisors tell the registry what they counted: each shows the sum of all."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class MetricsApi:
         routes.add_api_route(
             "/metrics/engines", self.engines, methods=["GET"], summary="Where the engines' own metrics are."
         )
+        routes.add_api_route("/load", self.load, methods=["GET"], summary="Requests in flight, of all models.")
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._tell())
@@ -84,6 +85,11 @@ class MetricsApi:
                 labels = {"model_uid": model.spec.uid, "replica_index": str(number)}
                 found.append({"targets": [address], "labels": labels})
         return found
+
+    async def load(self) -> ServerLoad:
+        """Requests in flight at all supervisors; those of others are as of their last report, up to 5 seconds ago."""
+        sums = await self._sums()
+        return {"server_load": sum(counted.in_flight for counted in sums.values())}
 
     async def _sums(self) -> dict[str, ModelMetrics]:
         sums: dict[str, ModelMetrics] = await self._registry.exchange_metrics(

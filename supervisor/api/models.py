@@ -66,7 +66,7 @@ class ModelsApi:
     async def list_models(self) -> schemas.ModelList:
         """Models that can be asked for an answer now; those that sleep wake first."""
         answering = [model for model in self._models.all.values() if model.is_served]
-        return {"object": "list", "data": [render.list_item(model) for model in answering]}
+        return {"object": "list", "data": [render.describe(model) for model in answering]}
 
     async def describe(self, uid: str) -> schemas.Described:
         """One model; 503 while it loads, as Xinference has it, but not while it wakes."""

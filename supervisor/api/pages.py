@@ -1,4 +1,7 @@
-"""REST: the OpenAPI document, and Swagger UI on it, whose files come from the package fastapi-offline and not from a CDN."""
+"""REST: the page at the server's address, the OpenAPI document, and Swagger UI on it.
+
+Swagger UI's files come from the package fastapi-offline and not from a CDN.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,29 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
+from xinfer import __version__
+
+# Addresses are relative, so that the page works behind a proxy that adds a prefix.
+_HOME = f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>xinfer</title></head>
+<body>
+<h1>xinfer {__version__}</h1>
+<p>This server has OpenAI's API for language models. Clients take this address with <code>/v1</code> as their base URL.</p>
+<ul>
+<li><a href="v1/models">v1/models</a>: the models that can be used</li>
+<li><a href="docs">docs</a>: every route of the API</li>
+</ul>
+</body>
+</html>
+"""
+
 
 def add_routes(routes: APIRouter) -> None:
-    """Add the routes of the document and its page."""
+    """Add the routes of the pages and the document."""
+    routes.add_api_route(
+        "/", home, methods=["GET"], summary="What this is, for whoever opens it.", response_class=HTMLResponse
+    )
     routes.add_api_route(
         "/openapi.json", document, methods=["GET"], summary="This document.", response_model=dict[str, Any]
     )
@@ -23,6 +46,11 @@ def add_routes(routes: APIRouter) -> None:
     )
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         routes.add_api_route(f"/docs/{name}", asset, methods=["GET"], include_in_schema=False, response_model=None)
+
+
+async def home() -> HTMLResponse:
+    """Name, version and where to go on."""
+    return HTMLResponse(_HOME)
 
 
 async def document(request: Request) -> JSONResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervisor.api.schemas import Described, EventReply, Instance, Listed, ReplicaStatus, Status
+from supervisor.api.schemas import Described, EventReply, Instance, ReplicaStatus, Status
 from xinfer.messages import Event, ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage
 from xinfer.model_size import size_as_number
 
@@ -36,9 +36,16 @@ def version(name: str, size_in_billions: str | None, model_format: str, quantiza
 
 
 def describe(model: ModelStatus) -> Described:
-    """One model, as ``GET /v1/models/{uid}`` gives it."""
+    """One model, as ``GET /v1/models/{uid}`` and the list give it: OpenAI's fields, vLLM's, then Xinference's with our own."""
     spec = model.spec
     return {
+        "id": spec.uid,
+        "object": "model",
+        "created": int(spec.created_at),
+        "owned_by": "xinfer",
+        # Its files, where vLLM's own server has them: vLLM's benchmark loads the tokenizer from there.
+        "root": spec.path,
+        "max_model_len": model.context_length,
         "model_type": "LLM",
         "model_name": spec.name,
         "model_uid": spec.uid,
@@ -74,17 +81,6 @@ def _accelerators(model: ModelStatus) -> list[str]:
     for replica in model.replicas:
         gpus.update(replica.gpu_ids)
     return sorted(gpus)
-
-
-def list_item(model: ModelStatus) -> Listed:
-    """One model in the list that OpenAI's and Xinference's clients both read."""
-    return {
-        "id": model.spec.uid,
-        "object": "model",
-        "created": int(model.spec.created_at),
-        "owned_by": "xinfer",
-        **describe(model),
-    }
 
 
 def state(model: ModelStatus) -> str:

@@ -28,6 +28,12 @@ class ErrorReply(TypedDict):
 class Described(TypedDict):
     """One model."""
 
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    root: str
+    max_model_len: int | None
     model_type: str
     model_name: str
     model_uid: str
@@ -57,20 +63,11 @@ class Described(TypedDict):
     status: Status
 
 
-class Listed(Described):
-    """One model in a list."""
-
-    id: str
-    object: str
-    created: int
-    owned_by: str
-
-
 class ModelList(TypedDict):
     """OpenAI's list."""
 
     object: str
-    data: list[Listed]
+    data: list[Described]
 
 
 class ModelUid(TypedDict):
@@ -267,6 +264,19 @@ class Auth(TypedDict):
 
 Version = TypedDict("Version", {"version": str, "full-revisionid": str | None, "ray": str})
 Version.__doc__ = "Versions of xinfer and Ray."
+
+
+class ServerVersion(TypedDict):
+    """In the shape of vLLM's server; the field ``xinfer`` tells whose version it is."""
+
+    version: str
+    xinfer: str
+
+
+class ServerLoad(TypedDict):
+    """In the shape of vLLM's server."""
+
+    server_load: int
 
 
 class NodeInfo(NodeStatus, total=False):

@@ -97,9 +97,9 @@ def _has_changed(before: dict[str, Any], body: dict[str, Any]) -> bool:
 
 
 def _leaves_usage_to_us(body: dict[str, Any]) -> bool:
-    """True unless the caller asks for OpenAI's own usage chunk, or for something that vLLM has to refuse."""
+    """True unless the caller says whether it wants OpenAI's usage chunk, or something that vLLM has to refuse."""
     options = body.get("stream_options")
-    return options is None or (isinstance(options, dict) and not options.get("include_usage"))
+    return options is None or (isinstance(options, dict) and options.get("include_usage") is None)
 
 
 _BY_UID = re.compile(r"/v1/models/(?P<uid>[^/]+)(?P<path>/(?:de)?tokenize)\Z")

@@ -112,6 +112,12 @@ def test_folders(tmp_path: Path, uri: str) -> None:
     assert spec.path("none") == str(folder)
 
 
+def test_embed_means_nothing_beside_other_abilities() -> None:
+    """Xinference's own examples have it."""
+    for given in (["embed", "generate"], ["generate", "embed"]):
+        assert read(XINFERENCES, model_ability=given).abilities == ("generate",)
+
+
 def test_the_abilities_say_what_and_the_family_how() -> None:
     family = read(XINFERENCES, model_ability=["chat"])
     assert (family.abilities, family.thinking.mode, family.tool_parser) == (("chat",), ThinkingMode.NEVER, None)
@@ -198,7 +204,9 @@ def changed(**facts: Any) -> list[dict[str, Any]]:
         ({"model_specs": changed(model_uri="s3://sea/whale")}, "model_specs.0.model_uri", "full path"),
         ({"model_specs": changed(model_uri="whale")}, "model_specs.0.model_uri", "full path"),
         ({"model_specs": []}, "model_specs", "at least 1"),
-        ({"model_ability": ["embed"]}, "model_ability.0", "'chat'"),
+        ({"model_ability": ["embed"]}, "model_ability", "the abilities are chat, generate, tools"),
+        ({"model_ability": ["chat", "rerank"]}, "model_ability.1", "'chat'"),
+        ({"model_ability": "embed"}, "model_ability", "tuple"),
         ({"model_ability": []}, "model_ability", "at least 1"),
         ({"model_name": "a whale"}, "model_name", "pattern"),
         ({"model_name": "w" * 101}, "model_name", "100"),
@@ -206,7 +214,12 @@ def changed(**facts: Any) -> list[dict[str, Any]]:
         ({"model_name": "instances"}, "model_name", "UID"),
         ({"context_length": 0}, "context_length", "greater than 0"),
         ({"chat_template": "whale"}, "chat_template", "neither Jinja"),
-        ({"chat_template": "{% if %}"}, "chat_template", "Jinja"),
+        (
+            {"chat_template": "You are a helpful assistant."},
+            "chat_template",
+            "give Jinja text, such as the chat_template in",
+        ),
+        ({"chat_template": "{% if %}"}, "chat_template", "leave it out for the model's own"),
         ({"chat_template": "{{ x }}" * 20_000}, "chat_template", "longer"),
         ({"model_family": "other", "tool_parser": "glm4", "chat_template": None}, "tool_parser", "glm4"),
         ({"model_family": "other", "tool_parser": None, "chat_template": None}, "tool_parser", "model_family"),

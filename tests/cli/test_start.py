@@ -54,6 +54,12 @@ def test_routing(run: Run, node: type[Node], word: str, routing: Routing) -> Non
     assert word in run("start", "--help").output
 
 
+def test_origins(run: Run, node: type[Node]) -> None:
+    result = run("start", "--cors-origin", "https://a.example", "--cors-origin", "http://localhost:3000")
+    assert result.exit_code == 0, result.output
+    assert node.asked == StartOptions(cors_origins=("https://a.example", "http://localhost:3000"))
+
+
 def test_bad_setting_in_the_environment_starts_nothing(
     run: Run, node: type[Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +76,8 @@ def test_bad_setting_in_the_environment_starts_nothing(
         ["--routing", ""],
         ["--routing", "PREFIX"],
         ["--routing", "least_busy"],
+        ["--cors-origin", "https://a.example/"],
+        ["--cors-origin", "*", "--cors-origin", "https://a.example"],
         ["--supervisors", "0"],
         ["--port", "65536"],
         ["--host", "0.0.0.0"],

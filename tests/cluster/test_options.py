@@ -62,7 +62,9 @@ def test_bad_value_is_named(name: str, value: int) -> None:
 
 @pytest.mark.parametrize("routing", Routing)
 def test_boot_options_travel_as_text(routing: Routing) -> None:
-    options = BootOptions("127.0.0.2:6379", "::1", 9997, 2, routing, on_head=True, allow_fake=False)
+    options = BootOptions(
+        "127.0.0.2:6379", "::1", 9997, 2, routing, ("https://a.example",), on_head=True, allow_fake=False
+    )
     read = BootOptions.parse(options.dump())
     assert read == options
     assert read.routing is routing

@@ -9,7 +9,7 @@ import pytest
 
 from xinfer.settings import DEFAULT_ENDPOINT, ENGINE_VARIABLES, EngineSettings, GatewaySettings, Routing, endpoint, home
 
-NUMBERS = [each.name for each in fields(GatewaySettings) if each.name != "routing"]
+NUMBERS = [each.name for each in fields(GatewaySettings) if each.name not in ("routing", "cors_origins")]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -52,6 +52,50 @@ def test_bad_value_in_the_environment_is_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValueError, match=expected):
         from_environment()
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        ("https://chat.example",),
+        ("http://localhost:3000", "http://[::1]:5173"),
+        ("tauri://localhost", "chrome-extension://abcdefgh"),
+        ("*",),
+    ],
+)
+def test_origins_as_browsers_send_them(origins: tuple[str, ...]) -> None:
+    assert GatewaySettings(cors_origins=origins).cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(
+            "",
+            "null",
+            "chat.example",
+            "https://",
+            "https://chat.example/",
+            "https://chat.example/app",
+            "https://*.example/",
+        ),
+        *("HTTPS://chat.example", "https://Chat.example", "https://chat.example:443", "http://chat.example:80"),
+        *(
+            "https://me@chat.example",
+            "https://chat.example ",
+            "https://a.example,https://b.example/",
+            "https://chat.example\n",
+        ),
+    ],
+)
+def test_origin_that_no_browser_sends_is_refused(origin: str) -> None:
+    with pytest.raises(ValueError, match="expected '\\*' or an origin as browsers send it"):
+        GatewaySettings(cors_origins=(origin,))
+
+
+def test_any_origin_stands_alone() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        GatewaySettings(cors_origins=("https://chat.example", "*"))
 
 
 @pytest.mark.parametrize("name", ENGINE_VARIABLES)

@@ -107,11 +107,12 @@ class Shape(Protocol):
 class Split:
     """Beside the content, both without the empty lines that a template puts before reasoning and between it and the answer."""
 
-    __slots__ = ("_before_content", "_before_reasoning")
+    __slots__ = ("_before_content", "_before_reasoning", "_held")
 
     def __init__(self) -> None:
         self._before_reasoning = True
         self._before_content = False
+        self._held = ""
 
     def delta(self, delta: dict[str, Any], _choice: dict[str, Any], /) -> None:
         """The answer of a model that did not reason stays as it is."""
@@ -120,14 +121,18 @@ class Split:
         if reasoning:
             self._before_content = True
             if self._before_reasoning:
-                delta[_FIELD] = reasoning.lstrip("\n")
-                self._before_reasoning = not delta[_FIELD]
+                reasoning = reasoning.lstrip("\n")
+                self._before_reasoning = not reasoning
+            # Ends of lines wait for more reasoning: those at its very end go nowhere, as in a whole message.
+            reasoning = self._held + reasoning
+            delta[_FIELD] = reasoning.rstrip("\n")
+            self._held = reasoning[len(delta[_FIELD]) :]
         if self._before_content and (content := delta["content"]):
             delta["content"] = content.lstrip("\n")
             self._before_content = not delta["content"]
 
     def message(self, message: dict[str, Any], _choice: dict[str, Any], /) -> None:
-        """As a stream of it would be, and without empty lines at the end of the reasoning."""
+        """As a stream of it would be."""
         _rename(message)
         if message.get(_FIELD):
             message[_FIELD] = message[_FIELD].strip("\n")

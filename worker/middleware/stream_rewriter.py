@@ -131,7 +131,7 @@ class StreamRewriter:
             return
         self._silent_since = None
         if self._held is not None or not choices:
-            yield self._release(None if choices else chunk.get("usage"))
+            yield self._release(None if choices else chunk)
         if self._merge_usage and finishes:
             self._held = chunk
         elif choices or not self._merge_usage:
@@ -161,14 +161,17 @@ class StreamRewriter:
             return b""
         return ErrorFormat.OPENAI.event(InternalError(str(fields.get("message") or "The engine failed.")))
 
-    def _release(self, usage: Any = None) -> bytes:
-        """The chunk that was kept back for the token counts, with them if they came."""
+    def _release(self, usage_chunk: dict[str, Any] | None = None) -> bytes:
+        """The chunk that was kept back for the token counts, with them and what else the usage chunk has, if it came."""
         held = self._held
         self._held = None
         if held is None:
             return b""
-        if usage is not None:
-            held["usage"] = usage
+        if usage_chunk is not None:
+            # vLLM sends its system_fingerprint, and metrics if it is told to, on the last chunk only.
+            held = {**usage_chunk, **held}
+            if "usage" in usage_chunk:
+                held["usage"] = usage_chunk["usage"]
         return encode_event(held)
 
 

@@ -14,6 +14,9 @@ from xinfer.catalog.xinference import HUB, GivenModel, GivenSpec
 from xinfer.errors import FamilyRefused, LaunchRefused
 from xinfer.messages.model import Ability, ThinkingMode, ThinkingSwitch
 
+TEMPLATE_HINT = (
+    "give Jinja text, such as the chat_template in tokenizer_config.json, or leave it out for the model's own"
+)
 _LOOK_ALIKE = "name a family that is alike in model_family"
 _TOOL_PARSERS: dict[str, str | None] = {
     "qwen": "hermes",
@@ -98,7 +101,7 @@ def _template(given: GivenModel, base: Family | None, catalog: Catalog) -> str |
     named = catalog.find(text)
     if named:
         return named.chat_template
-    raise refused("chat_template", f"{text[:100]!r} is neither Jinja text nor the name of a family")
+    raise refused("chat_template", f"{text[:100]!r} is neither Jinja text nor the name of a family; {TEMPLATE_HINT}")
 
 
 def _of_folder(given: GivenModel) -> _TemplateFacts | None:

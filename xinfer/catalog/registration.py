@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from xinfer.catalog.catalog import Catalog
 from xinfer.catalog.family import Family
-from xinfer.catalog.from_xinference import is_folder, refused, translate
+from xinfer.catalog.from_xinference import TEMPLATE_HINT, is_folder, refused, translate
 from xinfer.catalog.template import ChatTemplate
 from xinfer.catalog.xinference import GivenModel
 from xinfer.names import is_uid
@@ -82,4 +82,4 @@ def _check_template(text: str) -> None:
     if len(text.encode()) > _MOST_TEMPLATE_BYTES:
         raise refused("chat_template", f"longer than {_MOST_TEMPLATE_BYTES} bytes")
     if "{" not in text or not ChatTemplate(text).is_jinja:
-        raise refused("chat_template", "not a Jinja template")
+        raise refused("chat_template", f"not a Jinja template; {TEMPLATE_HINT}")

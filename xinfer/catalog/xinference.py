@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
@@ -15,6 +15,7 @@ FORMATS = ("pytorch", "fp8", "fp4", "awq", "gptq", "bnb")
 HUB = "huggingface"
 # Xinference's default.
 _CONTEXT_LENGTH = 2048
+_EMBED = "embed"
 
 
 def _known_format(name: str) -> str:
@@ -31,6 +32,20 @@ def _size(value: object) -> object:
 
 
 Size = Annotated[str, BeforeValidator(_size)]
+
+
+def _without_embed(names: object) -> object:
+    # Xinference's own examples have it beside others; of a language model it means nothing to vLLM's chats and completions.
+    if not isinstance(names, list | tuple) or _EMBED not in names:
+        return names
+    others = [name for name in names if name != _EMBED]
+    if not others:
+        known = ", ".join(get_args(Ability))
+        raise ValueError(f"xinfer serves no embeddings, so {_EMBED!r} alone says nothing; the abilities are {known}")
+    return others
+
+
+Abilities = Annotated[tuple[Ability, ...], BeforeValidator(_without_embed), Field(min_length=1)]
 
 
 class _Given(BaseModel):
@@ -75,7 +90,7 @@ class GivenModel(_Given):
 
     model_name: Name
     model_specs: Annotated[tuple[GivenSpec, ...], Field(min_length=1)]
-    model_ability: Annotated[tuple[Ability, ...], Field(min_length=1)]
+    model_ability: Abilities
     model_lang: tuple[str, ...] = ()
     model_description: str | None = None
     model_family: str | None = None

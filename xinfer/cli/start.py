@@ -70,6 +70,14 @@ Try:
     help="How requests are shared among the replicas of a model.",
 )
 @click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin whose web pages may use the API, such as https://chat.example; may be given several times. '*' allows the "
+    "pages of every origin all but changes of the cluster.",
+)
+@click.option(
     "--launch", "models", multiple=True, metavar="NAME", help="A model to launch; may be given several times."
 )
 @click.option(
@@ -92,7 +100,11 @@ def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **opt
     try:
         start_options = StartOptions(**options)
         # Only to check them: a wrong variable must stop the start, and not the supervisor after it.
-        GatewaySettings.from_environment(supervisors=start_options.supervisors, routing=start_options.routing)
+        GatewaySettings.from_environment(
+            supervisors=start_options.supervisors,
+            routing=start_options.routing,
+            cors_origins=start_options.cors_origins,
+        )
         EngineSettings.from_environment()
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -129,6 +129,7 @@ class NodeLifecycle:
             port=options.port,
             supervisors=options.supervisors,
             routing=options.routing,
+            cors_origins=options.cors_origins,
             on_head=options.is_loopback,
             allow_fake=options.allow_fake_engine,
         )

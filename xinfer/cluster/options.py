@@ -28,6 +28,7 @@ class StartOptions:
     """GPUs this node offers; None counts those it has."""
     supervisors: int = 1
     routing: Routing = Routing.PREFIX
+    cors_origins: tuple[str, ...] = ()
     warm_host: bool = True
     """Keep a process on this node from which engines start in seconds."""
     insecure: bool = False
@@ -82,6 +83,7 @@ class BootOptions:
     port: int
     supervisors: int
     routing: Routing
+    cors_origins: tuple[str, ...]
     on_head: bool
     """Keep the supervisors on the head: on loopback, no other node's HAProxy or supervisor could be reached."""
     allow_fake: bool
@@ -92,4 +94,6 @@ class BootOptions:
     @classmethod
     def parse(cls, text: str) -> BootOptions:
         fields = json.loads(text)
-        return cls(**{**fields, "routing": Routing(fields["routing"])})
+        fields["routing"] = Routing(fields["routing"])
+        fields["cors_origins"] = tuple(fields["cors_origins"])
+        return cls(**fields)

@@ -17,6 +17,7 @@ from supervisor.nodes import on_node as nodes
 from supervisor.nodes.node_stats import report_of
 from tests.supervisor.fuzzed import NODE
 from tests.supervisor.servers import RegistryDouble
+from xinfer import __version__
 
 HEAD = "127.0.0.1"
 OTHER = {**NODE, "NodeID": "1" * 56, "NodeManagerAddress": "10.0.0.2", "Resources": {"CPU": 4.0}}
@@ -35,6 +36,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     monkeypatch.setattr(ray, "nodes", lambda: [NODE, OTHER, DEAD])
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=f"{HEAD}:6379"))
     return done
+
+
+async def test_alive_and_which_version_as_vllm_s_server_has_them(http: httpx.AsyncClient) -> None:
+    for path in ("/health", "/ping"):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert (await http.get("/version")).json() == {"version": __version__, "xinfer": __version__}
 
 
 async def test_nodes_in_brief(http: httpx.AsyncClient, asked: list[tuple[str, Any]]) -> None:

@@ -131,6 +131,13 @@ async def test_page(http: httpx.AsyncClient, registry: RegistryDouble, monkeypat
     assert buckets[-1] == 2
 
 
+async def test_load_is_what_all_supervisors_have_in_flight(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
+    registry.answers["exchange_metrics"] = {}
+    assert (await http.get("/load")).json() == {"server_load": 0}
+    registry.answers["exchange_metrics"] = {"m": ModelMetrics(in_flight=2), "n": ModelMetrics(requests=9, in_flight=1)}
+    assert (await http.get("/load")).json() == {"server_load": 3}
+
+
 async def test_strangers_make_no_labels(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
     await registry.tell_replicas(dead_replica())
     for uid in ("m", "ghost", 'x"} 1'):

@@ -94,7 +94,6 @@ def test_views_have_the_shapes_of_the_document(state: ModelState) -> None:
     )
     shapes: list[tuple[Any, Any]] = [
         (schemas.Described, render.describe(one)),
-        (schemas.Listed, render.list_item(one)),
         (schemas.Instance, render.instance(one)),
         (schemas.Progress, progress(one, 2.0)),
     ]

@@ -41,21 +41,21 @@ def test_description_has_the_contract_s_fields() -> None:
 
 
 def test_sleeping_model_is_described_as_any_other() -> None:
-    told = render.list_item(model_status(state=ModelState.SLEEPING, idle_timeout_s=60.0, kv_cache_gib=2.5, replicas=2))
+    told = render.describe(model_status(state=ModelState.SLEEPING, idle_timeout_s=60.0, kv_cache_gib=2.5, replicas=2))
     assert (told["id"], told["status"], told["idle_timeout"], told["kv_cache_gib"]) == ("m", "SLEEPING", 60.0, 2.5)
     assert (told["replica"], told["address"], told["model_ability"]) == (2, None, ["chat"])
 
 
-def test_list_item_is_openai_s_model_and_the_description() -> None:
-    one = model_status(report(), created_at=1234.7)
-    item = render.list_item(one)
-    assert {name: item[name] for name in ("id", "object", "created", "owned_by")} == {
+def test_description_has_openai_s_fields_and_vllm_s() -> None:
+    told = render.describe(model_status(report(context_length=2048), created_at=1234.7, path="org/name"))
+    assert {name: told[name] for name in ("id", "object", "created", "owned_by", "root", "max_model_len")} == {
         "id": "m",
         "object": "model",
         "created": 1234,
         "owned_by": "xinfer",
+        "root": "org/name",
+        "max_model_len": 2048,
     }
-    assert render.describe(one).items() <= item.items()
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_nothing_that_is_served_is_left_out() -> None:
 
 
 async def test_what_neither_has(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/v1/nowhere")).json()["detail"] == "There is no such route."
+    assert (await http.get("/v1/nowhere")).json()["detail"] == "There is no route '/v1/nowhere'."
 
 
 async def test_a_method_that_is_not_taken_names_those_that_are(http: httpx.AsyncClient) -> None:

@@ -53,6 +53,14 @@ async def test_usage_chunk_of_its_own_for_who_asks(http: httpx.AsyncClient, regi
         assert not any("usage" in chunk for chunk in chunks)
 
 
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
+async def test_no_usage_for_who_wants_none(http: httpx.AsyncClient, registry: RegistryDouble, path: str) -> None:
+    async with fake_engine(tokens=1) as replica:
+        await registry.tell_replicas(replica)
+        body = (chat if path == CHAT else text)(stream=True, stream_options={"include_usage": False})
+        assert "usage" not in (await http.post(path, json=body)).text
+
+
 async def test_openai_s_client(http: httpx.AsyncClient, registry: RegistryDouble) -> None:
     async with (
         fake_engine(tokens=3) as replica,
@@ -60,6 +68,8 @@ async def test_openai_s_client(http: httpx.AsyncClient, registry: RegistryDouble
     ):
         await registry.tell_replicas(replica)
         assert [model.id for model in (await client.models.list()).data] == ["m"]
+        one = await client.models.retrieve("m")
+        assert (one.id, one.object, one.owned_by) == ("m", "model", "xinfer")
         stream = await client.chat.completions.create(
             model="m",
             messages=[{"role": "user", "content": "hello"}],

@@ -132,6 +132,57 @@ def test_responses_that_need_a_memory_are_refused(fields: dict[str, Any]) -> Non
     assert prepared(RESPONSES, {"input": "hello", **unset}).path == RESPONSES
 
 
+FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(
+            "web_search",
+            "web_search_preview",
+            "web_search_2025_08_26",
+            "file_search",
+            "code_interpreter",
+            "computer_use",
+        ),
+        *("computer_use_preview", "image_generation", "mcp", "local_shell", "shell", "apply_patch", "x" * 500, "a\nb"),
+    ],
+)
+def test_tool_that_openai_runs_is_refused_by_its_type(kind: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        prepared(RESPONSES, {"input": "hello", "tools": [FUNCTION, {"type": kind}]})
+    assert caught.value.param == "tools[1]"
+    assert repr(kind[:100]) in caught.value.message
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        None,
+        [],
+        [FUNCTION, {"type": "custom", "name": "c"}, {"type": "namespace", "name": "n", "tools": [FUNCTION]}],
+        "junk",
+        [7, {}, {"type": None}, {"type": 7}],
+    ],
+)
+def test_tools_that_the_client_runs_and_junk_reach_the_engine(tools: Any) -> None:
+    assert sent(RESPONSES, {"input": "hello", "tools": tools}) == ({} if tools is None else {"tools": tools})
+
+
+def test_engine_with_a_tool_server_gets_its_tools() -> None:
+    body = {"input": "hello", "tools": [{"type": "web_search_preview"}]}
+    assert json.loads(prepared(RESPONSES, body, spec(engine_args={"tool_server": "demo"})).body) == body
+
+
+def test_reference_to_an_item_is_refused_with_what_to_do() -> None:
+    items = [*HELLO, {"type": "item_reference", "id": "msg_1"}]
+    with pytest.raises(BadRequest, match="'store': false") as caught:
+        prepared(RESPONSES, {"input": items})
+    assert caught.value.param == "input[1]"
+
+
 ON, OFF = {"enable_thinking": True}, {"enable_thinking": False}
 LOW = {"effort": "low", "summary": "auto"}
 

@@ -38,7 +38,7 @@ def said(options: ResponseOptions, finish: str, *pieces: dict[str, Any]) -> dict
     choice = {"index": 0, "message": {**joined, **calls}, "finish_reason": finish}
     message = json.loads(rewrite_response(json.dumps({"choices": [choice]}).encode(), options))["choices"][0]["message"]
     assert texts["content"] == message["content"]
-    assert texts["reasoning_content"].rstrip("\n") == message.get("reasoning_content", "")
+    assert texts["reasoning_content"] == message.get("reasoning_content", "")
     return dict(texts)
 
 
@@ -54,6 +54,18 @@ def test_with_reasoning(pieces: tuple[dict[str, Any], ...], finish: str) -> None
     assert said(OMIT, finish, *pieces) == {"reasoning_content": "", "content": "Yes"}
     raw = "".join(piece.get("reasoning", "") for piece in pieces)
     assert said(INLINE, finish, *pieces)["content"] == f"<t>{raw}</t>\n\nYes"
+
+
+def test_ends_of_lines_wait_for_more_reasoning_and_nothing_else_waits() -> None:
+    pieces = (
+        {"reasoning": "\n\nOne"},
+        {"reasoning": "\n"},
+        {"reasoning": "\n- two\n"},
+        {"reasoning": "\n", "content": "Yes"},
+    )
+    out = deltas(streamed(SPLIT, "stop", *pieces))
+    assert [delta.get("reasoning_content") for delta in out] == [None, "One", "\n\n- two", "", None]
+    assert said(SPLIT, "stop", *pieces) == {"reasoning_content": "One\n\n- two", "content": "Yes"}
 
 
 def test_without_reasoning() -> None:

@@ -50,6 +50,20 @@ def test_usage_stays_a_chunk_of_its_own_for_who_asked() -> None:
     assert (usage, done) == (USAGE_CHUNK, "[DONE]")
 
 
+@pytest.mark.parametrize("chat", [True, False])
+def test_merged_chunk_has_all_of_the_usage_chunk(chat: bool) -> None:
+    last = chunk("stop", content="") if chat else text_chunk("", "stop")
+    counted = {**USAGE_CHUNK, "system_fingerprint": "vllm-0.32.0-tp1", "metrics": {"ttft_ms": 1.5}}
+    finish = run(sse({**last, "usage": {"total_tokens": 1}}, counted, "[DONE]"), chat=chat)[0]
+    assert finish == {**last, "usage": USAGE, "system_fingerprint": "vllm-0.32.0-tp1", "metrics": {"ttft_ms": 1.5}}
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_fingerprint_of_a_stream_without_usage_stays(chat: bool) -> None:
+    last = {**(chunk("stop", content="") if chat else text_chunk("", "stop")), "system_fingerprint": "vllm-0.32.0-tp1"}
+    assert run(sse(last, "[DONE]"), chat=chat, merge=False)[0] == last
+
+
 @pytest.mark.parametrize("merge", [True, False])
 def test_cuts_at_any_byte_change_nothing(merge: bool) -> None:
     expected = run(THINKING, merge=merge)
