@@ -70,7 +70,7 @@ def test_the_file_is_corrected_and_haproxy_run_with_the_same_words(
     monkeypatch.setattr(sys, "argv", ["haproxy", "-db", "-f", str(file), "-x", "sock"])
     haproxy.main()
     assert "127.0.0.1:9101" in file.read_text()
-    assert guarded == [(os.getpid(), haproxy.binary(), file)]
+    assert guarded == [(os.getpid(), os.getppid(), haproxy.binary(), file)]
     assert ran == [(haproxy.binary(), [str(haproxy.binary()), "-db", "-f", str(file), "-x", "sock"])]
 
 

@@ -16,8 +16,8 @@ from tests.waiting import wait_for
 from xinfer.cluster import haproxy, haproxy_guard
 from xinfer.cluster.ports import free_port
 
-Guarded = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]
-"""An HAProxy and its guard."""
+Guarded = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes], subprocess.Popen[bytes]]
+"""An HAProxy, its guard, and what is a raylet for them."""
 CONFIG = """\
 global
     stats socket {folder}/admin.sock mode 600 level admin expose-fd listeners
@@ -45,12 +45,13 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def guarded(config: Path) -> Iterator[Guarded]:
     """An HAProxy with its guard, as the wrapper starts them."""
+    node = subprocess.Popen(["sleep", "60"])
     process = subprocess.Popen([str(haproxy.binary()), "-db", "-f", str(config)])
     wait_for(lambda: pid_at(config) == process.pid, what="HAProxy")
-    guard = haproxy_guard.start(process.pid, haproxy.binary(), config)
+    guard = haproxy_guard.start(process.pid, node.pid, haproxy.binary(), config)
     wait_for(lambda: waits(guard.pid), what="a guard that waits")
-    yield process, guard
-    for each in (process, guard):
+    yield process, guard, node
+    for each in (process, guard, node):
         each.kill()
         each.wait()
 
@@ -73,7 +74,7 @@ def pid_at(config: Path) -> int | None:
 
 
 def test_back_at_once_and_gone_when_the_successor_is_there(config: Path, guarded: Guarded) -> None:
-    first, guard = guarded
+    first, guard, _ = guarded
     assert haproxy_guard.take_over(config) == []
     first.kill()
     first.wait()
@@ -97,7 +98,7 @@ def test_back_at_once_and_gone_when_the_successor_is_there(config: Path, guarded
 
 def test_a_successor_without_backends_begins_with_those_of_the_stand_in(config: Path, guarded: Guarded) -> None:
     """As Serve starts it."""
-    first, _ = guarded
+    first, _, _ = guarded
     served = config.read_text()
     first.kill()
     first.wait()
@@ -108,7 +109,7 @@ def test_a_successor_without_backends_begins_with_those_of_the_stand_in(config: 
 
 
 def test_a_stand_in_that_dies_has_another(config: Path, guarded: Guarded) -> None:
-    first, _ = guarded
+    first, _, _ = guarded
     first.kill()
     first.wait()
     stand_in = wait_for(lambda: pid_at(config), what="the stand-in")
@@ -119,7 +120,7 @@ def test_a_stand_in_that_dies_has_another(config: Path, guarded: Guarded) -> Non
 
 def test_nothing_stands_in_after_a_reload(config: Path, guarded: Guarded) -> None:
     """Serve starts the new one before it ends the old one."""
-    first, guard = guarded
+    first, guard, _ = guarded
     successor = subprocess.Popen([str(haproxy.binary()), "-db", "-f", str(config), "-sf", str(first.pid)])
     try:
         first.wait(10)
@@ -129,3 +130,17 @@ def test_nothing_stands_in_after_a_reload(config: Path, guarded: Guarded) -> Non
     finally:
         successor.kill()
         successor.wait()
+
+
+@pytest.mark.parametrize("first_goes", [False, True])
+def test_nothing_stands_in_for_a_node_that_is_gone(config: Path, guarded: Guarded, first_goes: bool) -> None:
+    first, guard, node = guarded
+    if first_goes:
+        first.kill()
+        first.wait()
+        wait_for(lambda: pid_at(config), what="the stand-in")
+    node.kill()
+    node.wait()
+    assert guard.wait(5) == 0
+    if first_goes:
+        wait_for(lambda: pid_at(config) is None, what="the end of the stand-in")

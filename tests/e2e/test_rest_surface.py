@@ -123,6 +123,7 @@ def test_metrics(cluster: RunningCluster, launch_fake: Callable[..., str]) -> No
 
 SCHEMA = fuzz.requests_of(
     ("DELETE", "/v1/clusters"),  # other tests need it
+    ("POST", "/v1/cluster/drain"),
     ("POST", "/v1/models"),  # test_launches and test_bad_input have them
     ("POST", "/v1/models/instance"),
     ("DELETE", "/v1/models/{uid}"),

@@ -174,7 +174,7 @@ def test_engines_that_stand_still(cluster: RunningCluster, client: RESTfulClient
         with ThreadPoolExecutor(4) as pool:
             # One each. Two engines that went on at full speed would leave Serve no core to notice anything with.
             streams = [pool.submit(chat, cluster, uid, max_tokens=600, ignore_eos=True) for _ in range(4)]
-            time.sleep(1.5)
+            time.sleep(3)
             stopped = {first.replica: first.core, second.replica: second.server, third.replica: third.worker}
             for process in stopped.values():
                 process.suspend()
@@ -289,6 +289,8 @@ def test_node_lost(
         event["event_content"] for event in client.get_model_events(uid)
     ]
     assert "DEGRADED" in cluster.run("status").stdout
+    # Until then Ray may place replicas of other tests there.
+    wait_for(lambda: len(client.get_workers_info()) == 1, 60, "the end of the node in Ray's records")
 
 
 def test_registry_killed_under_load(

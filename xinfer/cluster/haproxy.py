@@ -13,6 +13,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
 from xinfer.cluster import haproxy_guard
 from xinfer.process_lifetime import die_with_parent
 from xinfer.sched_batch import use_batch_scheduling
@@ -43,13 +45,19 @@ def binary() -> Path:
     return Path(package.origin).parent / "bin" / "haproxy"
 
 
+def _raylet() -> int:
+    """The node's raylet, which has started the actor that has started this."""
+    parents = psutil.Process().parents()
+    return next((each.pid for each in parents if each.name() == "raylet"), parents[0].pid)
+
+
 def main() -> None:
     """Rewrite the file after ``-f`` and run HAProxy with the same arguments."""
     arguments = sys.argv[1:]
     if "-f" in arguments:
         file = Path(arguments[arguments.index("-f") + 1])
         file.write_text(without_request_splicing(on_loopback(file.read_text())))
-        haproxy_guard.start(os.getpid(), binary(), file)
+        haproxy_guard.start(os.getpid(), _raylet(), binary(), file)
         if "-x" not in arguments:
             arguments += haproxy_guard.take_over(file)
     die_with_parent()

@@ -1,6 +1,6 @@
 """Keeps a node's ingress up while Serve replaces an HAProxy that died.
 
-Run as ``python -m xinfer.cluster.haproxy_guard PID BINARY config=FILE``.
+Run as ``python -m xinfer.cluster.haproxy_guard PID NODE_PID BINARY config=FILE``.
 Serve notices the loss by its health check and starts another one some 20 s later; until then nobody could connect. So every
 HAProxy has a guard, which runs a stand-in with the same configuration from the moment HAProxy is gone until its successor is up.
 """
@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from xinfer.process_lifetime import die_with_parent
 
 _CONFIG = "config="
@@ -29,10 +31,18 @@ _SERVE_REPLACES_IN_S = 120.0
 """After this long without a successor the cluster itself is taken to be gone."""
 
 
-def start(pid: int, binary: Path, config: Path) -> subprocess.Popen[bytes]:
-    """Start the guard of the HAProxy that is, or is about to be, process ``pid``."""
+def start(pid: int, node_pid: int, binary: Path, config: Path) -> subprocess.Popen[bytes]:
+    """Start the guard of the HAProxy that is, or is about to be, process ``pid``. It ends with ``node_pid``, the raylet."""
     # Not the bare path: Serve takes every process that has it among its arguments for an HAProxy.
-    argv = [sys.executable, "-m", "xinfer.cluster.haproxy_guard", str(pid), str(binary), f"{_CONFIG}{config}"]
+    argv = [
+        sys.executable,
+        "-m",
+        "xinfer.cluster.haproxy_guard",
+        str(pid),
+        str(node_pid),
+        str(binary),
+        f"{_CONFIG}{config}",
+    ]
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
@@ -54,18 +64,23 @@ def take_over(config: Path) -> list[str]:
 class HaproxyGuard:
     """The guard of one HAProxy."""
 
-    def __init__(self, pid: int, binary: Path, config: Path) -> None:
+    def __init__(self, pid: int, node_pid: int, binary: Path, config: Path) -> None:
         self._pid = pid
+        self._node_pid = node_pid
         self._binary = binary
         self._config = config
 
     def run(self) -> None:
         """Wait until HAProxy ends; if nothing has taken its place, stand in for it until something does."""
-        _wait_until_gone(self._pid)
+        if not _first_to_go(self._node_pid, self._pid):
+            return
         deadline = time.monotonic() + _SERVE_REPLACES_IN_S
         stand_in: subprocess.Popen[bytes] | None = None
 
         while not self._has_successor() and time.monotonic() < deadline:
+            if not _is_alive(self._node_pid):
+                # The stand-in ends with this process.
+                return
             if stand_in is None or stand_in.poll() is not None:
                 stand_in = self._start_stand_in()
             time.sleep(_POLL_PERIOD_S)
@@ -101,15 +116,29 @@ def _admin_socket(config: Path) -> str | None:
     return None
 
 
-def _wait_until_gone(pid: int) -> None:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
+def _first_to_go(node_pid: int, pid: int) -> bool:
+    """Wait until one of the two processes has ended; True if the node's has not."""
     poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    poller.poll()
-    os.close(descriptor)
+    descriptors: list[int] = []
+    for each in (node_pid, pid):
+        try:
+            descriptor = os.pidfd_open(each)
+        except ProcessLookupError:
+            break
+        descriptors.append(descriptor)
+        poller.register(descriptor, select.POLLIN)
+    else:
+        poller.poll()
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return _is_alive(node_pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _pid_behind(path: str) -> int | None:
@@ -131,4 +160,4 @@ def _pid_behind(path: str) -> int | None:
 
 
 if __name__ == "__main__":
-    HaproxyGuard(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3].removeprefix(_CONFIG))).run()
+    HaproxyGuard(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4].removeprefix(_CONFIG))).run()

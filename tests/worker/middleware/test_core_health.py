@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from worker.middleware import ContractMiddleware
+from worker.middleware import ContractMiddleware, core_health
 
 HEALTHY = [{"type": "http.response.start", "status": 200, "headers": []}, {"type": "http.response.body", "body": b""}]
 
@@ -60,6 +61,13 @@ async def test_a_core_that_is_stuck_for_too_long_is_not_healthy(monkeypatch: pyt
     await asyncio.sleep(0.12)
     assert [await health(server, core) for _ in range(3)] == [503] * 3
     assert core.calls == calls + 1, "one call at a time"
+
+    # One that compiles something within its step is at work.
+    used = itertools.count(10, 10)
+    monkeypatch.setattr(core_health, "cpu_seconds_of_children", lambda: float(next(used)))
+    assert [await health(server, core) for _ in range(3)] == [200] * 3
+    await asyncio.sleep(0.8)
+    assert await health(server, core) == 503, "but not for ever"
 
     core.runs.set()
     await asyncio.sleep(0)
