@@ -14,6 +14,7 @@ from typing import Any
 from worker.memory.limits import VLLM_CPU_KV_CACHE, memory_limits, runs_on_cpu
 from worker.vllm_build import allocators
 from xinfer.messages import ModelSpec
+from xinfer.model_size import size_as_number
 from xinfer.settings import ENGINE_VARIABLES, RUST_FRONTEND, EngineSettings
 
 _OF_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
@@ -95,8 +96,9 @@ def core_timeout_s(spec: ModelSpec, settings: EngineSettings) -> float:
 
 def _billions(spec: ModelSpec) -> float:
     """The model's parameters; of one that the catalog does not know, as many as its files hold in 16 bits each."""
-    if spec.size_in_billions:
-        return float(spec.size_in_billions.replace("_", "."))
+    size = size_as_number(spec.size_in_billions)
+    if isinstance(size, (int, float)):
+        return size
     weights = Path(spec.path).glob("*.safetensors")
     return sum(file.stat().st_size for file in weights) / 2e9
 

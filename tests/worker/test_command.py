@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from worker.memory import limits as bounds
 from worker.replica import fake_argv
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
-from xinfer.settings import RUST_FRONTEND, EngineSettings
+from xinfer.settings import ENGINE_VARIABLES, RUST_FRONTEND, EngineSettings
 
 DEFAULTS = EngineSettings()
 KV_CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
@@ -224,3 +225,16 @@ def test_numbers_as_vllm_reads_them(text: object, number: int | None) -> None:
 def test_command_of_the_fake_engine() -> None:
     argv = fake_argv(spec(context_length=7, engine_args={"tokens": 2}), EngineSettings(), "127.0.0.1", 1)
     assert argv == [sys.executable, "-m", "worker.fake.server", "127.0.0.1", "1", "m", "7", '{"tokens": 2}']
+
+
+@pytest.mark.parametrize(
+    ("size", "gpus", "timeout_s"),
+    [("8", 0, 120.0), ("1_8", 0, 27.0), ("0.6", 0, 15.0), ("8", 1, 15.0), (None, 0, 30.0), ("small", 0, 30.0)],
+)
+def test_time_for_one_step_of_the_core(tmp_path: Path, size: str | None, gpus: float, timeout_s: float) -> None:
+    """On a CPU it grows with the model, whose files tell its size where the launch does not."""
+    with (tmp_path / "model.safetensors").open("wb") as weights:
+        weights.truncate(4 * 10**9)  # sparse
+    model = spec(path=str(tmp_path), size_in_billions=size, gpus=gpus)
+    found = engine_env(model, DEFAULTS)[ENGINE_VARIABLES["core_timeout_s"]]
+    assert float(found) == pytest.approx(timeout_s)
