@@ -231,7 +231,9 @@ def test_command_of_the_fake_engine() -> None:
     ("size", "gpus", "timeout_s"),
     [("8", 0, 120.0), ("1_8", 0, 27.0), ("0.6", 0, 15.0), ("8", 1, 15.0), (None, 0, 30.0), ("small", 0, 30.0)],
 )
-def test_time_for_one_step_of_the_core(tmp_path: Path, size: str | None, gpus: float, timeout_s: float) -> None:
+def test_time_for_one_step_of_the_core(
+    gpu_build: None, tmp_path: Path, size: str | None, gpus: float, timeout_s: float
+) -> None:
     """On a CPU it grows with the model, whose files tell its size where the launch does not."""
     with (tmp_path / "model.safetensors").open("wb") as weights:
         weights.truncate(4 * 10**9)  # sparse
