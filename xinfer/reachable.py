@@ -1,10 +1,14 @@
-"""Whether a server can be reached."""
+"""Reaching a server of the cluster itself: whether it listens, and a request that no proxy gets to see."""
 
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 
 _TIMEOUT_S = 2.0
+
+open_directly = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+"""``urllib.request.urlopen`` without the proxy of ``HTTP_PROXY``."""
 
 
 async def accepts_connections(address: str) -> bool:

@@ -14,11 +14,10 @@ from typing import Any
 from ray._private.services import get_webui_url_from_internal_kv
 
 from xinfer.errors import Unavailable
+from xinfer.reachable import open_directly
 
 _TIMEOUT_S = 3.0
 _MIB = 1024**2
-# Never through the proxy of HTTP_PROXY.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 NodeStats = dict[str, int | float | None]
 """The detailed fields of ``/v1/cluster/info``: sizes in bytes, utilization in percent."""
@@ -88,6 +87,6 @@ def _summary() -> list[dict[str, Any]]:
     token = os.environ.get("RAY_AUTH_TOKEN_PATH")
     if token:
         request.add_header("Authorization", f"Bearer {Path(token).read_text().strip()}")
-    with _direct.open(request, timeout=_TIMEOUT_S) as response:
+    with open_directly(request, timeout=_TIMEOUT_S) as response:
         summary: list[dict[str, Any]] = json.load(response)["data"]["summary"]
     return summary

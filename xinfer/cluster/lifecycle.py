@@ -22,6 +22,7 @@ from xinfer.cluster.ports import is_free
 from xinfer.cluster.processes import end, of_cluster
 from xinfer.cluster.ray_node import RayNode
 from xinfer.errors import Conflict, LaunchFailed, LaunchRefused
+from xinfer.reachable import open_directly
 
 _NODE_START_S = 90.0
 _BOOT = "supervisor.boot"
@@ -31,8 +32,6 @@ AT_ONCE_S = 0.5
 _ANSWER_S = 30.0
 _BOOT_S = 180.0
 _DRAIN_ANSWER_S = 10.0
-# Never through the proxy of HTTP_PROXY.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NodeLifecycle:
@@ -87,7 +86,7 @@ class NodeLifecycle:
             headers={"Content-Type": "application/json"},
             method="POST",
         )
-        with contextlib.suppress(OSError), _direct.open(request, timeout=timeout_s + _DRAIN_ANSWER_S):
+        with contextlib.suppress(OSError), open_directly(request, timeout=timeout_s + _DRAIN_ANSWER_S):
             pass
 
     def stop(self, grace_s: float = _STOP_GRACE_S) -> bool:
@@ -186,7 +185,7 @@ def _wait_until_answering(endpoint: str) -> None:
     deadline = time.monotonic() + _ANSWER_S
     while True:
         try:
-            with _direct.open(f"{endpoint}/health", timeout=5):
+            with open_directly(f"{endpoint}/health", timeout=5):
                 return
         except OSError as error:
             if time.monotonic() > deadline:
