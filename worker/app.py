@@ -21,10 +21,12 @@ def build(spec: ModelSpec, settings: EngineSettings) -> Application:
     another number of replicas, it leaves those that run alone: Serve replaces replicas of
     another version only, and the version is the launch.
     """
+    # Serve takes 2 and 2.0 for two versions, and a stored launch comes back with 2.0.
+    gpus = float(spec.gpus)
     configure = serve.deployment(
         name="worker",
         num_replicas=spec.replicas,
-        ray_actor_options={"num_cpus": 0, "num_gpus": spec.gpus},
+        ray_actor_options={"num_cpus": 0, "num_gpus": gpus},
         max_ongoing_requests=_NO_REQUESTS,
         max_constructor_retry_count=1,
         health_check_period_s=settings.health_period_s,

@@ -55,6 +55,8 @@ def test_up_and_down(client: RESTfulClient, cluster: RunningCluster, launch_fake
     one = wait_for(lambda: len(found := engines(client, "elastic")) == 1 and found, 30, "one replica")
     assert one.items() <= three.items()
     assert client.describe_model("elastic")["replica"] == 1
+    wait_for(lambda: len(actor(cluster, "ServeReplica:model-elastic")) == 1, 20, "one worker")
+    assert engines(client, "elastic") == one
 
 
 def _scaled(cluster: RunningCluster, replicas: int) -> bool:
