@@ -209,6 +209,11 @@ class EngineTimeout(XinferError):
     status, type, code, retryable = 504, "timeout_error", "engine_timeout", True
 
 
+def cluster_stopping() -> Unavailable:
+    """What anybody gets who asks a cluster for something new that is being stopped."""
+    return Unavailable("The cluster is being stopped.", retry_after_s=10)
+
+
 def _tree(root: type[XinferError]) -> Iterator[type[XinferError]]:
     yield root
     for child in root.__subclasses__():

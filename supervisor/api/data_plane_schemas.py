@@ -15,6 +15,10 @@ _ANYTHING: Schema = {"type": "object"}
 _MODEL: Schema = {**_TEXT, "minLength": 1, "description": "A model's UID."}
 _STREAM: Schema = {"type": ["boolean", "null"], "description": "Whether the response is a stream of events."}
 _EVENT: Schema = {"type": "object", "required": ["data"], "properties": {"data": _TEXT, "event": _TEXT}}
+_RESUME: Schema = {
+    "enum": [True, False, "any", None],
+    "description": "Whether another replica goes on with the stream if its own is lost.",
+}
 _MESSAGES: Schema = {
     "type": "array",
     "minItems": 1,
@@ -31,11 +35,16 @@ _CHAT = _body(
     model=_MODEL,
     messages=_MESSAGES,
     stream=_STREAM,
+    resume=_RESUME,
     enable_thinking={"type": ["boolean", "null"], "description": "Whether a model that can choose is to think."},
     chat_template_kwargs={"description": "Variables of the chat template, as an object or as JSON text."},
 )
 _COMPLETION = _body(
-    ("model", "prompt"), model=_MODEL, prompt={"description": "Text, token ids, or a list."}, stream=_STREAM
+    ("model", "prompt"),
+    model=_MODEL,
+    prompt={"description": "Text, token ids, or a list."},
+    stream=_STREAM,
+    resume=_RESUME,
 )
 _RESPONSES = _body(("model", "input"), model=_MODEL, input={"description": "Text, or items."}, stream=_STREAM)
 _ANTHROPIC = _body(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from supervisor.api import render
-from xinfer.messages import Histogram, ModelMetrics, ModelStatus, ReplicaStage
+from xinfer.messages import Histogram, ModelMetrics, ModelStatus, ReplicaLoad, ReplicaStage
 
 _PREFIX = "xinference:"
 _MODEL = ("model_uid", "model_name", "model_type", "engine", "format", "quantization")
@@ -35,12 +35,16 @@ class Figures:
         yield GaugeMetricFamily(_PREFIX + "supervisor_uptime_seconds", "Of this supervisor.", self._uptime_s)
         yield GaugeMetricFamily(_PREFIX + "workers_total", "Nodes that are alive.", self._workers)
         yield from self._requests()
+        yield from self._replicas()
         yield from self._models()
 
     def _requests(self) -> Iterator[Metric]:
         total = CounterMetricFamily(_PREFIX + "model_request", "Requests that have ended.", labels=_MODEL)
         errors = CounterMetricFamily(
             _PREFIX + "model_request_errors", "Those not answered through no fault of the caller's.", labels=_MODEL
+        )
+        resumed = CounterMetricFamily(
+            _PREFIX + "model_streams_resumed", "Streams that another replica has gone on with.", labels=_MODEL
         )
         serving = GaugeMetricFamily(_PREFIX + "model_serve_count", "Requests under way.", labels=_MODEL)
         duration = HistogramMetricFamily(
@@ -56,11 +60,25 @@ class Figures:
             labels = _labels(self._table[uid])
             total.add_metric(labels, tally.requests)
             errors.add_metric(labels, tally.errors)
+            resumed.add_metric(labels, tally.resumed)
             serving.add_metric(labels, tally.in_flight)
             duration.add_metric(labels, _buckets(tally.duration), tally.duration.total)
             first.add_metric(labels, _buckets(tally.time_to_first_token), tally.time_to_first_token.total)
             response.add_metric(labels, _buckets(tally.time_to_response), tally.time_to_response.total)
-        yield from (total, errors, serving, duration, first, response)
+        yield from (total, errors, resumed, serving, duration, first, response)
+
+    def _replicas(self) -> Iterator[Metric]:
+        labels = (*_MODEL, "replica", "worker_address")
+        sent = CounterMetricFamily(_PREFIX + "replica_request", "Requests sent to each replica.", labels=labels)
+        serving = GaugeMetricFamily(_PREFIX + "replica_serve_count", "Requests under way there.", labels=labels)
+        for uid, metrics in self._sums.items():
+            model = self._table[uid]
+            for target in model.targets:
+                load = metrics.replicas.get(target.replica, ReplicaLoad())
+                values = [*_labels(model), target.replica, target.node]
+                sent.add_metric(values, load.requests)
+                serving.add_metric(values, load.in_flight)
+        yield from (sent, serving)
 
     def _models(self) -> Iterator[Metric]:
         loaded = sum(model.is_served for model in self._table.values())

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from supervisor.gateway.first_tokens import FirstTokens
 from supervisor.gateway.prefix import PrefixMemory, PromptKey
 from xinfer.errors import ModelOverloaded
-from xinfer.messages import ReplicaReport
+from xinfer.messages import ReplicaLoad, ReplicaReport
 from xinfer.settings import Routing
 
 # Requests by which a replica may be ahead of the least busy one and still be chosen for its cache ...
@@ -29,6 +29,7 @@ class Balancer:
         self._routing = routing
         self._memory = PrefixMemory()
         self._in_flight: Counter[str] = Counter()
+        self._sent: Counter[str] = Counter()
         self._last_chosen: dict[str, int] = {}
         self._choices = 0
         self._first_tokens = first_tokens or FirstTokens()
@@ -55,6 +56,7 @@ class Balancer:
             raise ModelOverloaded(f"The model {uid!r} has all the requests it can take.", retry_after_s=1)
         chosen = self._choose(free, key) if len(free) > 1 else free[0]
         self._in_flight[chosen.replica] += 1
+        self._sent[chosen.replica] += 1
         self._choices += 1
         self._last_chosen[chosen.replica] = self._choices
         if key is not None:
@@ -76,6 +78,7 @@ class Balancer:
         gone = frozenset(self._last_chosen.keys() - set(replicas))
         for name in gone:
             del self._last_chosen[name]
+            del self._sent[name]
             self._first_tokens.forget(name)
         if gone:
             self._memory.forget(gone)
@@ -85,6 +88,10 @@ class Balancer:
         if replica is None:
             return self._in_flight.total()
         return self._in_flight[replica]
+
+    def load(self, replica: str) -> ReplicaLoad:
+        """What one replica has got from here."""
+        return ReplicaLoad(self._sent[replica], self._in_flight[replica])
 
     def _choose(self, free: Sequence[ReplicaReport], key: PromptKey | None) -> ReplicaReport:
         if self._routing is Routing.ROUND_ROBIN:

@@ -11,12 +11,11 @@ from types import TracebackType
 
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
-from xinfer.errors import Unavailable
+from xinfer.errors import Unavailable, cluster_stopping
 
 _log = logging.getLogger("xinfer.gateway")
 # For the last event of each stream to go out.
 _LAST_WORDS_S = 2.0
-_STOPPING = "The cluster is being stopped."
 
 
 class Drain:
@@ -41,7 +40,7 @@ class Drain:
     def request(self) -> UnderWay:
         """A request that begins, to be entered. Raises ``Unavailable`` if the cluster takes none any more."""
         if self._models.stops_at is not None:
-            raise Unavailable(_STOPPING, retry_after_s=10)
+            raise cluster_stopping()
         return UnderWay(self)
 
     def entered(self, request: UnderWay) -> None:
@@ -110,4 +109,4 @@ class UnderWay:
         try:
             await self._limit.__aexit__(kind, error, traceback)
         except TimeoutError:
-            raise Unavailable(_STOPPING, retry_after_s=10) from None
+            raise cluster_stopping() from None

@@ -11,6 +11,7 @@ import msgspec
 from xinfer.errors import (
     BadRequest,
     ContextLengthExceeded,
+    EngineLost,
     InternalError,
     InvalidBody,
     Unavailable,
@@ -25,14 +26,19 @@ _VALIDATION = re.compile(rf"'loc': (?P<loc>{_PLACE}), 'msg': (?P<msg>{_TEXT})")
 # The class that vLLM tried, in the place of an error.
 _KIND = re.compile(r"\.[A-Z]\w*")
 _CONTEXT = re.compile(r"context length|max_model_len|longer than the maximum model length", re.IGNORECASE)
-
-
 _ENGINE_DEAD = b"EngineCore encountered an issue"
 
 
 def is_engine_dead(status: int, body: bytes) -> bool:
     """True if this is what vLLM's server says when its engine core has died (``EngineDeadError``)."""
     return status >= 500 and _ENGINE_DEAD in body
+
+
+def tells_of_lost_engine(error: Any) -> bool:
+    """True if the error that ends a stream means that its engine is dead, or ended the stream before its end."""
+    if not isinstance(error, dict):
+        return False
+    return error.get("code") == EngineLost.code or _ENGINE_DEAD.decode() in str(error.get("message"))
 
 
 def translate(status: int, body: bytes, request_id: str) -> XinferError:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import dataclass, replace
 
 import aiohttp
+import msgspec
 
 from supervisor.gateway.balancer import Balancer
 from supervisor.gateway.drain import Drain
-from supervisor.gateway.engine_errors import is_engine_dead
+from supervisor.gateway.engine_errors import is_engine_dead, translate
 from supervisor.gateway.exchange import DisconnectWatch, Exchange
 from supervisor.gateway.prefix import PromptKey, prompt_key
 from supervisor.gateway.relay import Relay
 from supervisor.gateway.request_body import parse_object, read_body
 from supervisor.gateway.request_metrics import IdleTracker, RequestMetrics
+from supervisor.gateway.resume import Rest, ResumingStream
 from supervisor.gateway.upstream import Upstream, UpstreamResponse
 from supervisor.gateway.wake import Waking
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
-from supervisor.translate.engine_request import EngineRequest, build_engine_request, model_uid
+from supervisor.translate.engine_request import EngineRequest, build_engine_request, model_uid, tokenize_request
+from supervisor.translate.resume import SentText
 from xinfer.errors import EngineTimeout, ModelLoading, Unavailable
 from xinfer.messages import ModelStatus, ReplicaReport
 from xinfer.reachable import accepts_connections
@@ -71,6 +75,7 @@ class Proxy:
         self._last_use = IdleTracker(self._balancer.in_flight)
         self._waking = Waking(models, registry, settings.wake_timeout_s)
         models.on_change(self._balancer.keep_only)
+        metrics.read_replicas(self._balancer.load)
         models.report_usage(self._last_use.usages)
 
     def in_flight(self) -> int:
@@ -89,17 +94,27 @@ class Proxy:
                     request = await self._when_awake(request)
                 replica, response, body = await self._send_with_retry(request)
                 tracked.responded(response.is_stream)
-                # A long prompt is not kept for as long as its response streams.
+                resuming = None
+                engine_timeout_s = self._settings.idle_timeout_s
+                if body is None and request.engine_request.resumable:
+                    resuming = self._resuming(request, replica, response)
+                    # It notices by itself that the engine stands still, and then waits for another one.
+                    engine_timeout_s += self._settings.first_byte_timeout_s
+                # A long prompt is kept for as long as its response streams only if it may be needed again.
                 del request, raw
-                relay = Relay(self._settings, exchange, client)
+                relay = Relay(self._settings, exchange, client, engine_timeout_s)
                 try:
                     if body is None:
                         under_way.on_end(relay.stop)
-                        tracked.broken = not await relay.copy(response)
+                        tracked.broken = not await relay.copy(resuming or response)
                     else:
                         await relay.pass_whole(response, body)
                 finally:
                     response.close()
+                    if resuming:
+                        resuming.close()
+                        replica = resuming.replica
+                        tracked.resumed = resuming.was_resumed
                     self._release(replica)
 
     def _read(self, path: str, uid_in_path: str | None, raw: bytes) -> RoutedRequest:
@@ -163,6 +178,42 @@ class Proxy:
                         response.close()
                     self._release(replica)
         raise Unavailable(f"No replica of the model {request.uid!r} could serve the request.", retry_after_s=2)
+
+    def _resuming(self, request: RoutedRequest, replica: ReplicaReport, response: UpstreamResponse) -> ResumingStream:
+        ask_for_rest = functools.partial(self._ask_for_rest, request)
+        return ResumingStream(replica, response, ask_for_rest, self._settings.idle_timeout_s)
+
+    async def _ask_for_rest(self, request: RoutedRequest, lost: ReplicaReport, sent: SentText) -> Rest:
+        """Have another replica go on with a stream of ``lost`` after what was ``sent``.
+
+        Raises ``XinferError``, ``aiohttp.ClientError`` or ``TimeoutError`` if none can; ``lost`` is counted as before then.
+        """
+        self._models.suspect(request.uid, lost)
+        model, targets = self._models.targets(request.uid)
+        tokens = 0
+        if not sent.is_empty:
+            tokens = await self._count_tokens(targets[0], sent)
+        engine_request = request.engine_request.rest(sent, tokens)
+        rest = replace(request, model=model, targets=targets, engine_request=engine_request, key=None)
+        replica, response, body = await self._send_with_retry(rest)
+        if body is not None:
+            response.close()
+            self._release(replica)
+            raise translate(response.status, body, "")
+        self._release(lost)
+        return Rest(replica, response, tokens)
+
+    async def _count_tokens(self, replica: ReplicaReport, sent: SentText) -> int:
+        request = tokenize_request(sent.reasoning + sent.content)
+        response = await self._upstream.send(str(replica.address), request)
+        try:
+            body = await response.read_whole(self._settings.idle_timeout_s)
+        finally:
+            response.close()
+        if response.status != 200:
+            raise translate(response.status, body, "")
+        count: int = msgspec.json.decode(body)["count"]
+        return count
 
     def _release(self, replica: ReplicaReport) -> None:
         self._balancer.end(replica)

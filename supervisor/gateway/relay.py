@@ -11,6 +11,7 @@ import aiohttp
 from supervisor.gateway.engine_errors import translate
 from supervisor.gateway.exchange import DisconnectWatch, Exchange, Headers
 from supervisor.gateway.request_body import ClientGone
+from supervisor.gateway.resume import ResumingStream
 from supervisor.gateway.upstream import UpstreamResponse
 from xinfer.errors import EngineLost, EngineTimeout, Unavailable, XinferError
 from xinfer.settings import GatewaySettings
@@ -31,13 +32,15 @@ class Relay:
         settings: GatewaySettings,
         exchange: Exchange,
         client: DisconnectWatch,
+        engine_timeout_s: float,
     ) -> None:
+        """A stream that gets nothing from the engine for ``engine_timeout_s`` seconds ends with an error."""
         self._settings = settings
         self._exchange = exchange
         self._client = client
         self._format = ErrorFormat.of(exchange.path)
         self._last = b""
-        self._guard = StallGuard(settings.idle_timeout_s, settings.write_timeout_s)
+        self._guard = StallGuard(engine_timeout_s, settings.write_timeout_s)
         self._stopped = False
 
     def stop(self) -> None:
@@ -45,7 +48,7 @@ class Relay:
         self._stopped = True
         self._guard.end()
 
-    async def copy(self, response: UpstreamResponse) -> bool:
+    async def copy(self, response: UpstreamResponse | ResumingStream) -> bool:
         """Send a stream on; whether all of it was sent. A failure is its last event."""
         guard = self._guard
         try:
@@ -66,11 +69,14 @@ class Relay:
         await self._finish(b"")
         return True
 
-    async def _pump(self, response: UpstreamResponse, guard: StallGuard) -> None:
+    async def _pump(self, response: UpstreamResponse | ResumingStream, guard: StallGuard) -> None:
         """The part that runs for every chunk."""
         send = self._exchange.send_piece
         read = response.read
         data = response.first
+        if not data:
+            guard.engine()
+            data = await read()
         while data:
             guard.client()
             await send({"type": "http.response.body", "body": data, "more_body": True})
@@ -97,7 +103,7 @@ class Relay:
         except TimeoutError:
             raise self._dropped() from None
 
-    def _head(self, response: UpstreamResponse) -> Headers:
+    def _head(self, response: UpstreamResponse | ResumingStream) -> Headers:
         own = self._format.headers(self._exchange.request_id)
         return [(b"content-type", response.content_type.encode()), *((k.encode(), v.encode()) for k, v in own.items())]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from xinfer.errors import XinferError
-from xinfer.messages import ModelMetrics, ModelStatus, Usage
+from xinfer.messages import ModelMetrics, ModelStatus, ReplicaLoad, Usage
 
 _OVERLOADED = 429
 
@@ -17,12 +17,14 @@ class TrackedRequest:
     """One request in flight, as a context manager: the exception that leaves it, if any, tells how the request ended."""
 
     # Slots and plain attributes: every request makes one of these.
-    __slots__ = ("_began", "_metrics", "broken")
+    __slots__ = ("_began", "_metrics", "broken", "resumed")
 
     def __init__(self, metrics: ModelMetrics) -> None:
         self._metrics = metrics
         self.broken = False
         """Set when a response breaks off after its status has been sent."""
+        self.resumed = False
+        """Set when another replica has gone on with its stream."""
 
     def __enter__(self) -> TrackedRequest:
         self._metrics.in_flight += 1
@@ -41,6 +43,7 @@ class TrackedRequest:
         metrics = self._metrics
         metrics.in_flight -= 1
         metrics.requests += 1
+        metrics.resumed += self.resumed
         metrics.duration.observe(time.monotonic() - self._began)
         # A 429 counts as an error: the cluster was too small, the caller did nothing wrong.
         is_ours = isinstance(error, XinferError) and (error.status >= 500 or error.status == _OVERLOADED)
@@ -53,6 +56,11 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         self._metrics: dict[str, ModelMetrics] = {}
+        self._load: Callable[[str], ReplicaLoad] = lambda _: ReplicaLoad()
+
+    def read_replicas(self, load: Callable[[str], ReplicaLoad]) -> None:
+        """Have ``load`` say what each replica has got from here."""
+        self._load = load
 
     def count(self, uid: str) -> TrackedRequest:
         """Count one request of this model, which has to be one that the registry knows: UIDs become metric labels."""
@@ -62,11 +70,13 @@ class RequestMetrics:
             self._metrics[uid] = metrics
         return TrackedRequest(metrics)
 
-    def snapshot(self, uids: Iterable[str]) -> dict[str, ModelMetrics]:
-        """The metrics of the models in ``uids``. Those of other models are dropped once nothing of them is in flight."""
-        known = set(uids)
-        self._metrics = {uid: each for uid, each in self._metrics.items() if uid in known or each.in_flight}
-        return {uid: each for uid, each in self._metrics.items() if uid in known}
+    def snapshot(self, models: Mapping[str, ModelStatus]) -> dict[str, ModelMetrics]:
+        """The metrics of ``models``. Those of other models are dropped once nothing of them is in flight."""
+        self._metrics = {uid: each for uid, each in self._metrics.items() if uid in models or each.in_flight}
+        known = {uid: each for uid, each in self._metrics.items() if uid in models}
+        for uid, metrics in known.items():
+            metrics.replicas = {target.replica: self._load(target.replica) for target in models[uid].targets}
+        return known
 
 
 class IdleTracker:

@@ -10,6 +10,7 @@ from typing import Any
 
 from supervisor.launching.launch_request import LaunchRequest
 from supervisor.launching.placement import choose_placement
+from supervisor.translate.resume import RESUME_VALUES
 from supervisor.translate.thinking import check_thinking
 from xinfer.catalog import Catalog, Family, Selection, Traits, inspect_path
 from xinfer.catalog.gpu_places import NodeGpus
@@ -55,6 +56,7 @@ def resolve(
         context_length=request.context_length or known.context_length,
         enable_thinking=request.enable_thinking,
         reasoning_output=request.reasoning_output,
+        resume=RESUME_VALUES[request.resume or False],
         engine=request.engine,
         engine_args=engine_args,
         env=request.envs or {},

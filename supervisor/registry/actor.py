@@ -21,7 +21,7 @@ from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.models import Delete, Deploy, Models
 from supervisor.registry.prestarted_workers import PrestartedWorkers, prestart_worker_on
 from supervisor.registry.store import Store
-from xinfer.errors import LaunchRefused, Unavailable
+from xinfer.errors import LaunchRefused, cluster_stopping
 from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelState, ModelTable, Registration, ReplicaReport, Usage
 from xinfer.reachable import accepts_connections
 from xinfer.settings import EngineSettings
@@ -158,7 +158,7 @@ class Registry:
 
     def _refuse_if_stopping(self) -> None:
         if self._drain.stops_at is not None:
-            raise Unavailable("The cluster is being stopped.", retry_after_s=10)
+            raise cluster_stopping()
 
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and begin to bring it up. Raises ``Conflict`` or ``LaunchRefused``, and then nothing is left behind."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from supervisor.translate.chat import translate_chat, translate_completion
 from supervisor.translate.json_schema import check_schemas
 from supervisor.translate.openai_responses import translate_response
 from supervisor.translate.response_options import take_response_options
+from supervisor.translate.resume import ResumableRequest, SentText, take_resumable
 from supervisor.translate.tokenize import check_detokenize, translate_tokenize
 from supervisor.translate.xinference_compat import translate_xinference_fields
 from xinfer.errors import InvalidBody
@@ -29,6 +30,13 @@ class EngineRequest:
     body: bytes
     headers: dict[str, str]
     streams: bool
+    resumable: ResumableRequest | None = None
+    """If another replica may go on with its stream: what the rest can be asked for with."""
+
+    def rest(self, sent: SentText, tokens: int) -> EngineRequest:
+        """The request for what comes after ``sent``, which is so many ``tokens``; of a resumable request."""
+        assert self.resumable is not None, "the request cannot be resumed"
+        return replace(self, body=msgspec.json.encode(self.resumable.rest(sent, tokens)), resumable=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ def build_engine_request(path: str, raw: bytes, body: dict[str, Any], spec: Mode
     Raises ``BadRequest`` for what no engine has to see.
     """
     route = DATA_PLANE[path]
-    headers = {"content-type": "application/json"}
+    headers = dict(_JSON)
     before = dict(body)
     if route.rewrites_responses:
         translate_xinference_fields(body, chat=path == CHAT)
@@ -77,16 +85,25 @@ def build_engine_request(path: str, raw: bytes, body: dict[str, Any], spec: Mode
     check_schemas(body)
 
     streams = body.get("stream") is True
+    resumable = None
     if route.rewrites_responses:
         merge_usage = streams and _leaves_usage_to_us(body)
-        headers |= take_response_options(body, spec, merge_usage=merge_usage).to_headers()
+        options = take_response_options(body, spec, merge_usage=merge_usage)
+        headers |= options.to_headers()
+        resumable = take_resumable(path, body, spec, options.reasoning)
         if merge_usage:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
 
     # A body that needs no translation goes on as the bytes that came in: encoding it anew costs more than comparing its fields.
     if _has_changed(before, body):
         raw = msgspec.json.encode(body)
-    return EngineRequest(route.path, raw, headers, streams)
+    return EngineRequest(route.path, raw, headers, streams, resumable)
+
+
+def tokenize_request(text: str) -> EngineRequest:
+    """The request for the tokens of ``text``, without those that begin a prompt."""
+    body = msgspec.json.encode({"prompt": text, "add_special_tokens": False})
+    return EngineRequest(_TOKENIZE.path, body, dict(_JSON), streams=False)
 
 
 def _has_changed(before: dict[str, Any], body: dict[str, Any]) -> bool:
@@ -102,6 +119,7 @@ def _leaves_usage_to_us(body: dict[str, Any]) -> bool:
     return options is None or (isinstance(options, dict) and options.get("include_usage") is None)
 
 
+_JSON = {"content-type": "application/json"}
 _BY_UID = re.compile(r"/v1/models/(?P<uid>[^/]+)(?P<path>/(?:de)?tokenize)\Z")
 _MESSAGES = EngineRoute(MESSAGES, translate_messages)
 _COUNT_TOKENS = EngineRoute("/v1/messages/count_tokens", translate_messages)

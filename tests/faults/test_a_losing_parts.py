@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -204,27 +205,79 @@ def test_engines_that_stand_still(cluster: RunningCluster, client: RESTfulClient
         client.terminate_model(uid)
 
 
-@pytest.mark.engine
-def test_engine_core_killed(cluster: RunningCluster, client: RESTfulClient) -> None:
-    """Whole responses are asked for once more elsewhere, streams end with an error, and nobody else notices."""
-    uid = client.launch_model("tiny-chat", model_uid="core-killed", n_gpu=None, replica=2, wait_ready=True)
-    try:
-        victim, _ = engines_of(client, uid)
-        assert victim.core
-        with ThreadPoolExecutor(12) as pool:
-            options = {"max_tokens": 600, "ignore_eos": True}
-            whole = [pool.submit(chat, cluster, uid, stream=False, prompt=f"{n}", **options) for n in range(6)]
-            streams = [pool.submit(chat, cluster, uid, prompt=f"{n}", **options) for n in range(6)]
-            time.sleep(1)
-            victim.core.kill()
-            after = [chat(cluster, uid, max_tokens=2, stream=stream) for stream in (True, False) * 3]
-        assert [each.result().status for each in whole] == [200] * 6
-        assert {each.result().end for each in streams} == {"done", "error"}
-        assert [each.status for each in after] == [200] * 6
-        assert {each.end for each in after} == {"done", "whole"}
-        wait_for(lambda: len(ready(client, uid)) == 2, 45, "a new replica")
-    finally:
+@pytest.fixture(scope="module")
+def pair(cluster: RunningCluster) -> Iterator[str]:
+    """tiny-chat with two replicas, of which tests take one and wait for another."""
+    with RESTfulClient(cluster.endpoint) as client:
+        uid = client.launch_model("tiny-chat", model_uid="pair", n_gpu=None, replica=2, wait_ready=True)
+        yield uid
         client.terminate_model(uid)
+
+
+@pytest.mark.engine
+def test_engine_core_killed(cluster: RunningCluster, client: RESTfulClient, pair: str) -> None:
+    """Whole responses are asked for once more elsewhere, streams end with an error, and nobody else notices."""
+    victim, _ = engines_of(client, pair)
+    assert victim.core
+    with ThreadPoolExecutor(12) as pool:
+        options = {"max_tokens": 600, "ignore_eos": True}
+        whole = [pool.submit(chat, cluster, pair, stream=False, prompt=f"{n}", **options) for n in range(6)]
+        streams = [pool.submit(chat, cluster, pair, prompt=f"{n}", **options) for n in range(6)]
+        time.sleep(1)
+        victim.core.kill()
+        after = [chat(cluster, pair, max_tokens=2, stream=stream) for stream in (True, False) * 3]
+    assert [each.result().status for each in whole] == [200] * 6
+    assert {each.result().end for each in streams} == {"done", "error"}
+    assert [each.status for each in after] == [200] * 6
+    assert {each.end for each in after} == {"done", "whole"}
+    wait_for(lambda: len(ready(client, pair)) == 2, 45, "a new replica")
+
+
+def said(cluster: RunningCluster, uid: str, body: dict[str, Any]) -> tuple[str, int]:
+    """What a stream said, reasoning included, and how many tokens it counted, after a look at its form."""
+    path = "chat/completions" if "messages" in body else "completions"
+    request = {"model": uid, "stream": True, **body}
+    answer = requests.post(f"{cluster.endpoint}/v1/{path}", json=request, timeout=120)
+    payloads = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    chunks = [json.loads(payload) for payload in payloads if payload != "[DONE]"]
+    assert len({(chunk.get("id"), chunk.get("created")) for chunk in chunks}) == 1, chunks[-1]
+    text = ""
+    for chunk in chunks:
+        delta = chunk["choices"][0].get("delta") or chunk["choices"][0]
+        text += (delta.get("reasoning_content") or "") + (delta.get("content") or delta.get("text") or "")
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    return text, chunks[-1]["usage"]["completion_tokens"]
+
+
+@pytest.mark.engine
+def test_streams_that_go_on_elsewhere(
+    cluster: RunningCluster, client: RESTfulClient, pair: str, figures: list[str]
+) -> None:
+    """Chats and text completions, of the length that was asked for; the first replica's part is in them as it was."""
+    victim, _ = engines_of(client, pair)
+    options = {"max_tokens": 400, "ignore_eos": True, "temperature": 0, "resume": True}
+    chats = [{"messages": [{"role": "user", "content": f"Tell me of {n} whales."}]} for n in range(8)]
+    prompts = [{"prompt": f"{n} whales swam"} for n in range(8)]
+    bodies = [{**each, **options, "enable_thinking": n % 2 == 0} for n, each in enumerate(chats)]
+    bodies += [{**each, **options} for each in prompts]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        undisturbed = list(pool.map(lambda body: said(cluster, pair, body), bodies))
+        streams = [pool.submit(said, cluster, pair, body) for body in bodies]
+        time.sleep(1.5)
+        assert victim.core
+        victim.core.kill()
+        disturbed = [each.result() for each in streams]
+    assert {tokens for _, tokens in undisturbed} == {400}
+    assert [tokens for _, tokens in disturbed if abs(tokens - 400) > 8] == []
+    text = requests.get(f"{cluster.endpoint}/metrics", timeout=10).text
+    found = re.search(
+        r'^xinference:model_streams_resumed_total\{[^}]*model_uid="pair"[^}]*\} (\S+)$', text, re.MULTILINE
+    )
+    assert found
+    assert float(found[1]) >= 1
+    same = sum(a == b for (a, _), (b, _) in zip(undisturbed, disturbed, strict=True))
+    figures.append(f"greedy streams, {float(found[1]):g} of {len(bodies)} resumed: {same} the same as undisturbed")
+    wait_for(lambda: len(ready(client, pair)) == 2, 45, "a new replica")
 
 
 @pytest.mark.engine

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from typing import Any
+
+_WORDS = re.compile(r"(?:\d+ )*\Z")
 
 
 def prompt(body: dict[str, Any]) -> str:
@@ -17,6 +20,15 @@ def prompt(body: dict[str, Any]) -> str:
     if isinstance(content, str):
         return content
     return ""
+
+
+def words_so_far(body: dict[str, Any]) -> int:
+    """How many words of the answer its caller has already, and wants to have continued."""
+    if "messages" in body and not body.get("continue_final_message"):
+        return 0
+    so_far = _WORDS.search(prompt(body))
+    assert so_far is not None, "the pattern fits everything"
+    return so_far[0].count(" ")
 
 
 def event(payload: dict[str, Any]) -> bytes:

@@ -51,6 +51,7 @@ class FakeEngine:
             Route("/fake/state", self.state),
             Route(CHAT, self.generate, methods=["POST"]),
             Route(COMPLETIONS, self.generate, methods=["POST"]),
+            Route("/tokenize", self.tokenize, methods=["POST"]),
         ]
         app = Starlette(routes=routes)
         app.add_middleware(ContractMiddleware)
@@ -67,6 +68,11 @@ class FakeEngine:
         """What it has done so far, and the body of the last request as it arrived."""
         facts = {"running": self.running, "served": self.served, "aborted": self.aborted}
         return JSONResponse({**facts, "last_body": self.last_body, "pid": os.getpid()})
+
+    async def tokenize(self, request: Request) -> Response:
+        """Counts the words of a prompt."""
+        count = len(wire.prompt(await request.json()).split())
+        return JSONResponse({"count": count, "max_model_len": self.context_length})
 
     async def generate(self, request: Request) -> Response:
         """A chat or text completion, streamed or not."""
@@ -108,6 +114,7 @@ class FakeEngine:
     async def _words(self, body: dict[str, Any], prompt: str) -> AsyncIterator[str]:
         count = int(body.get("max_tokens") or self.behaviour.tokens)
         fault = _FAULTS.get(prompt, self.behaviour.fault)
+        before = wire.words_so_far(body)
         finished = False
         self.running += 1
         try:
@@ -115,7 +122,7 @@ class FakeEngine:
             for number in range(count):
                 if number >= self.behaviour.fault_after:
                     await _strike(fault)
-                yield f"{number} "
+                yield f"{before + number} "
                 await asyncio.sleep(self.behaviour.gap_s)
             finished = True
         finally:

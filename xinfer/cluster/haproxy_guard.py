@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from xinfer.cluster.processes import is_alive
 from xinfer.process_lifetime import die_with_parent
 
 _CONFIG = "config="
@@ -136,8 +137,8 @@ def _first_to_go(node_pid: int, pid: int) -> bool:
 
 def _is_alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+        return is_alive(psutil.Process(pid))
+    except psutil.NoSuchProcess:
         return False
 
 

@@ -16,9 +16,17 @@ def of_cluster(cluster_id: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter() if p.pid != os.getpid() and _belongs(p, cluster_id)]
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs still; one that has ended and is not yet waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def _belongs(process: psutil.Process, cluster_id: str) -> bool:
     try:
-        return process.environ().get(MARK) == cluster_id and process.status() != psutil.STATUS_ZOMBIE
+        return process.environ().get(MARK) == cluster_id and is_alive(process)
     except (psutil.Error, OSError):
         return False
 

@@ -1,7 +1,7 @@
 """What the supervisor, the registry and the workers say to each other: small frozen records that import neither side."""
 
 from xinfer.messages.event import Event, EventType
-from xinfer.messages.metrics import Histogram, ModelMetrics, Usage
+from xinfer.messages.metrics import Histogram, ModelMetrics, ReplicaLoad, Usage
 from xinfer.messages.model import (
     SETTLED,
     Ability,
@@ -10,6 +10,7 @@ from xinfer.messages.model import (
     ModelSpec,
     ModelState,
     ReasoningOutput,
+    Resume,
     ThinkingMode,
     ThinkingSwitch,
 )
@@ -32,8 +33,10 @@ __all__ = [
     "ModelTable",
     "ReasoningOutput",
     "Registration",
+    "ReplicaLoad",
     "ReplicaReport",
     "ReplicaStage",
+    "Resume",
     "StageTime",
     "ThinkingMode",
     "ThinkingSwitch",

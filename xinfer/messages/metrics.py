@@ -34,6 +34,15 @@ class Histogram:
         self.total += other.total
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaLoad:
+    """What one replica has got."""
+
+    requests: int = 0
+    """Requests sent there, repeated ones and those under way included."""
+    in_flight: int = 0
+
+
 @dataclass(slots=True)
 class ModelMetrics:
     """Counters of one model's requests. Plain numbers, since every request adds to them."""
@@ -42,6 +51,8 @@ class ModelMetrics:
     """Requests that have ended, failed ones included."""
     errors: int = 0
     """Requests that failed, or broke off, for a reason that was not the caller's."""
+    resumed: int = 0
+    """Streams that another replica has gone on with."""
     in_flight: int = 0
     duration: Histogram = field(default_factory=lambda: Histogram(DURATION_BOUNDS_S))
     """Seconds until the end of the response."""
@@ -49,16 +60,25 @@ class ModelMetrics:
     """Seconds until the first token; of streams only, since a whole response begins when its last token is there."""
     time_to_response: Histogram = field(default_factory=lambda: Histogram(FIRST_TOKEN_BOUNDS_S))
     """Seconds until the first byte of the engine's response, streamed or not."""
+    replicas: dict[str, ReplicaLoad] = field(default_factory=dict)
+    """By replica; of those that the model has now."""
 
     def add(self, other: ModelMetrics, *, with_in_flight: bool = True) -> None:
         """Count the requests of ``other`` as well."""
         self.requests += other.requests
         self.errors += other.errors
+        self.resumed += other.resumed
         if with_in_flight:
             self.in_flight += other.in_flight
         self.duration.add(other.duration)
         self.time_to_first_token.add(other.time_to_first_token)
         self.time_to_response.add(other.time_to_response)
+        for name, load in other.replicas.items():
+            known = self.replicas.get(name, ReplicaLoad())
+            in_flight = known.in_flight
+            if with_in_flight:
+                in_flight += load.in_flight
+            self.replicas[name] = ReplicaLoad(known.requests + load.requests, in_flight)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,14 @@ class ReasoningOutput(StrEnum):
     OMIT = "omit"  # nowhere
 
 
+class Resume(StrEnum):
+    """Which streams another replica goes on with when their own is lost."""
+
+    NEVER = "never"
+    REPEATABLE = "repeatable"  # greedy ones, and those with a seed
+    ANY = "any"  # sampled ones, too: the rest is another draw
+
+
 @dataclass(frozen=True, slots=True)
 class EffortParameter:
     """How a family's chat template is told how hard to think: ``keyword`` is set to one of ``values``, in rising order."""
@@ -110,6 +118,8 @@ class ModelSpec:
     """The launch option: what a request that says nothing gets. None leaves it to the template."""
     reasoning_output: ReasoningOutput = ReasoningOutput.SPLIT
     """The launch option: where the reasoning of a request goes that says nothing."""
+    resume: Resume = Resume.NEVER
+    """The launch option: which streams go on at another replica, unless a request says so itself."""
     reasoning_parser: str | None = None
     tool_parser: str | None = None
     stop: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from tests.supervisor.completions import chat
 from tests.supervisor.samples import model_status, report, times
 from tests.supervisor.servers import RegistryDouble, dead_replica, fake_engine
 from xinfer.errors import BadRequest, EngineLost, ModelOverloaded, XinferError
-from xinfer.messages import ModelMetrics
+from xinfer.messages import ModelMetrics, ReplicaLoad
 
 
 def ended(error: Exception | None = None, *, broken: bool = False) -> ModelMetrics:
@@ -27,7 +27,7 @@ def ended(error: Exception | None = None, *, broken: bool = False) -> ModelMetri
         counted.broken = broken
         if error:
             raise error
-    return tallies.snapshot(["m"])["m"]
+    return tallies.snapshot({"m": model_status()})["m"]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_how_a_request_ends(error: Exception | None, broken: bool, errors: int) 
 def test_models_that_are_gone_are_forgotten() -> None:
     tallies = RequestMetrics()
     with tallies.count("gone"), tallies.count("m"):
-        assert set(tallies.snapshot(["m"])) == {"m"}
-    assert tallies.snapshot(["m"])["m"].requests == 1
-    assert tallies.snapshot(["gone"]) == {}, "it is another model by now"
+        assert set(tallies.snapshot({"m": model_status()})) == {"m"}
+    assert tallies.snapshot({"m": model_status()})["m"].requests == 1
+    assert tallies.snapshot({"gone": model_status(uid="gone")}) == {}, "it is another model by now"
 
 
 def test_supervisors_add_up_and_one_that_is_gone_has_nothing_under_way() -> None:
@@ -73,6 +73,17 @@ def test_counting_costs_a_request_a_few_microseconds(figures: list[str]) -> None
         best = min(best, (time.perf_counter() - began) / rounds)
     figures.append(f"counting one request: {best * 1e6:.1f} microseconds")
     assert best < 50e-6
+
+
+def test_what_replicas_get_from_all_supervisors() -> None:
+    """One that is gone has nothing under way there any more."""
+    totals = ClusterMetrics(silent_s=15)
+    totals.on_report("a", {"m": ModelMetrics(resumed=1, replicas={"r1": ReplicaLoad(3, 2)})}, 0.0)
+    loads = {"r1": ReplicaLoad(4, 1), "r2": ReplicaLoad(1, 1)}
+    totals.on_report("b", {"m": ModelMetrics(resumed=2, replicas=loads)}, 10.0)
+    assert totals.sums(10.0)["m"].replicas == {"r1": ReplicaLoad(7, 3), "r2": ReplicaLoad(1, 1)}
+    assert totals.sums(20.0)["m"].replicas == {"r1": ReplicaLoad(7, 1), "r2": ReplicaLoad(1, 1)}
+    assert totals.sums(20.0)["m"].resumed == 3
 
 
 def samples(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -112,6 +123,7 @@ async def test_page(http: httpx.AsyncClient, registry: RegistryDouble, monkeypat
     for name, value in {
         "model_request_total": 2,
         "model_request_errors_total": 1,
+        "model_streams_resumed_total": 0,
         "model_serve_count": 0,
         "model_request_duration_seconds_count": 2,
         "time_to_first_token_seconds_count": 0,
@@ -122,6 +134,9 @@ async def test_page(http: httpx.AsyncClient, registry: RegistryDouble, monkeypat
     }.items():
         assert found[f"xinference:{name}"] == [(model, value)], name
     assert found["xinference:model_status"] == [({**model, "status": "READY"}, 1)]
+    where = {"replica": replica.replica, "worker_address": "10.0.0.1"}
+    assert found["xinference:replica_request_total"] == [({**model, **where}, 2)]
+    assert found["xinference:replica_serve_count"] == [({**model, **where}, 0)]
     gpu = {"replica_index": "0", "worker_address": "10.0.0.1", "gpu_index": "3"}
     assert found["xinference:model_gpu_binding"] == [({**model, **gpu}, 1)]
     assert found["xinference:workers_total"] == [({}, 1)]

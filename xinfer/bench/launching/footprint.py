@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from xinfer.client import RESTfulClient
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import is_alive, of_cluster
 from xinfer.errors import LaunchFailed
 from xinfer.gpus import gpus
 from xinfer.names import model_app
@@ -56,7 +56,7 @@ class Footprint:
 
     def _left(self, gpu_before_mib: Mapping[str, int]) -> Iterator[str]:
         for process in (*self.processes, *self.actors):
-            if _is_alive(process):
+            if is_alive(process):
                 yield f"process {process.pid}"
         for host, port in self.addresses:
             if _listens(host, port):
@@ -153,13 +153,6 @@ def _mapped_shared_memory(maps: Path) -> Iterator[Path]:
         # A deleted file goes with the last process that has it mapped.
         if name.startswith(_SHARED_MEMORY) and "(deleted)" not in name:
             yield Path(name)
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _listens(host: str, port: int) -> bool:
