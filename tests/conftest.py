@@ -1,7 +1,9 @@
-"""What all tests share: one cluster and one engine per session, and how tests are spread over workers of pytest-xdist."""
+"""What all tests share: one cluster and one engine per process, and how tests are spread over workers of pytest-xdist."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -23,37 +25,16 @@ ROOT = Path(__file__).resolve().parent.parent
 FIGURES = "figures"
 """The property of a test's report that holds what it has measured, in lines for the end of the run."""
 
-OWN_CLUSTERS = ("test_cluster_commands", "test_make_serve")
-"""Modules that start clusters of their own: the longest ones that do not need the shared cluster."""
-
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests into groups, each of which one worker runs (``--dist loadgroup``), the longest group first.
+    """Have one worker run a whole module (``--dist loadgroup``), so that what its tests share is made once.
 
-    Without pytest-xdist the groups mean nothing, and only the order of tests changes.
+    Workers take modules in the order of collection (``--no-loadscope-reorder``).
     """
-    groups: dict[str, list[pytest.Item]] = {"cluster": [], "own-clusters": []}
     for item in items:
-        group = _group_of(item)
-        item.add_marker(pytest.mark.xdist_group(group))
-        groups.setdefault(group, []).append(item)
-
-    # Workers take groups in the order of collection (``--no-loadscope-reorder``). The shared cluster's tests decide how
-    # long the whole run takes, so they have to begin at once.
-    items.clear()
-    for members in groups.values():
-        items.extend(members)
-
-
-def _group_of(item: pytest.Item) -> str:
-    if "cluster" in getattr(item, "fixturenames", ()):
-        return "cluster"
-    if item.path.stem in OWN_CLUSTERS:
-        return "own-clusters"
-
-    # A whole module, so that what its tests share is made once.
-    return str(item.path.relative_to(ROOT).with_suffix(""))
+        module = str(item.path.relative_to(ROOT).with_suffix(""))
+        item.add_marker(pytest.mark.xdist_group(module))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -104,16 +85,26 @@ def figures(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     request.node.user_properties.append((FIGURES, lines))
 
 
+@contextlib.contextmanager
+def one_worker_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep the other workers of pytest-xdist out of the block, whose ``folder`` for the session has the same parent."""
+    with (folder.parent / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[RunningCluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
     """A real cluster: Ray, Serve, HAProxy, registry and supervisor, on free ports and in a folder of its own."""
     home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
     lifecycle = NodeLifecycle(home)
-    options = StartOptions(
-        port=free_port("127.0.0.1"), ray_port=free_port("127.0.0.1"), num_gpus=2, allow_fake_engine=True
-    )
-    for _ in lifecycle.start(options):
-        pass
+    # A port that is free now may be taken by another cluster that starts.
+    with one_worker_at_a_time(tmp_path_factory.getbasetemp()):
+        options = StartOptions(
+            port=free_port("127.0.0.1"), ray_port=free_port("127.0.0.1"), num_gpus=2, allow_fake_engine=True
+        )
+        for _ in lifecycle.start(options):
+            pass
     yield RunningCluster(options.endpoint, home, lifecycle)
     lifecycle.stop()
     shutil.rmtree(home, ignore_errors=True)

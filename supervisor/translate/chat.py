@@ -46,15 +46,16 @@ def check_messages(body: dict[str, Any]) -> None:
             raise InvalidBody(f"messages[{number}] has to be an object with a role.", param=f"messages[{number}]")
 
 
-def take_effort_from(body: dict[str, Any], place: str) -> None:
-    """Move ``body[place]["effort"]`` to the name and place that it has in a chat."""
+def take_effort_from(body: dict[str, Any], place: str) -> Any:
+    """Move ``body[place]["effort"]`` to the name and place that it has in a chat, and return it; None if there is none."""
     holder = body.get(place)
     if not isinstance(holder, dict) or holder.get("effort") is None:
-        return
+        return None
 
     body[place] = {name: value for name, value in holder.items() if name != "effort"}
     if body.get(EFFORT) is None:
         body[EFFORT] = holder["effort"]
+    return holder["effort"]
 
 
 def put_effort_to(body: dict[str, Any], place: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor.translate.chat import check_chats, put_effort_to, take_effort_from
-from supervisor.translate.thinking import BUDGET, ENGINE_BUDGET, apply_thinking
+from supervisor.translate.thinking import BUDGET, EFFORTS, ENGINE_BUDGET, apply_thinking
 from supervisor.translate.xinference_compat import translate_xinference_fields
 from xinfer.errors import BadRequest
 from xinfer.messages import ModelSpec
@@ -34,9 +34,12 @@ def translate_response(body: dict[str, Any], spec: ModelSpec) -> None:
     _check_references(body.get("input"))
     if not spec.engine_args.get(_TOOL_SERVER):
         _check_tools(body.get("tools"))
-    take_effort_from(body, "reasoning")
+    effort = take_effort_from(body, "reasoning")
     apply_thinking(body, spec)
     put_effort_to(body, "reasoning")
+    if effort in EFFORTS and "effort" not in body["reasoning"]:
+        # The template has been told already; vLLM only shows it in the response.
+        body["reasoning"] = {**body["reasoning"], "effort": effort}
     if ENGINE_BUDGET in body:
         raise BadRequest("The engine limits the thinking of chats and messages, not of responses.", param=BUDGET)
 

@@ -59,6 +59,8 @@ def test_answer(api: openai.Client, tiny_chat: str, fields: dict[str, Any], thin
     assert "blue whale" in answer.output_text
     assert [item.type for item in answer.output] == (["reasoning", "message"] if thinks else ["message"])
     assert bool(answer.usage.output_tokens_details.reasoning_tokens) is thinks
+    if "reasoning" in fields:
+        assert answer.reasoning.effort == fields["reasoning"]["effort"]
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
 
 

@@ -22,7 +22,7 @@ from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.processes import of_cluster
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone]
 
 LONG = {"max_tokens": 3000, "ignore_eos": True}
 HELLO = [{"role": "user", "content": "Hello"}]

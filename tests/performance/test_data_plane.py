@@ -19,6 +19,8 @@ from tests.performance.streams import OpenStreams
 from xinfer.bench.cpu import cluster_processes
 from xinfer.client import RESTfulClient
 
+pytestmark = pytest.mark.alone
+
 Figures = list[str]
 _MIB = 2**20
 
