@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -13,9 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from tests.shell import haproxy_ports
 from xinfer.client import RESTfulClient
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
@@ -85,24 +85,15 @@ def figures(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     request.node.user_properties.append((FIGURES, lines))
 
 
-@contextlib.contextmanager
-def one_worker_at_a_time(folder: Path) -> Iterator[None]:
-    """Keep the other workers of pytest-xdist out of the block, whose ``folder`` for the session has the same parent."""
-    with (folder.parent / "start.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+def cluster() -> Iterator[RunningCluster]:
     """A real cluster: Ray, Serve, HAProxy, registry and supervisor, on free ports and in a folder of its own."""
     home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
     lifecycle = NodeLifecycle(home)
-    # A port that is free now may be taken by another cluster that starts.
-    with one_worker_at_a_time(tmp_path_factory.getbasetemp()):
-        options = StartOptions(
-            port=free_port("127.0.0.1"), ray_port=free_port("127.0.0.1"), num_gpus=2, allow_fake_engine=True
-        )
+    options = StartOptions(
+        port=free_port("127.0.0.1"), ray_port=free_port("127.0.0.1"), num_gpus=2, allow_fake_engine=True
+    )
+    with mock.patch.dict(os.environ, haproxy_ports()):
         for _ in lifecycle.start(options):
             pass
     yield RunningCluster(options.endpoint, home, lifecycle)

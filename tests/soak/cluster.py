@@ -17,6 +17,7 @@ from unittest import mock
 import psutil
 import requests
 
+from tests.shell import haproxy_ports
 from tests.soak.settings import SoakSettings
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
@@ -124,10 +125,8 @@ class SoakCluster:
             supervisors=settings.supervisors,
             allow_fake_engine=True,
         )
-        # The usual ports may be taken by a cluster that starts at the same moment.
-        ports = {f"RAY_SERVE_HAPROXY_{name}_PORT": str(free_port("127.0.0.1")) for name in ("METRICS", "STATS")}
         try:
-            with mock.patch.dict(os.environ, ports):
+            with mock.patch.dict(os.environ, haproxy_ports()):
                 for _ in lifecycle.start(options):
                     pass
             record = ClusterRecord.load(home)
