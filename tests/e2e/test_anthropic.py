@@ -75,6 +75,7 @@ def test_message(each_api: anthropic.Anthropic, tiny_chat: str) -> None:
 def test_thinking(api: anthropic.Anthropic, tiny_chat: str, fields: dict[str, Any], thinks: bool) -> None:
     message = ask(api, tiny_chat, **fields)
     assert kinds(message) == (["thinking", "text"] if thinks else ["text"])
+    assert message.content[-1].text.startswith("The")
     assert "blue whale" in message.content[-1].text
 
 
@@ -86,6 +87,7 @@ def test_stream(each_api: anthropic.Anthropic, tiny_chat: str) -> None:
     assert (events[0], events[-1]) == ("message_start", "message_stop")
     assert {"thinking", "text", "message_delta"} <= set(events)
     assert kinds(final) == ["thinking", "text"]
+    assert final.content[1].text.startswith("The")
     assert "blue whale" in final.content[1].text
     assert final.stop_reason == "end_turn"
     assert final.usage.output_tokens > 10

@@ -57,6 +57,7 @@ def test_answer(api: openai.Client, tiny_chat: str, fields: dict[str, Any], thin
     answer = respond(api, tiny_chat, **fields)
     assert (answer.object, answer.status, answer.model) == ("response", "completed", tiny_chat)
     assert "blue whale" in answer.output_text
+    assert answer.output_text.startswith("The")
     assert [item.type for item in answer.output] == (["reasoning", "message"] if thinks else ["message"])
     assert bool(answer.usage.output_tokens_details.reasoning_tokens) is thinks
     if "reasoning" in fields:
@@ -80,6 +81,7 @@ def test_stream(api: openai.Client, tiny_chat: str) -> None:
     assert [event.sequence_number for event in events] == sorted(event.sequence_number for event in events)
     text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
     assert text == final.output_text
+    assert text.startswith("The")
     assert "blue whale" in text
 
 
@@ -105,6 +107,15 @@ def test_streamed_tool_call(api: openai.Client, tiny_chat: str) -> None:
     arguments = "".join(e.delta for e in events if e.type == "response.function_call_arguments.delta")
     assert json.loads(arguments) == {"city": "Taipei"}
     assert events[-1].response.output[0].name == "get_weather"
+
+
+def test_streamed_tool_call_after_a_thought(api: openai.Client, tiny_chat: str) -> None:
+    """The empty lines between the two are no message."""
+    events = list(respond(api, tiny_chat, WEATHER, tools=[TOOL], stream=True))
+    items = [(event.output_index, event.item.type) for event in events if event.type == "response.output_item.added"]
+    assert items == [(0, "reasoning"), (1, "function_call")]
+    assert [item.type for item in events[-1].response.output] == ["reasoning", "function_call"]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
 
 
 @pytest.mark.parametrize("thinking", [True, False])

@@ -9,9 +9,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.middleware.aborts import AbortableRequests
+from worker.middleware.after_thought import after_thought
 from worker.middleware.asgi import read_body, send_json
 from worker.middleware.core_health import CoreHealthMiddleware
-from worker.middleware.named_events import EventStream, error_of
+from worker.middleware.named_events import EventStream, WholeBody, error_of
 from worker.middleware.stream_rewriter import StreamRewriter, WholeRewriter
 from xinfer.errors import BadRequest, RequestAborted, XinferError
 from xinfer.wire.error_format import ErrorFormat
@@ -61,8 +62,9 @@ class ContractMiddleware:
                 await response.fail(RequestAborted("The request was aborted."), stream.abort())
 
     async def _serve_named_events(self, scope: Scope, receive: Receive, send: Send) -> None:
-        stream = EventStream(ErrorFormat.of(scope["path"]))
-        response = HeldHeadSend(send, stream)
+        rewriter = after_thought(scope["path"])
+        stream = EventStream(ErrorFormat.of(scope["path"]), rewriter)
+        response = HeldHeadSend(send, stream, WholeBody(rewriter))
         try:
             await self._app(scope, receive, response)
         except Exception as failure:

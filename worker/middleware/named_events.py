@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 
+import msgspec
+
+from worker.middleware.after_thought import AfterThought
 from xinfer.errors import BadRequest, EngineLost, InternalError, XinferError
 from xinfer.wire import sse
 from xinfer.wire.error_format import ErrorFormat
@@ -29,8 +32,9 @@ _CALLERS_FAULTS = frozenset({"VLLMClientError", "ValueError", "TypeError", "Temp
 class EventStream:
     """Passes one stream on, event by event."""
 
-    def __init__(self, form: ErrorFormat) -> None:
+    def __init__(self, form: ErrorFormat, after_thought: AfterThought) -> None:
         self._form = form
+        self._after_thought = after_thought
         self._splitter = sse.EventSplitter()
         self._held = b""
         self._begun = False
@@ -61,7 +65,7 @@ class EventStream:
             return b""
         if event.startswith(_ERROR):
             return self.fail(_read(event))
-        out = self._held + event + sse.END
+        out = self._held + self._after_thought.rewrite(event)
         self._held = b""
         if not self._begun and event.startswith(_OVERTURE):
             self._held = out
@@ -69,6 +73,27 @@ class EventStream:
         self._begun = True
         self._over = event.startswith(_ENDS)
         return out
+
+
+class WholeBody:
+    """Collects a response that does not stream, and rewrites it when all of it is there."""
+
+    refusal: XinferError | None = None
+
+    def __init__(self, after_thought: AfterThought) -> None:
+        self._after_thought = after_thought
+        self._parts: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """Nothing goes out yet."""
+        self._parts.append(data)
+        return b""
+
+    def finish(self) -> bytes:
+        """The whole body."""
+        response = msgspec.json.decode(b"".join(self._parts))
+        self._after_thought.whole(response)
+        return msgspec.json.encode(response)
 
 
 def _read(event: bytes) -> XinferError:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.middleware import ContractMiddleware
+from worker.middleware.after_thought import after_thought
 from worker.middleware.named_events import EventStream
 from xinfer.wire.error_format import ErrorFormat
 
@@ -75,14 +76,14 @@ async def test_whole_stream_passes_as_it_is(path: str, stream: bytes) -> None:
 
 @given(st.sampled_from([RESPONSE, MESSAGE]), st.lists(st.integers(0, 400), max_size=6))
 def test_stream_may_be_cut_anywhere(stream: bytes, cuts: list[int]) -> None:
-    passing = EventStream(ErrorFormat.OPENAI)
+    passing = EventStream(ErrorFormat.OPENAI, after_thought(RESPONSES))
     ends = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     assert b"".join(passing.feed(stream[a:b]) for a, b in pairwise(ends)) + passing.finish() == stream
 
 
 @given(st.sampled_from([RESPONSE, MESSAGE]), st.integers(1, 400))
 def test_stream_that_ends_too_early_says_so(stream: bytes, end: int) -> None:
-    passing = EventStream(ErrorFormat.ANTHROPIC)
+    passing = EventStream(ErrorFormat.ANTHROPIC, after_thought(MESSAGES))
     out = passing.feed(stream[: min(end, len(stream) - 1)]) + passing.finish()
     came, word, error = out.partition(b"event: error\n")
     assert bool(word) == (passing.refusal is None)
@@ -92,7 +93,7 @@ def test_stream_that_ends_too_early_says_so(stream: bytes, end: int) -> None:
 
 
 async def test_head_waits_until_there_is_an_answer() -> None:
-    passing = EventStream(ErrorFormat.RESPONSES)
+    passing = EventStream(ErrorFormat.RESPONSES, after_thought(RESPONSES))
     assert passing.feed(OVERTURE) == b""
     delta = event("response.output_text.delta")
     assert passing.feed(delta) == OVERTURE + delta
@@ -157,7 +158,7 @@ async def test_what_is_no_stream_passes() -> None:
         sent.append(message)
 
     await ContractMiddleware(app)({"type": "http", "path": MESSAGES, "headers": []}, None, send)  # type: ignore[arg-type]
-    assert sent[1]["body"] == b'{"a": 1}'
+    assert json.loads(sent[1]["body"]) == {"a": 1}
 
 
 async def test_failure_before_anything_was_sent_is_vllm_s_to_answer() -> None:
