@@ -28,6 +28,7 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # 15 unless told otherwise, for supervisors and engines alike
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # detached actors never drain; models are taken down before
+        "RAY_health_check_period_ms": "1000",  # Ray takes a node for lost after five failures; until then it places actors there
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
