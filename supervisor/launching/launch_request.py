@@ -61,7 +61,7 @@ class LaunchRequest(BaseModel):
     enable_thinking: bool | None = None
     reasoning_content: bool | None = None
     include_reasoning: bool | None = None
-    resume: bool | Literal["any"] | None = None
+    resume: Literal[True, False, "any"] | None = None
     trust_remote_code: bool | None = False
     envs: dict[str, str] | None = None
     enable_virtual_env: bool | None = None

@@ -15,7 +15,7 @@ from xinfer.catalog import Catalog, Family
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.catalog.memory import GIB
 from xinfer.errors import LaunchRefused, ThinkingNotSupported
-from xinfer.messages import ModelSpec, ReasoningOutput, ThinkingMode
+from xinfer.messages import ModelSpec, ReasoningOutput, Resume, ThinkingMode
 from xinfer.settings import RUST_FRONTEND
 
 CLIENTS_BODY: dict[str, Any] = {
@@ -187,6 +187,7 @@ def test_n_gpu_that_is_none(n_gpu: Any) -> None:
         ({"model_name": "qwen3", "enable_thinking": "maybe"}, "enable_thinking"),
         ({"model_name": "qwen3", "reasoning_content": "inline"}, "reasoning_content"),
         ({"model_name": "qwen3", "include_reasoning": 7}, "include_reasoning"),
+        ({"model_name": "qwen3", "resume": "often"}, "resume"),
         ({"model_name": "qwen3", "envs": {"A": None}}, "envs.A"),
         ({"model_name": "qwen3", "envs": ["A=b"]}, "envs"),
         ({"model_name": "qwen3", "envs": {RUST_FRONTEND: "1"}}, "envs"),
@@ -385,4 +386,13 @@ def test_where_reasoning_goes_is_not_the_engine_s_to_know(fields: dict[str, Any]
     spec = launch(model_name="qwen3", **fields)
     assert spec.reasoning_output is output
     assert not {"reasoning_content", "include_reasoning"} & spec.engine_args.keys()
+
+
+@pytest.mark.parametrize(
+    ("value", "resume"), [(None, Resume.NEVER), (False, Resume.NEVER), (True, Resume.REPEATABLE), ("any", Resume.ANY)]
+)
+def test_streams_that_go_on_elsewhere(value: Any, resume: Resume) -> None:
+    spec = resolve(LaunchRequest.read({"model_name": "tiny-chat", "resume": value}), uids=())
+    assert spec.resume is resume
+    assert "resume" not in spec.engine_args
     assert spec.reasoning_parser == "qwen3"
