@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from tests.shell import haproxy_ports
 from xinfer.client import RESTfulClient
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
@@ -93,9 +91,8 @@ def cluster() -> Iterator[RunningCluster]:
     options = StartOptions(
         port=free_port("127.0.0.1"), ray_port=free_port("127.0.0.1"), num_gpus=2, allow_fake_engine=True
     )
-    with mock.patch.dict(os.environ, haproxy_ports()):
-        for _ in lifecycle.start(options):
-            pass
+    for _ in lifecycle.start(options):
+        pass
     yield RunningCluster(options.endpoint, home, lifecycle)
     lifecycle.stop()
     shutil.rmtree(home, ignore_errors=True)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.ports import free_port
-
-
-def haproxy_ports() -> dict[str, str]:
-    """Variables that give HAProxy ports of its own: the usual ones may be taken by a cluster that starts at the same moment."""
-    return {f"RAY_SERVE_HAPROXY_{name}_PORT": str(free_port("127.0.0.1")) for name in ("METRICS", "STATS")}
 
 
 @dataclass
@@ -23,15 +17,13 @@ class Shell:
 
     home: Path
     port: int
-    haproxy_ports: dict[str, str] = field(default_factory=haproxy_ports)
 
     def argv(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "xinfer.cli", *words]
 
     @property
     def env(self) -> dict[str, str]:
-        own = {"XINFER_HOME": str(self.home), "XINFER_ENDPOINT": f"http://127.0.0.1:{self.port}"}
-        return {**os.environ, **self.haproxy_ports, **own}
+        return {**os.environ, "XINFER_HOME": str(self.home), "XINFER_ENDPOINT": f"http://127.0.0.1:{self.port}"}
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

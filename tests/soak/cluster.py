@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -12,12 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import psutil
 import requests
 
-from tests.shell import haproxy_ports
 from tests.soak.settings import SoakSettings
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
@@ -126,9 +123,8 @@ class SoakCluster:
             allow_fake_engine=True,
         )
         try:
-            with mock.patch.dict(os.environ, haproxy_ports()):
-                for _ in lifecycle.start(options):
-                    pass
+            for _ in lifecycle.start(options):
+                pass
             record = ClusterRecord.load(home)
             assert record
             yield cls(options.endpoint, home, record.id, settings)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import json
+import os
 import select
 import shutil
 import subprocess
@@ -34,6 +36,32 @@ _BOOT_S = 180.0
 _DRAIN_ANSWER_S = 10.0
 
 
+class StartTurn:
+    """Has this user's clusters on one machine start one after the other.
+
+    Ray's dashboard and HAProxy look for ports that are free, and bind them seconds later: of two that start at the same moment
+    one does not come up.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._file = (path or Path(f"/tmp/xinfer-start-{os.getuid()}.lock")).open("w")
+
+    def take(self) -> bool:
+        """Whether it is this process's turn now."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait(self) -> None:
+        """Return when it is this process's turn."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def end(self) -> None:
+        self._file.close()
+
+
 class NodeLifecycle:
     """The node of this machine whose files are in ``home``."""
 
@@ -52,6 +80,16 @@ class NodeLifecycle:
     def start(self, options: StartOptions) -> Generator[str, None, None]:
         """Start the node; yields what it is about to do. Raises ``Conflict`` or ``LaunchFailed``, and then nothing is left."""
         self._check_possible(options)
+        turn = StartTurn()
+        if not turn.take():
+            yield "waiting for another cluster on this machine to start"
+            turn.wait()
+        try:
+            yield from self._start(options)
+        finally:
+            turn.end()
+
+    def _start(self, options: StartOptions) -> Generator[str, None, None]:
         record_id = uuid.uuid4().hex
         env = cluster_environment(self.home, record_id, warm=options.warm_host)
         if options.fresh:
