@@ -4,12 +4,9 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 BIN := .venv/bin
 
 PYTEST_WORKERS ?= 2
-SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
-# What needs a cluster runs after the rest, which keeps both cores busy. Each worker has a cluster of its own.
+# What needs a cluster runs by itself: beside other tests, on two cores, clusters were seen not to come up in time.
 ON_A_CLUSTER := tests/e2e tests/faults tests/performance tests/docs tests/clients tests/gpu
-WITHOUT_CLUSTER := $(SPREAD) $(addprefix --ignore=,$(ON_A_CLUSTER))
-SIDE_BY_SIDE := $(SPREAD) -m "not alone and not heavy and not soak" $(ON_A_CLUSTER)
-ALONE := -m "alone and not heavy and not soak" $(ON_A_CLUSTER)
+SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addprefix --ignore=,$(ON_A_CLUSTER))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -22,18 +19,16 @@ serve: setup ## set up, start a cluster on this machine and serve the bundled mo
 	@exec $(BIN)/xinfer start --foreground --launch tiny-chat
 
 test: setup-tests check ## set up, check and run the whole suite, the real engine included
-	@$(BIN)/pytest $(WITHOUT_CLUSTER)
-	@$(BIN)/pytest $(SIDE_BY_SIDE)
-	@$(BIN)/pytest $(ALONE)
+	@$(BIN)/pytest $(SPREAD)
+	@$(BIN)/pytest $(ON_A_CLUSTER)
 
 soak: setup-tests ## kill parts of a cluster under load for SOAK_MINUTES (10) and measure what is lost
 	@$(BIN)/python -m tests.soak
 
 coverage: setup-tests ## run the whole suite and print its branch coverage
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest $(WITHOUT_CLUSTER)
-	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest $(SIDE_BY_SIDE)
-	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest $(ALONE)
+	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest $(SPREAD)
+	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest $(ON_A_CLUSTER)
 	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage combine -q
 	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage report
 

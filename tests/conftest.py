@@ -1,4 +1,4 @@
-"""What all tests share: one cluster and one engine per process, and how tests are spread over workers of pytest-xdist."""
+"""What all tests share: one cluster and one engine per session, and how tests are spread over workers of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -23,16 +23,37 @@ ROOT = Path(__file__).resolve().parent.parent
 FIGURES = "figures"
 """The property of a test's report that holds what it has measured, in lines for the end of the run."""
 
+OWN_CLUSTERS = ("test_cluster_commands", "test_make_serve")
+"""Modules that start clusters of their own: the longest ones that do not need the shared cluster."""
+
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have one worker run a whole module (``--dist loadgroup``), so that what its tests share is made once.
+    """Put tests into groups, each of which one worker runs (``--dist loadgroup``), the longest group first.
 
-    Workers take modules in the order of collection (``--no-loadscope-reorder``).
+    Without pytest-xdist the groups mean nothing, and only the order of tests changes.
     """
+    groups: dict[str, list[pytest.Item]] = {"cluster": [], "own-clusters": []}
     for item in items:
-        module = str(item.path.relative_to(ROOT).with_suffix(""))
-        item.add_marker(pytest.mark.xdist_group(module))
+        group = _group_of(item)
+        item.add_marker(pytest.mark.xdist_group(group))
+        groups.setdefault(group, []).append(item)
+
+    # Workers take groups in the order of collection (``--no-loadscope-reorder``). The shared cluster's tests decide how
+    # long the whole run takes, so they have to begin at once.
+    items.clear()
+    for members in groups.values():
+        items.extend(members)
+
+
+def _group_of(item: pytest.Item) -> str:
+    if "cluster" in getattr(item, "fixturenames", ()):
+        return "cluster"
+    if item.path.stem in OWN_CLUSTERS:
+        return "own-clusters"
+
+    # A whole module, so that what its tests share is made once.
+    return str(item.path.relative_to(ROOT).with_suffix(""))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

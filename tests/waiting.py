@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-# Beside other tests everything takes longer.
-_PATIENCE = 2.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
-
 
 def wait_for(condition: Callable[[], object], deadline_s: float = 30.0, what: str = "the condition") -> Any:
-    """Poll until ``condition`` returns something true, and return that; fail after ``deadline_s`` seconds.
-
-    In a worker of pytest-xdist it waits twice as long.
-    """
-    end = time.monotonic() + deadline_s * _PATIENCE
+    """Poll until ``condition`` returns something true, and return that; fail after ``deadline_s`` seconds."""
+    end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         found = condition()
         if found:
@@ -31,7 +24,7 @@ def wait_for(condition: Callable[[], object], deadline_s: float = 30.0, what: st
 
 async def eventually(condition: Callable[[], object], deadline_s: float = 2.0, what: str = "the condition") -> Any:
     """``wait_for`` for the tests of an event loop, which goes on running meanwhile."""
-    end = time.monotonic() + deadline_s * _PATIENCE
+    end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         found = condition()
         if found:

@@ -15,8 +15,6 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import XinferError
 
-pytestmark = pytest.mark.alone
-
 MODEL = ROOT / "xinfer" / "tiny_chat" / "model"
 SIZE_BYTES = 1024**4
 DEADLINE_S = 30.0

@@ -33,8 +33,6 @@ from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.processes import of_cluster
 
-pytestmark = pytest.mark.alone
-
 
 def replicas(client: RESTfulClient, uid: str) -> list[dict[str, Any]]:
     (instance,) = client.get_instance_info(None, uid)

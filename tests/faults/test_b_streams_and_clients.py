@@ -22,7 +22,7 @@ from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.processes import of_cluster
 
-pytestmark = [pytest.mark.engine, pytest.mark.alone]
+pytestmark = pytest.mark.engine
 
 LONG = {"max_tokens": 3000, "ignore_eos": True}
 HELLO = [{"role": "user", "content": "Hello"}]

@@ -13,8 +13,6 @@ import requests
 from tests.conftest import RunningCluster
 from xinfer.client import RESTfulClient
 
-pytestmark = pytest.mark.alone
-
 CAPACITY, SURPLUS = 4, 36
 
 

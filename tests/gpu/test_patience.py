@@ -15,8 +15,6 @@ from tests.gpu.patience import run
 
 CLEANS_UP = """
 import pathlib, sys, time
-
-pytestmark = pytest.mark.alone
 try:
     pathlib.Path(sys.argv[1], "begun").touch()
     time.sleep(60)

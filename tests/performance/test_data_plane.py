@@ -19,8 +19,6 @@ from tests.performance.streams import OpenStreams
 from xinfer.bench.cpu import cluster_processes
 from xinfer.client import RESTfulClient
 
-pytestmark = pytest.mark.alone
-
 Figures = list[str]
 _MIB = 2**20
 

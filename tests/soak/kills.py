@@ -24,6 +24,7 @@ _ROLES = {
     Part.CONTROLLER: Role.CONTROLLER,
     Part.HAPROXY: Role.HAPROXY,
     Part.FORK_SERVER: Role.FORK_SERVER,
+    Part.NODE: Role.RAYLET,
 }
 _OF_A_REPLICA = (Part.WORKER, Part.ENGINE_CORE, Part.API_SERVER)
 _REPLICA_ROLES = (Role.WORKER, Role.ENGINE_CORE, Role.API_SERVER)
@@ -67,18 +68,23 @@ class Killer:
         """SIGKILL one process of ``part`` and wait until the cluster has recovered, or the timeout is over."""
         role = _ROLES[part]
         before = self._cluster.by_role()[role]
-        if not before:
+        candidates = self._candidates(part, before)
+        if not candidates:
             raise NoVictim(f"no {part} runs")
         count = len(before)
         if part is Part.HAPROXY:
             # An older one may be there as well, which only finishes its connections.
             count = 1
         ready = set(self._cluster.ready_replicas())
-        victim = self._rng.choice(before)
+        victim = self._rng.choice(candidates)
         sockets = _listening(victim)
 
         victim.kill()
         killed_at = time.monotonic()
+        if part is Part.NODE:
+            # As an operator would. What ran there has ended by then, or is ended.
+            assert self._cluster.joined
+            self._cluster.joined.join()
         deadline = killed_at + self._cluster.settings.recovery_timeout_s
         while True:
             missing = self._missing(part, victim.pid, count, ready, sockets)
@@ -88,6 +94,11 @@ class Killer:
             if time.monotonic() > deadline:
                 return Kill(part, victim.pid, killed_at, None, missing)
             time.sleep(_POLL_PERIOD_S)
+
+    def _candidates(self, part: Part, processes: list[psutil.Process]) -> list[psutil.Process]:
+        if part is Part.NODE and self._cluster.joined:
+            return self._cluster.joined.raylet()
+        return processes
 
     def _missing(self, part: Part, pid: int, count: int, ready: set[str], sockets: int) -> str:
         """What is not there yet; empty after the recovery."""
