@@ -22,7 +22,7 @@ _log = logging.getLogger("xinfer.gateway")
 
 
 class StreamLost(aiohttp.ClientError):
-    """The engine says itself that it is lost, or goes on with what it was not asked for."""
+    """The engine says itself that it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,6 @@ class ResumingStream:
         self._splitter = sse.EventSplitter()
         self._sent = SentText()
         self._rest: Rest | None = None
-        self._goes_on_in_content = False
         self._failure: StreamLost | None = None
         self._is_over = False
 
@@ -123,7 +122,6 @@ class ResumingStream:
         self._response = self._rest.response
         self._unread = self._rest.response.first
         self._splitter = sse.EventSplitter()
-        self._goes_on_in_content = bool(self._sent.content)
         self._failure = None
 
     def _take(self, data: bytes) -> bytes:
@@ -143,8 +141,6 @@ class ResumingStream:
             elif self._fit(chunk, self._rest.tokens):
                 self._sent.add(chunk)
                 events.append(sse.encode_event(chunk))
-            if self._failure is not None:
-                break
         return b"".join(events)
 
     def _fit(self, chunk: dict[str, Any], resent: int) -> bool:
@@ -162,10 +158,6 @@ class ResumingStream:
             delta = choice.get("delta") or choice
             if self._sent.envelope:
                 delta.pop("role", None)
-            if self._goes_on_in_content and delta.get("reasoning_content"):
-                # Its template does not take a response's beginning as one.
-                self._failure = StreamLost("the model begins anew")
-                return False
             text = delta.get("content") or delta.get("text") or delta.get("reasoning_content")
             says = says or bool(text) or choice.get("finish_reason") is not None
         return says

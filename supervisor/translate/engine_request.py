@@ -36,7 +36,9 @@ class EngineRequest:
     def rest(self, sent: SentText, tokens: int) -> EngineRequest:
         """The request for what comes after ``sent``, which is so many ``tokens``; of a resumable request."""
         assert self.resumable is not None, "the request cannot be resumed"
-        return replace(self, body=msgspec.json.encode(self.resumable.rest(sent, tokens)), resumable=None)
+        body = msgspec.json.encode(self.resumable.rest(sent, tokens))
+        headers = {**_JSON, **self.resumable.rest_options(sent).to_headers()}
+        return replace(self, body=body, headers=headers, resumable=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def build_engine_request(path: str, raw: bytes, body: dict[str, Any], spec: Mode
         merge_usage = streams and _leaves_usage_to_us(body)
         options = take_response_options(body, spec, merge_usage=merge_usage)
         headers |= options.to_headers()
-        resumable = take_resumable(path, body, spec, options.reasoning)
+        resumable = take_resumable(path, body, spec, options)
         if merge_usage:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
 

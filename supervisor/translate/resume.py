@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec, ReasoningOutput, Resume, ThinkingMode
 from xinfer.wire.paths import CHAT
+from xinfer.wire.response_options import ResponseOptions
 
 FIELD = "resume"
 RESUME_VALUES: dict[bool | str, Resume] = {True: Resume.REPEATABLE, False: Resume.NEVER, "any": Resume.ANY}
@@ -60,6 +61,17 @@ class ResumableRequest:
     path: str
     body: dict[str, Any]
     """As the engine gets it."""
+    options: ResponseOptions
+
+    def rest_options(self, sent: SentText) -> ResponseOptions:
+        """How the rest's response is to be rewritten.
+
+        vLLM's parsers do not see that the prompt has ended the reasoning, and take what follows for more of it. It is content,
+        all of it: vLLM refuses a message to be continued with which the prompt does not end.
+        """
+        if not sent.content:
+            return self.options
+        return replace(self.options, reasoning=ReasoningOutput.INLINE, tags=("", ""))
 
     def rest(self, sent: SentText, tokens: int) -> dict[str, Any]:
         """The body that asks for what comes after ``sent``, which is so many ``tokens``.
@@ -88,7 +100,7 @@ class ResumableRequest:
 
 
 def take_resumable(
-    path: str, body: dict[str, Any], spec: ModelSpec, reasoning: ReasoningOutput
+    path: str, body: dict[str, Any], spec: ModelSpec, options: ResponseOptions
 ) -> ResumableRequest | None:
     """Take the field ``resume`` out of ``body``: the request whose stream may go on elsewhere, or None.
 
@@ -106,9 +118,9 @@ def take_resumable(
 
     if resume is Resume.NEVER or body.get("stream") is not True:
         return None
-    why_not = _refusal(path, body, spec, reasoning, resume)
+    why_not = _refusal(path, body, spec, options.reasoning, resume)
     if why_not is None:
-        return ResumableRequest(path, body)
+        return ResumableRequest(path, body, options)
     if is_asked:
         raise InvalidBody(f"This stream could not be resumed elsewhere: {why_not}.", param=FIELD)
     return None

@@ -13,6 +13,7 @@ from tests.supervisor.completions import CHAT, COMPLETIONS, chat, text
 from tests.supervisor.samples import NEVER, spec
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec, ReasoningOutput, Resume
+from xinfer.wire.response_options import ResponseOptions
 
 GREEDY = {"stream": True, "temperature": 0}
 
@@ -107,8 +108,11 @@ def test_the_rest_of_a_chat() -> None:
     ]
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
     assert (body["max_tokens"], body["min_tokens"], body["max_completion_tokens"]) == (15, 0, 1)
-    assert (rest.path, rest.headers, rest.resumable) == (built.path, built.headers, None)
-    assert msgspec.json.decode(built.rest(SentText(), 0).body) == msgspec.json.decode(built.body)
+    assert (rest.path, rest.resumable) == (built.path, None)
+    options = ResponseOptions.from_headers((name.encode(), value.encode()) for name, value in rest.headers.items())
+    assert (options.merge_usage, options.reasoning, options.tags) == (True, ReasoningOutput.INLINE, ("", ""))
+    again = built.rest(SentText(), 0)
+    assert (again.body, again.headers) == (built.body, built.headers)
 
 
 def test_the_rest_of_a_text_completion() -> None:
