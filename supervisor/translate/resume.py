@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from supervisor.translate.thinking import ENGINE_BUDGET
 from xinfer.errors import InvalidBody
 from xinfer.messages import ModelSpec, ReasoningOutput, Resume, ThinkingMode
 from xinfer.wire.paths import CHAT
@@ -94,6 +95,8 @@ class ResumableRequest:
         for limit in _LIMITS:
             if isinstance(body.get(limit), int):
                 body[limit] = max(1, body[limit] - tokens)
+        # The thought is over, and within its limit.
+        body.pop(ENGINE_BUDGET, None)
         if isinstance(body.get("min_tokens"), int):
             body["min_tokens"] = max(0, body["min_tokens"] - tokens)
         return body

@@ -99,13 +99,17 @@ def test_the_launch_option_is_for_requests_that_do_not_say() -> None:
 
 
 def test_the_rest_of_a_chat() -> None:
-    built = request(chat("Hi", resume=True, **GREEDY, max_tokens=20, min_tokens=3, max_completion_tokens=4))
+    built = request(
+        chat("Hi", resume=True, **GREEDY, max_tokens=20, min_tokens=3, max_completion_tokens=4, thinking_budget=9)
+    )
+    assert msgspec.json.decode(built.body)["thinking_token_budget"] == 9
     rest = built.rest(said(reasoning_content="hm", content="Hello"), 5)
     body = msgspec.json.decode(rest.body)
     assert body["messages"] == [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Hello", "reasoning": "hm"},
     ]
+    assert "thinking_token_budget" not in body
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
     assert (body["max_tokens"], body["min_tokens"], body["max_completion_tokens"]) == (15, 0, 1)
     assert (rest.path, rest.resumable) == (built.path, None)
