@@ -29,3 +29,13 @@ def test_one_after_the_other(tmp_path: Path) -> None:
     third = StartTurn(tmp_path / "lock")
     assert third.take()
     third.end()
+
+
+def test_something_else_in_its_place(tmp_path: Path) -> None:
+    """A link of somebody else's is not followed, and nobody waits for it."""
+    target = tmp_path / "precious"
+    target.write_text("content")
+    (tmp_path / "lock").symlink_to(target)
+    for turn in (StartTurn(tmp_path / "lock"), StartTurn(tmp_path / "lock")):
+        assert turn.take()
+    assert target.read_text() == "content"

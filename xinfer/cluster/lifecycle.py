@@ -44,22 +44,30 @@ class StartTurn:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._file = (path or Path(f"/tmp/xinfer-start-{os.getuid()}.lock")).open("w")
+        path = path or Path(f"/tmp/xinfer-start-{os.getuid()}.lock")
+        self._descriptor: int | None = None
+        # Where somebody else has put something in its place, clusters start as they come.
+        with contextlib.suppress(OSError):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def take(self) -> bool:
         """Whether it is this process's turn now."""
+        if self._descriptor is None:
+            return True
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
     def wait(self) -> None:
         """Return when it is this process's turn."""
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def end(self) -> None:
-        self._file.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
 
 class NodeLifecycle:
