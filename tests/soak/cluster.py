@@ -15,10 +15,9 @@ from typing import Any
 import psutil
 import requests
 
-from tests.soak.settings import Part, SoakSettings
+from tests.soak.settings import SoakSettings
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.environment import token_file
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
@@ -27,7 +26,6 @@ from xinfer.cluster.processes import of_cluster
 MODEL = "soak"
 MODEL_FOLDER = Path(__file__).resolve().parent.parent.parent / "xinfer" / "tiny_chat" / "model"
 _PROBE_TIMEOUT_S = 10.0
-_JOINED_ADDRESS = "127.0.0.3"
 _IN_FLIGHT = re.compile(r"^xinference:model_serve_count\{[^}]*\} (\S+)$", re.MULTILINE)
 _RUNNING = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} (\S+)$", re.MULTILINE)
 
@@ -102,36 +100,6 @@ def role_of(process: psutil.Process) -> Role:
     return Role.OTHER
 
 
-class JoinedNode:
-    """A second node of the cluster, at another loopback address."""
-
-    def __init__(self, head: ClusterRecord, head_home: Path) -> None:
-        self.home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
-        shutil.copy(token_file(head_home), self.home)
-        self._head = head
-        self._node = NodeLifecycle(self.home)
-        self.ids: list[str] = []
-        """Of the clusters' marks that its processes have had, the present one last."""
-
-    def join(self) -> None:
-        """Join, for the first time or again."""
-        self._node.stop()
-        options = StartOptions(join=self._head.ray_address, node_ip=_JOINED_ADDRESS, num_gpus=1, warm_host=False)
-        for _ in self._node.start(options):
-            pass
-        record = ClusterRecord.load(self.home)
-        assert record
-        self.ids.append(record.id)
-
-    def raylet(self) -> list[psutil.Process]:
-        """None if it has ended."""
-        return [process for process in of_cluster(self.ids[-1]) if process.name() == "raylet"]
-
-    def leave(self) -> None:
-        self._node.stop()
-        shutil.rmtree(self.home, ignore_errors=True)
-
-
 @dataclass(frozen=True)
 class SoakCluster:
     """A cluster of its own, in a folder of its own."""
@@ -140,7 +108,6 @@ class SoakCluster:
     home: Path
     id: str
     settings: SoakSettings
-    joined: JoinedNode | None = None
 
     @classmethod
     @contextmanager
@@ -148,7 +115,6 @@ class SoakCluster:
         """A running cluster; afterwards it is stopped and its folder removed, its logs apart if they are wanted."""
         home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
         lifecycle = NodeLifecycle(home)
-        joined: JoinedNode | None = None
         options = StartOptions(
             port=free_port("127.0.0.1"),
             ray_port=free_port("127.0.0.1"),
@@ -161,24 +127,12 @@ class SoakCluster:
                 pass
             record = ClusterRecord.load(home)
             assert record
-            if Part.NODE in settings.parts:
-                joined = JoinedNode(record, home)
-                joined.join()
-            yield cls(options.endpoint, home, record.id, settings, joined)
+            yield cls(options.endpoint, home, record.id, settings)
         finally:
-            if joined:
-                joined.leave()
             lifecycle.stop()
             if logs:
                 _keep_logs(home, logs)
             shutil.rmtree(home, ignore_errors=True)
-
-    @property
-    def ids(self) -> list[str]:
-        """The marks of all its processes, those of earlier lives of the joined node included."""
-        if self.joined is None:
-            return [self.id]
-        return [self.id, *self.joined.ids]
 
     def launch(self) -> None:
         """Launch ``tiny-chat`` on vLLM and wait until all replicas are READY."""
@@ -190,12 +144,11 @@ class SoakCluster:
     def by_role(self) -> dict[Role, list[psutil.Process]]:
         """All living processes."""
         found: dict[Role, list[psutil.Process]] = {role: [] for role in Role}
-        for each in self.ids:
-            for process in of_cluster(each):
-                try:
-                    found[role_of(process)].append(process)
-                except psutil.Error:
-                    continue
+        for process in of_cluster(self.id):
+            try:
+                found[role_of(process)].append(process)
+            except psutil.Error:
+                continue
         return found
 
     def ready_replicas(self) -> dict[str, str]:

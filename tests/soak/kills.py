@@ -24,7 +24,6 @@ _ROLES = {
     Part.CONTROLLER: Role.CONTROLLER,
     Part.HAPROXY: Role.HAPROXY,
     Part.FORK_SERVER: Role.FORK_SERVER,
-    Part.NODE: Role.RAYLET,
 }
 _OF_A_REPLICA = (Part.WORKER, Part.ENGINE_CORE, Part.API_SERVER)
 _REPLICA_ROLES = (Role.WORKER, Role.ENGINE_CORE, Role.API_SERVER)
@@ -68,26 +67,22 @@ class Killer:
         """SIGKILL one process of ``part`` and wait until the cluster has recovered, or the timeout is over."""
         role = _ROLES[part]
         before = self._cluster.by_role()[role]
-        candidates = self._candidates(part, before)
-        if not candidates:
+        if not before:
             raise NoVictim(f"no {part} runs")
-        count = len(before)
         if part is Part.HAPROXY:
-            # An older one may be there as well, which only finishes its connections.
-            count = 1
+            # Older ones may be there as well, which only finish their connections.
+            before = [max(before, key=_started_at)]
+        count = len(before)
         ready = set(self._cluster.ready_replicas())
-        victim = self._rng.choice(candidates)
+        victim = self._rng.choice(before)
         sockets = _listening(victim)
 
+        killed_at_unix = time.time()
         victim.kill()
         killed_at = time.monotonic()
-        if part is Part.NODE:
-            # As an operator would. What ran there has ended by then, or is ended.
-            assert self._cluster.joined
-            self._cluster.joined.join()
         deadline = killed_at + self._cluster.settings.recovery_timeout_s
         while True:
-            missing = self._missing(part, victim.pid, count, ready, sockets)
+            missing = self._missing(part, victim.pid, killed_at_unix, count, ready, sockets)
             recovered_s = time.monotonic() - killed_at
             if not missing:
                 return Kill(part, victim.pid, killed_at, recovered_s)
@@ -95,15 +90,12 @@ class Killer:
                 return Kill(part, victim.pid, killed_at, None, missing)
             time.sleep(_POLL_PERIOD_S)
 
-    def _candidates(self, part: Part, processes: list[psutil.Process]) -> list[psutil.Process]:
-        if part is Part.NODE and self._cluster.joined:
-            return self._cluster.joined.raylet()
-        return processes
-
-    def _missing(self, part: Part, pid: int, count: int, ready: set[str], sockets: int) -> str:
+    def _missing(self, part: Part, pid: int, killed_at_unix: float, count: int, ready: set[str], sockets: int) -> str:
         """What is not there yet; empty after the recovery."""
         running = self._cluster.by_role()
         successors = [process for process in running[_ROLES[part]] if process.pid != pid]
+        if part is Part.HAPROXY:
+            successors = [process for process in successors if _started_at(process) > killed_at_unix]
         if len(successors) != count:
             return f"{len(successors)} of {count}: {part}"
         if part is Part.SUPERVISOR and any(_listening(process) < sockets for process in successors):
@@ -132,6 +124,14 @@ class Killer:
     def _can_fork(self, killed_pid: int) -> bool:
         state = ForkServerState.load(self._cluster.home)
         return state is not None and state.pid != killed_pid and state.stage is ForkServerStage.READY
+
+
+def _started_at(process: psutil.Process) -> float:
+    """Unix time; 0 of one that has ended."""
+    try:
+        return process.create_time()
+    except psutil.Error:
+        return 0.0
 
 
 def _listening(process: psutil.Process) -> int:
