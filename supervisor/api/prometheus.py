@@ -73,9 +73,10 @@ class Figures:
         serving = GaugeMetricFamily(_PREFIX + "replica_serve_count", "Requests under way there.", labels=labels)
         for uid, metrics in self._sums.items():
             model = self._table[uid]
+            known = _labels(model)
             for target in model.targets:
                 load = metrics.replicas.get(target.replica, ReplicaLoad())
-                values = [*_labels(model), target.replica, target.node]
+                values = [*known, target.replica, target.node]
                 sent.add_metric(values, load.requests)
                 serving.add_metric(values, load.in_flight)
         yield from (sent, serving)

@@ -12,7 +12,7 @@ from xinfer.messages import ModelSpec, ReasoningOutput, Resume, ThinkingMode
 from xinfer.wire.paths import CHAT
 from xinfer.wire.response_options import ResponseOptions
 
-FIELD = "resume"
+_FIELD = "resume"
 RESUME_VALUES: dict[bool | str, Resume] = {True: Resume.REPEATABLE, False: Resume.NEVER, "any": Resume.ANY}
 _LIMITS = ("max_tokens", "max_completion_tokens")
 # What counts tokens of the response so far would begin to count anew.
@@ -110,14 +110,14 @@ def take_resumable(
     A request that asks for what cannot be had gets ``InvalidBody``. The launch option is for requests that do not say, where
     it can be had.
     """
-    is_asked = body.get(FIELD) is not None
-    value = body.pop(FIELD, None)
+    is_asked = body.get(_FIELD) is not None
+    value = body.pop(_FIELD, None)
     if not is_asked:
         resume = spec.resume
     elif isinstance(value, (bool, str)) and value in RESUME_VALUES:
         resume = RESUME_VALUES[value]
     else:
-        raise InvalidBody("resume has to be true, false or 'any'.", param=FIELD)
+        raise InvalidBody("resume has to be true, false or 'any'.", param=_FIELD)
 
     if resume is Resume.NEVER or body.get("stream") is not True:
         return None
@@ -125,7 +125,7 @@ def take_resumable(
     if why_not is None:
         return ResumableRequest(path, body, options)
     if is_asked:
-        raise InvalidBody(f"This stream could not be resumed elsewhere: {why_not}.", param=FIELD)
+        raise InvalidBody(f"This stream could not be resumed elsewhere: {why_not}.", param=_FIELD)
     return None
 
 

@@ -34,11 +34,6 @@ from xinfer.cluster.options import StartOptions
 from xinfer.cluster.processes import of_cluster
 
 
-def replicas(client: RESTfulClient, uid: str) -> list[dict[str, Any]]:
-    (instance,) = client.get_instance_info(None, uid)
-    return [r for r in instance["replica_statuses"] if r["status"] == "READY"]
-
-
 def stream(cluster: RunningCluster, uid: str, prompt: str = "Hi", **fields: Any) -> str:
     body = {"model": uid, "messages": [{"role": "user", "content": prompt}], "stream": True, **fields}
     with requests.post(f"{cluster.endpoint}/v1/chat/completions", json=body, stream=True, timeout=30) as answer:
@@ -58,7 +53,7 @@ def ends_in_one_way(text: str) -> str:
 def test_worker_killed(cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
     """Its streams end with an error at once, the other's finish, new requests go on, a new replica comes, no orphan."""
     launch_fake("killed", replica=2, gap_s=0.05, tokens=100)
-    engines_before = {engine_pid(r) for r in replicas(client, "killed")}
+    engines_before = {engine_pid(r) for r in ready(client, "killed")}
     with ThreadPoolExecutor(4) as pool:
         streams = [pool.submit(stream, cluster, "killed") for _ in range(4)]
         time.sleep(1)
@@ -69,22 +64,22 @@ def test_worker_killed(cluster: RunningCluster, client: RESTfulClient, launch_fa
         ends = sorted(ends_in_one_way(s.result()) for s in streams)
     assert ends == ["done", "done", "error", "error"]
     assert [ends_in_one_way(text) for text in after] == ["done"] * 10
-    wait_for(lambda: len(replicas(client, "killed")) == 2 and len(alive(engines_before)) == 1, 30, "a new replica")
+    wait_for(lambda: len(ready(client, "killed")) == 2 and len(alive(engines_before)) == 1, 30, "a new replica")
     print(f"replaced after {time.monotonic() - began:.1f} s")
 
 
 def test_engine_killed(cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
     """An engine that dies takes its worker along; Serve makes a new one."""
     launch_fake("engine-killed", tokens=3)
-    (before,) = replicas(client, "engine-killed")
+    (before,) = ready(client, "engine-killed")
     os.kill(engine_pid(before), signal.SIGKILL)
-    wait_for(lambda: not replicas(client, "engine-killed"), 5, "the loss showing")
+    wait_for(lambda: not ready(client, "engine-killed"), 5, "the loss showing")
     answer = requests.post(
         f"{cluster.endpoint}/v1/completions", json={"model": "engine-killed", "prompt": "x"}, timeout=5
     )
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
-    (after,) = wait_for(lambda: replicas(client, "engine-killed"), 30, "a new replica")
+    (after,) = wait_for(lambda: ready(client, "engine-killed"), 30, "a new replica")
     assert after["replica_uid"] != before["replica_uid"]
     assert ends_in_one_way(stream(cluster, "engine-killed")) == "done"
 
@@ -186,12 +181,10 @@ def test_dead_worker_leaves_the_list(
     """A worker that could not even say that it dies is noticed without any request."""
     launch_fake("silent")
     (victim,) = actor(cluster, "ServeReplica:model-silent")
-    (before,) = replicas(client, "silent")
+    (before,) = ready(client, "silent")
     victim.kill()
-    wait_for(
-        lambda: before["replica_uid"] not in [r["replica_uid"] for r in replicas(client, "silent")], 15, "the loss"
-    )
-    wait_for(lambda: replicas(client, "silent"), 30, "a new replica")
+    wait_for(lambda: before["replica_uid"] not in [r["replica_uid"] for r in ready(client, "silent")], 15, "the loss")
+    wait_for(lambda: ready(client, "silent"), 30, "a new replica")
 
 
 @pytest.mark.engine

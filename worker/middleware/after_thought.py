@@ -24,8 +24,8 @@ class AfterThought(Protocol):
     def rewrite(self, event: bytes) -> bytes:
         """What goes out for the next event of a stream; nothing, as long as it may be left out."""
 
-    def whole(self, response: _Payload) -> None:
-        """Rewrite a response that is no stream, in place."""
+    def whole(self, response: _Payload) -> bool:
+        """Rewrite a response that is no stream, in place; False if there is no thought in it, and nothing to change."""
 
 
 def after_thought(path: str) -> AfterThought:
@@ -33,6 +33,14 @@ def after_thought(path: str) -> AfterThought:
     if path == MESSAGES:
         return MessagesAfterThought()
     return ResponsesAfterThought()
+
+
+def rewrite_whole(rewriter: AfterThought, body: bytes) -> bytes:
+    """A whole response; one without a thought stays as it is."""
+    response: _Payload = _decode(body)
+    if rewriter.whole(response):
+        return msgspec.json.encode(response)
+    return body
 
 
 class ResponsesAfterThought:
@@ -74,7 +82,7 @@ class ResponsesAfterThought:
             self._held.clear()
         return b""
 
-    def whole(self, response: _Payload) -> None:
+    def whole(self, response: _Payload) -> bool:
         kept: list[_Payload] = []
         has_thought = False
         for item in response.get("output") or ():
@@ -84,8 +92,9 @@ class ResponsesAfterThought:
                 if self._is_blank(item):
                     continue
             kept.append(item)
-        if "output" in response:
+        if has_thought:
             response["output"] = kept
+        return has_thought
 
     def _release(self) -> bytes:
         held = self._held
@@ -159,7 +168,7 @@ class MessagesAfterThought:
         self._held = []
         return b"".join(sse.encode_event(each, kind) for kind, each in held)
 
-    def whole(self, response: _Payload) -> None:
+    def whole(self, response: _Payload) -> bool:
         kept: list[_Payload] = []
         has_thought = False
         for block in response.get("content") or ():
@@ -169,5 +178,6 @@ class MessagesAfterThought:
                 if not block["text"]:
                     continue
             kept.append(block)
-        if "content" in response:
+        if has_thought:
             response["content"] = kept
+        return has_thought

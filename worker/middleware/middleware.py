@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -9,11 +10,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.middleware.aborts import AbortableRequests
-from worker.middleware.after_thought import after_thought
+from worker.middleware.after_thought import after_thought, rewrite_whole
 from worker.middleware.asgi import read_body, send_json
 from worker.middleware.core_health import CoreHealthMiddleware
-from worker.middleware.named_events import EventStream, WholeBody, error_of
-from worker.middleware.stream_rewriter import StreamRewriter, WholeRewriter
+from worker.middleware.named_events import EventStream, error_of
+from worker.middleware.stream_rewriter import StreamRewriter, WholeRewriter, rewrite_response
 from xinfer.errors import BadRequest, RequestAborted, XinferError
 from xinfer.wire.error_format import ErrorFormat
 from xinfer.wire.paths import ABORT_PATH, CHAT, COMPLETIONS, MESSAGES, RESPONSES
@@ -44,7 +45,7 @@ class ContractMiddleware:
         chat = scope["path"] == CHAT
         options = ResponseOptions.from_headers(scope["headers"])
         stream = StreamRewriter(options, chat=chat)
-        whole = WholeRewriter(options) if chat else None
+        whole = WholeRewriter(partial(rewrite_response, options=options)) if chat else None
         response = HeldHeadSend(send, stream, whole)
         if options.request_id is None:
             await self._app(scope, receive, response)
@@ -64,7 +65,7 @@ class ContractMiddleware:
     async def _serve_named_events(self, scope: Scope, receive: Receive, send: Send) -> None:
         rewriter = after_thought(scope["path"])
         stream = EventStream(ErrorFormat.of(scope["path"]), rewriter)
-        response = HeldHeadSend(send, stream, WholeBody(rewriter))
+        response = HeldHeadSend(send, stream, WholeRewriter(partial(rewrite_whole, rewriter)))
         try:
             await self._app(scope, receive, response)
         except Exception as failure:

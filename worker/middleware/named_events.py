@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 
-import msgspec
-
 from worker.middleware.after_thought import AfterThought
 from xinfer.errors import BadRequest, EngineLost, InternalError, XinferError
 from xinfer.wire import sse
@@ -73,27 +71,6 @@ class EventStream:
         self._begun = True
         self._over = event.startswith(_ENDS)
         return out
-
-
-class WholeBody:
-    """Collects a response that does not stream, and rewrites it when all of it is there."""
-
-    refusal: XinferError | None = None
-
-    def __init__(self, after_thought: AfterThought) -> None:
-        self._after_thought = after_thought
-        self._parts: list[bytes] = []
-
-    def feed(self, data: bytes) -> bytes:
-        """Nothing goes out yet."""
-        self._parts.append(data)
-        return b""
-
-    def finish(self) -> bytes:
-        """The whole body."""
-        response = msgspec.json.decode(b"".join(self._parts))
-        self._after_thought.whole(response)
-        return msgspec.json.encode(response)
 
 
 def _read(event: bytes) -> XinferError:

@@ -36,12 +36,12 @@ def rewrite_response(body: bytes, options: ResponseOptions) -> bytes:
 
 
 class WholeRewriter:
-    """Collects a chat completion that does not stream, and rewrites it when all of it is there."""
+    """Collects a response that does not stream, and has ``rewrite`` change its body when all of it is there."""
 
     refusal: XinferError | None = None
 
-    def __init__(self, options: ResponseOptions) -> None:
-        self._options = options
+    def __init__(self, rewrite: Callable[[bytes], bytes]) -> None:
+        self._rewrite = rewrite
         self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes:
@@ -51,7 +51,7 @@ class WholeRewriter:
 
     def finish(self) -> bytes:
         """The whole body."""
-        return rewrite_response(b"".join(self._parts), self._options)
+        return self._rewrite(b"".join(self._parts))
 
 
 class StreamRewriter:
