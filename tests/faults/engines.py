@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -82,13 +83,25 @@ class Ended:
     text: str
 
 
-def chat(cluster: RunningCluster, uid: str, *, stream: bool = True, prompt: str = "Hi", **fields: Any) -> Ended:
-    """One chat request, to its end."""
+def chat(
+    cluster: RunningCluster,
+    uid: str,
+    *,
+    stream: bool = True,
+    prompt: str = "Hi",
+    begun: threading.Event | None = None,
+    **fields: Any,
+) -> Ended:
+    """One chat request, to its end. ``begun`` is set at its first bytes."""
     body = {"model": uid, "messages": [{"role": "user", "content": prompt}], "stream": stream, **fields}
     began = time.monotonic()
     with requests.post(f"{cluster.endpoint}/v1/chat/completions", json=body, stream=True, timeout=120) as answer:
         try:
-            text = "".join(part.decode() for part in answer.iter_content(chunk_size=None))
+            text = ""
+            for part in answer.iter_content(chunk_size=None):
+                text += part.decode()
+                if begun:
+                    begun.set()
         except requests.RequestException as error:
             return Ended(answer.status_code, "cut", 0, time.monotonic() - began, str(error))
     seconds = time.monotonic() - began

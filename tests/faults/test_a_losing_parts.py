@@ -196,8 +196,9 @@ def test_engines_that_stand_still(cluster: RunningCluster, client: RESTfulClient
         assert first.core
         with ThreadPoolExecutor(4) as pool:
             # One each. Two engines that went on at full speed would leave Serve no core to notice anything with.
-            streams = [pool.submit(chat, cluster, uid, max_tokens=600, ignore_eos=True) for _ in range(4)]
-            time.sleep(3)
+            begun = [threading.Event() for _ in range(4)]
+            streams = [pool.submit(chat, cluster, uid, max_tokens=1200, ignore_eos=True, begun=each) for each in begun]
+            assert all(each.wait(30) for each in begun)
             stopped = {first.replica: first.core, second.replica: second.server, third.replica: third.worker}
             for process in stopped.values():
                 process.suspend()
@@ -216,7 +217,6 @@ def test_engines_that_stand_still(cluster: RunningCluster, client: RESTfulClient
         figures.append(
             f"replicas that stood still: lost after {sorted(took.values())}, replaced after {all_there:.0f} s"
         )
-        assert {each.end for each in ended} <= {"done", "error"}
         # The worker's engine was at work: its stream ends by itself.
         assert sorted(each.end for each in ended) == ["done", "done", "error", "error"]
         assert max(each.seconds for each in ended) < 40
@@ -244,8 +244,11 @@ def test_engine_core_killed(cluster: RunningCluster, client: RESTfulClient, pair
     with ThreadPoolExecutor(12) as pool:
         options = {"max_tokens": 600, "ignore_eos": True}
         whole = [pool.submit(chat, cluster, pair, stream=False, prompt=f"{n}", **options) for n in range(6)]
-        streams = [pool.submit(chat, cluster, pair, prompt=f"{n}", **options) for n in range(6)]
-        time.sleep(1)
+        begun = [threading.Event() for _ in range(6)]
+        streams = [
+            pool.submit(chat, cluster, pair, prompt=f"{n}", begun=each, **options) for n, each in enumerate(begun)
+        ]
+        assert all(each.wait(30) for each in begun)
         victim.core.kill()
         after = [chat(cluster, pair, max_tokens=2, stream=stream) for stream in (True, False) * 3]
     assert [each.result().status for each in whole] == [200] * 6

@@ -49,8 +49,15 @@ def foreground(drain_timeout_s: float) -> Iterator[tuple[subprocess.Popen[bytes]
                 process.wait(30)
 
 
-def begin(pool: ThreadPoolExecutor, cluster: RunningCluster, tokens: int, count: int = 4) -> list[Future[Ended]]:
-    return [pool.submit(chat, cluster, "slow", max_tokens=tokens) for _ in range(count)]
+def begin(pool: ThreadPoolExecutor, cluster: RunningCluster, *tokens: int) -> list[Future[Ended]]:
+    """Streams of so many tokens, all of which have begun."""
+    begun = [threading.Event() for _ in tokens]
+    streams = [
+        pool.submit(chat, cluster, "slow", max_tokens=each, begun=event)
+        for each, event in zip(tokens, begun, strict=True)
+    ]
+    assert all(event.wait(10) for event in begun)
+    return streams
 
 
 def refused(cluster: RunningCluster) -> bool:
@@ -61,8 +68,8 @@ def refused(cluster: RunningCluster) -> bool:
 
 def test_sigterm_drains_and_the_rest_ends_with_an_error() -> None:
     with ThreadPoolExecutor(8) as pool, foreground(drain_timeout_s=4) as (process, cluster):
-        short, long = begin(pool, cluster, 20), begin(pool, cluster, 1000)
-        time.sleep(0.7)
+        streams = begin(pool, cluster, *[20] * 4, *[1000] * 4)
+        short, long = streams[:4], streams[4:]
         process.send_signal(signal.SIGTERM)
         wait_for(lambda: refused(cluster), 3, "new requests being refused")
         assert {(each.result().end, each.result().tokens >= 20) for each in short} == {("done", True)}
@@ -75,8 +82,7 @@ def test_sigterm_drains_and_the_rest_ends_with_an_error() -> None:
 
 def test_a_second_signal_ends_at_once() -> None:
     with ThreadPoolExecutor(4) as pool, foreground(drain_timeout_s=60) as (process, cluster):
-        streams = begin(pool, cluster, 1000)
-        time.sleep(0.7)
+        streams = begin(pool, cluster, *[1000] * 4)
         process.send_signal(signal.SIGINT)
         time.sleep(1)
         assert process.poll() is None
