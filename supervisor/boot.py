@@ -32,7 +32,9 @@ def boot(options: BootOptions) -> None:
     _say("connecting to Ray")
     ray.init(address=options.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     _say("starting Ray Serve and HAProxy")
-    serve.start(proxy_location="EveryNode", http_options=HTTPOptions(host=options.host, port=options.port))
+    # A proxy of another node reaches no supervisor that listens on the loopback interface of this one.
+    proxies = "HeadOnly" if options.on_head else "EveryNode"
+    serve.start(proxy_location=proxies, http_options=HTTPOptions(host=options.host, port=options.port))
     _say("starting the registry")
     _start_registry()
     _say("starting the supervisor")

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -25,12 +22,10 @@ import requests
 from tests.conftest import RunningCluster
 from tests.e2e.traces import SHARED_MEMORY, actor
 from tests.faults.engines import Ended, chat, engines_of, ready
+from tests.joined_node import JoinedNode
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.environment import token_file
-from xinfer.cluster.lifecycle import NodeLifecycle
-from xinfer.cluster.options import StartOptions
 from xinfer.cluster.processes import of_cluster
 
 
@@ -343,33 +338,25 @@ def shared_memory() -> set[str]:
 
 
 @pytest.fixture
-def joined(cluster: RunningCluster) -> Iterator[NodeLifecycle]:
+def joined(cluster: RunningCluster) -> Iterator[JoinedNode]:
     """A second node with one GPU, at another loopback address."""
-    record = ClusterRecord.load(cluster.home)
-    assert record
-    with tempfile.TemporaryDirectory(prefix="xi-", dir="/tmp") as folder:
-        shutil.copy(token_file(cluster.home), folder)
-        node = NodeLifecycle(Path(folder))
-        options = StartOptions(join=record.ray_address, node_ip="127.0.0.3", num_gpus=1, warm_host=False)
-        for _ in node.start(options):
-            pass
-        yield node
-        node.stop()
+    node = JoinedNode(cluster.home)
+    node.join()
+    yield node
+    node.leave()
 
 
 def test_node_lost(
     cluster: RunningCluster,
     client: RESTfulClient,
-    joined: NodeLifecycle,
+    joined: JoinedNode,
     launch_fake: Callable[..., str],
     figures: list[str],
 ) -> None:
     """No request fails; the model is DEGRADED and says what its missing replica waits for."""
     uid = launch_fake("on-both", replica=3, n_gpu=1, tokens=2)
     assert len({replica["worker_address"] for replica in ready(client, uid)}) == 2
-    record = ClusterRecord.load(joined.home)
-    assert record
-    (raylet,) = [process for process in of_cluster(record.id) if process.name() == "raylet"]
+    (raylet,) = joined.raylet()
     raylet.kill()
     killed_at = time.monotonic()
     while time.monotonic() < killed_at + 30:

@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import requests
 
-from tests.soak.settings import SoakSettings
+from tests.joined_node import JoinedNode
+from tests.soak.settings import Part, SoakSettings
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.lifecycle import NodeLifecycle
@@ -108,6 +109,7 @@ class SoakCluster:
     home: Path
     id: str
     settings: SoakSettings
+    joined: JoinedNode | None = None
 
     @classmethod
     @contextmanager
@@ -115,6 +117,7 @@ class SoakCluster:
         """A running cluster; afterwards it is stopped and its folder removed, its logs apart if they are wanted."""
         home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
         lifecycle = NodeLifecycle(home)
+        joined: JoinedNode | None = None
         options = StartOptions(
             port=free_port("127.0.0.1"),
             ray_port=free_port("127.0.0.1"),
@@ -127,12 +130,33 @@ class SoakCluster:
                 pass
             record = ClusterRecord.load(home)
             assert record
-            yield cls(options.endpoint, home, record.id, settings)
+            if Part.NODE in settings.parts:
+                joined = JoinedNode(home)
+                joined.join()
+            yield cls(options.endpoint, home, record.id, settings, joined)
         finally:
+            if joined:
+                joined.leave()
             lifecycle.stop()
             if logs:
                 _keep_logs(home, logs)
             shutil.rmtree(home, ignore_errors=True)
+
+    @property
+    def ids(self) -> list[str]:
+        """The marks of all its processes, those of earlier lives of the joined node included."""
+        if self.joined is None:
+            return [self.id]
+        return [self.id, *self.joined.ids]
+
+    def joined_raylets(self) -> list[psutil.Process]:
+        """The raylet of the joined node; none if it has ended."""
+        return self.joined.raylet() if self.joined else []
+
+    def rejoin(self) -> None:
+        """Have the second node join again."""
+        assert self.joined
+        self.joined.join()
 
     def launch(self) -> None:
         """Launch ``tiny-chat`` on vLLM and wait until all replicas are READY."""
@@ -144,11 +168,12 @@ class SoakCluster:
     def by_role(self) -> dict[Role, list[psutil.Process]]:
         """All living processes."""
         found: dict[Role, list[psutil.Process]] = {role: [] for role in Role}
-        for process in of_cluster(self.id):
-            try:
-                found[role_of(process)].append(process)
-            except psutil.Error:
-                continue
+        for each in self.ids:
+            for process in of_cluster(each):
+                try:
+                    found[role_of(process)].append(process)
+                except psutil.Error:
+                    continue
         return found
 
     def ready_replicas(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ _ROLES = {
     Part.CONTROLLER: Role.CONTROLLER,
     Part.HAPROXY: Role.HAPROXY,
     Part.FORK_SERVER: Role.FORK_SERVER,
+    Part.NODE: Role.RAYLET,
 }
 _OF_A_REPLICA = (Part.WORKER, Part.ENGINE_CORE, Part.API_SERVER)
 _REPLICA_ROLES = (Role.WORKER, Role.ENGINE_CORE, Role.API_SERVER)
@@ -73,6 +74,8 @@ class Killer:
             # Older ones may be there as well, which only finish their connections.
             before = [max(before, key=_started_at)]
         count = len(before)
+        if part is Part.NODE:
+            before = self._cluster.joined_raylets()
         ready = set(self._cluster.ready_replicas())
         victim = self._rng.choice(before)
         sockets = _listening(victim)
@@ -80,6 +83,9 @@ class Killer:
         killed_at_unix = time.time()
         victim.kill()
         killed_at = time.monotonic()
+        if part is Part.NODE:
+            # As an operator would. What ran there has ended by then, or is ended.
+            self._cluster.rejoin()
         deadline = killed_at + self._cluster.settings.recovery_timeout_s
         while True:
             missing = self._missing(part, victim.pid, killed_at_unix, count, ready, sockets)

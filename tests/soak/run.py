@@ -128,11 +128,10 @@ class _Test:
             self._say(f"{part} {kill.pid} killed; recovered after {kill.recovered_s:.1f} s")
 
     def _after_stop(self) -> list[str]:
-        left = [f"process {process.pid}" for process in of_cluster(self._cluster.id)]
+        left = [f"process {process.pid}" for each in self._cluster.ids for process in of_cluster(each)]
         left += [f"/dev/shm/{name}" for name in self._shared_memory.left_over()]
-        folder: Path = socket_folder(self._cluster.id)
-        if folder.exists():
-            left.append(str(folder))
+        folders = [socket_folder(each) for each in self._cluster.ids]
+        left += [str(folder) for folder in folders if folder.exists()]
         return left
 
 

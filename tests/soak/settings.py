@@ -21,6 +21,7 @@ class Part(StrEnum):
     CONTROLLER = "Serve controller"
     HAPROXY = "HAProxy"
     FORK_SERVER = "fork server"
+    NODE = "joined node"  # the raylet of the second node, and with it all that runs there; it joins again
 
 
 @dataclass(frozen=True, slots=True)

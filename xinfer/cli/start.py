@@ -91,6 +91,12 @@ Try:
     is_flag=True,
     help="Do not restart the models that ran here before.",
 )
+@click.option(
+    "--head-recovery",
+    is_flag=True,
+    help="Keep Ray's state on disk: if this head is lost, nodes that have joined go on, and the next start takes the cluster "
+    "over.",
+)
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @drain_timeout

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import cluster_environment, has_token, socket_folder
+from xinfer.cluster.head_state import HeadState
 from xinfer.cluster.options import BootOptions, StartOptions
 from xinfer.cluster.ports import is_free
 from xinfer.cluster.processes import end, of_cluster
@@ -103,9 +104,17 @@ class NodeLifecycle:
         if options.fresh:
             for file in self.home.glob("registry.sqlite*"):
                 file.unlink()
+        state = HeadState(self.home)
+        if options.fresh or not options.head_recovery:
+            state.forget()
+        if options.head_recovery:
+            env.update(state.environment())
         try:
-            yield "starting Ray"
+            yield "taking over from the head that was lost" if state.ray_address else "starting Ray"
             self.node = RayNode(options, env, self.home)
+            if options.head_recovery:
+                _check_same_address(state, self.node.address)
+                state.keep(self.node.address)
             endpoint = None if options.join else options.endpoint
             ClusterRecord(record_id, endpoint, self.node.address, time.time()).save(self.home)
             self.node.start()
@@ -115,7 +124,7 @@ class NodeLifecycle:
                 yield "waiting for the REST API"
                 _wait_until_answering(options.endpoint)
         except BaseException:
-            self.stop()
+            self._end(_STOP_GRACE_S)
             raise
 
     def drain(self, timeout_s: float) -> None:
@@ -138,8 +147,13 @@ class NodeLifecycle:
     def stop(self, grace_s: float = _STOP_GRACE_S) -> bool:
         """End every process of the node here, engines and HAProxy included; False if there was none.
 
-        Each has ``grace_s`` seconds to end by itself.
+        Each has ``grace_s`` seconds to end by itself. What Ray kept for the recovery of the head is removed.
         """
+        there_was_one = self._end(grace_s)
+        HeadState(self.home).forget()
+        return there_was_one
+
+    def _end(self, grace_s: float) -> bool:
         record = ClusterRecord.load(self.home)
         if record is None:
             return False
@@ -223,6 +237,14 @@ def _check_supervisor_package() -> None:
         raise Conflict(
             "The package `supervisor` in this environment is not xinfer's. Install xinfer into an environment of its own, or run "
             "`pip uninstall -y supervisor` and install xinfer again."
+        )
+
+
+def _check_same_address(state: HeadState, ray_address: str) -> None:
+    if state.ray_address not in (None, ray_address):
+        raise Conflict(
+            f"The nodes of the cluster look for its head at {state.ray_address}, and this one would be at {ray_address}. "
+            "Start it with the address and the port of before (--node-ip, --ray-port), or give that cluster up by `xinfer stop`."
         )
 
 

@@ -31,6 +31,8 @@ class StartOptions:
     cors_origins: tuple[str, ...] = ()
     warm_host: bool = True
     """Keep a process on this node from which engines start in seconds."""
+    head_recovery: bool = False
+    """Keep Ray's state on disk, so that this head, once lost, can be started again under the nodes that have joined."""
     insecure: bool = False
     fresh: bool = False
     """Forget the models that ran before."""
@@ -41,6 +43,8 @@ class StartOptions:
             raise ValueError(f"port={self.port}: expected a number from 1 to 65535")
         if self.supervisors < 1:
             raise ValueError(f"supervisors={self.supervisors}: expected at least 1")
+        if self.head_recovery and self.join:
+            raise ValueError("head_recovery: a node that joins keeps no state of the cluster; start the head with it")
         if not self.is_loopback and not self.insecure:
             raise ValueError(
                 f"host={self.host}: anybody who reaches that address could launch models and use them. "

@@ -13,7 +13,7 @@ from xinfer.cluster.gpu_labels import as_argument, gpu_labels
 from xinfer.cluster.node_process import WARM_HOST
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
-from xinfer.errors import LaunchFailed
+from xinfer.errors import LaunchFailed, LaunchRefused
 
 _NODE = "xinfer.cluster.node_process"
 _STARTED = "Ray runtime started"
@@ -32,13 +32,20 @@ class RayNode:
         self._node_address = options.node_address
         self._port = free_port(self._node_address or "127.0.0.1", options.ray_port)
         self.address = options.join or f"{self._node_address}:{self._port}"
-        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options, home)]
+        self._temp_dir = _temp_dir(home, self._sockets)
+        if options.head_recovery and self._temp_dir.parent != home:
+            raise LaunchRefused(
+                f"The recovery of the head needs a shorter XINFER_HOME than {home}: sockets are below it."
+            )
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options)]
         self._argv = [sys.executable, "-m", _NODE, *([WARM_HOST] if options.warm_host else []), *ray]
         self._env = dict(env)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the process; ``wait_started`` says when the node is up."""
+        # Left by a head that was killed. With another node's process on this machine, Ray would take that head for alive.
+        (self._temp_dir / "ray_current_cluster").unlink(missing_ok=True)
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 self._argv,
@@ -66,7 +73,7 @@ class RayNode:
                 raise LaunchFailed(f"Ray did not start. The end of {self._log}:\n" + "\n".join(text.splitlines()[-15:]))
             time.sleep(0.1)
 
-    def _arguments(self, options: StartOptions, home: Path) -> list[str]:
+    def _arguments(self, options: StartOptions) -> list[str]:
         arguments = ["--disable-usage-stats", "--object-store-memory", str(_OBJECT_STORE_BYTES)]
         if self._node_address:
             arguments += ["--node-ip-address", self._node_address]
@@ -84,7 +91,7 @@ class RayNode:
             *("--dashboard-host", "127.0.0.1"),
             *("--dashboard-port", str(free_port("127.0.0.1", _DASHBOARD_PORT))),
             *("--ray-client-server-port", str(free_port("127.0.0.1"))),
-            *("--temp-dir", str(_temp_dir(home, self._sockets))),
+            *("--temp-dir", str(self._temp_dir)),
         ]
 
 
