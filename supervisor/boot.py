@@ -1,53 +1,62 @@
 """Brings up xinfer's parts on a Ray node that has just started: ``python -m supervisor.boot``, with the options as JSON.
 
-Prints one JSON object per step; the command line shows them.
+Begins when it is sent a line. Prints one JSON object per step; the command line shows them.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import time
 from typing import Any
 
 import ray
 from ray import serve
 from ray.serve.config import HTTPOptions
+from ray.serve.schema import ApplicationStatus
 
 from supervisor.app import build
 from supervisor.registry.process import Registry
 from xinfer.cluster.options import BootOptions
+from xinfer.messages import ModelTable
 from xinfer.names import NAMESPACE, REGISTRY, SUPERVISOR_APP
 from xinfer.settings import EngineSettings, GatewaySettings
 
 _ON_HEAD = {"node:__internal_head__": 0.001}
 _REGISTRY_CALLS = 10_000
+_POLL_PERIOD_S = 0.1
 
 
 def boot(options: BootOptions) -> None:
     """Serve with its HAProxy, the registry, the supervisors; returns when they are up.
 
-    The registry comes after Serve because it brings up at once what ran before.
+    ``RuntimeError`` if Serve gives the supervisors up. What needs nothing of the others starts beside them: on a small machine,
+    most of the time goes into the imports of processes.
     """
     _say("connecting to Ray")
     ray.init(address=options.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
-    _say("starting Ray Serve and HAProxy")
+    _say("starting Ray Serve, HAProxy and the registry")
+    registry = _start_registry()
     # A proxy of another node reaches no supervisor that listens on the loopback interface of this one.
     proxies = "HeadOnly" if options.on_head else "EveryNode"
     serve.start(proxy_location=proxies, http_options=HTTPOptions(host=options.host, port=options.port))
-    _say("starting the registry")
-    _start_registry()
     _say("starting the supervisor")
     near = _ON_HEAD if options.on_head else {}
     settings = GatewaySettings.from_environment(
         supervisors=options.supervisors, routing=options.routing, cors_origins=options.cors_origins
     )
     app = build(settings, resources=near, allow_fake=options.allow_fake)
-    serve.run(app, name=SUPERVISOR_APP, route_prefix="/")
+    target = serve.RunTarget(app, name=SUPERVISOR_APP, route_prefix="/")
+    # Serve itself would look once a second.
+    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    ray.get(registry)
+    _wait_until_running()
 
 
-def _start_registry() -> None:
-    """Detached, restarted by Ray whenever it dies, on the head because its file is there."""
+def _start_registry() -> ray.ObjectRef[ModelTable]:
+    """Detached, restarted by Ray whenever it dies, on the head because its file is there. Its first table, once it is up."""
     actor_class: Any = ray.remote(Registry)
     registry = actor_class.options(
         name=REGISTRY,
@@ -58,7 +67,15 @@ def _start_registry() -> None:
         num_cpus=0,
         resources=_ON_HEAD,
     )
-    ray.get(registry.remote(EngineSettings.from_environment()).watch.remote(0, 0.0))
+    table: ray.ObjectRef[ModelTable] = registry.remote(EngineSettings.from_environment()).watch.remote(0, 0.0)
+    return table
+
+
+def _wait_until_running() -> None:
+    while (found := serve.status().applications[SUPERVISOR_APP]).status is not ApplicationStatus.RUNNING:
+        if found.status is ApplicationStatus.DEPLOY_FAILED:
+            raise RuntimeError(f"Serve has given up on the supervisor: {found.message}")
+        time.sleep(_POLL_PERIOD_S)
 
 
 def _say(step: str) -> None:
@@ -66,4 +83,8 @@ def _say(step: str) -> None:
 
 
 if __name__ == "__main__":
-    boot(BootOptions.parse(sys.argv[1]))
+    # This process starts beside Ray, so that its imports are done when Ray is up, and is told then.
+    if sys.stdin.readline():
+        boot(BootOptions.parse(sys.argv[1]))
+        # All that it has started is detached, and Ray's own way out takes half a second.
+        os._exit(0)

@@ -9,6 +9,7 @@ to end them with their parent: nothing of an engine survives a ``kill -9`` of an
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -75,7 +76,7 @@ def import_engine() -> None:
 
     Leaves no thread and no CUDA context.
     """
-    with no_builds():
+    with no_builds(), no_collections():
         _entry()
         for name in _OF_EVERY_ENGINE:
             importlib.import_module(name)
@@ -105,6 +106,18 @@ def no_builds() -> Iterator[None]:
         yield
     finally:
         del os.environ[_NO_BUILDS]
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage among the 750,000 objects that the imports make, again and
+    again: it finds next to none, and takes a quarter of the time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import urllib.request
+import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ray._private.services import get_webui_url_from_internal_kv
+import grpc
+import ray
+from ray._private.gcs_pubsub import GcsAioResourceUsageSubscriber
 
-from xinfer.errors import Unavailable
-from xinfer.reachable import open_directly
-
-_TIMEOUT_S = 3.0
+_log = logging.getLogger("xinfer.registry")
+_FORGOTTEN_AFTER_S = 60.0
+# Of a silence after which the subscription is made again: a GCS that has started anew knows of none.
+_SUBSCRIPTION_S = 15.0
+_RETRY_S = 2.0
 _MIB = 1024**2
 
 NodeStats = dict[str, int | float | None]
@@ -29,20 +31,46 @@ class NodeReport:
 
     stats: NodeStats
     measured_at: float
-    """Unix time in seconds, by that node's clock."""
+    """Unix time in seconds, by the registry's clock, at which the report came."""
 
 
-async def node_reports() -> dict[str, NodeReport]:
-    """The latest report of every node by Ray's node ID. To be called on the head; ``Unavailable`` if Ray's dashboard is away."""
-    try:
-        summary = await asyncio.to_thread(_summary)
-    except (OSError, ValueError, KeyError) as error:
-        raise Unavailable("Ray's dashboard does not respond.", retry_after_s=2) from error
-    return {node["raylet"]["nodeId"]: report_of(node) for node in summary if node.get("mem")}
+class NodeReports:
+    """The latest report of every node. Ray's agents publish them through the GCS every few seconds."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, NodeReport] = {}
+
+    def latest(self) -> dict[str, NodeReport]:
+        """By Ray's node ID; none of a node that has been silent for a minute."""
+        oldest = time.time() - _FORGOTTEN_AFTER_S
+        self._latest = {node: report for node, report in self._latest.items() if report.measured_at >= oldest}
+        return dict(self._latest)
+
+    async def subscribe(self) -> None:
+        """Take reports, for ever."""
+        # Its annotations are wrong: the key is a string, and both are None after the timeout.
+        subscriber: Any = GcsAioResourceUsageSubscriber(address=ray.get_runtime_context().gcs_address)
+        while True:
+            try:
+                await subscriber.subscribe()
+                key, report = await subscriber.poll(timeout=_SUBSCRIPTION_S)
+                while key is not None:
+                    self.take(key, report)
+                    key, report = await subscriber.poll(timeout=_SUBSCRIPTION_S)
+            except (grpc.RpcError, TimeoutError) as error:
+                _log.warning("Ray's reports of its nodes were not reached: %s", type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+
+    def take(self, key: str, report: str) -> None:
+        """One message: its key ends with the node ID."""
+        node = json.loads(report)
+        # The first one of a node that has just started has measured nothing.
+        if node.get("mem"):
+            self._latest[key.rpartition(":")[2]] = report_of(node)
 
 
 def report_of(node: Mapping[str, Any]) -> NodeReport:
-    """The report in one node's entry of the dashboard's ``/nodes?view=summary``."""
+    """What Ray's agent on one node has published, as of now."""
     cpus = node["cpus"][0]
     total, available, _, used = node["mem"]
     stats: NodeStats = {
@@ -53,7 +81,7 @@ def report_of(node: Mapping[str, Any]) -> NodeReport:
         "mem_available": available,
         **gpu_stats(node.get("gpus") or ()),
     }
-    return NodeReport(stats, node["now"])
+    return NodeReport(stats, time.time())
 
 
 def gpu_stats(found: Iterable[Mapping[str, Any]]) -> NodeStats:
@@ -77,16 +105,3 @@ def gpu_stats(found: Iterable[Mapping[str, Any]]) -> NodeStats:
         "gpu_vram_available": total - used,
         "gpu_utilization": utilization,
     }
-
-
-def _summary() -> list[dict[str, Any]]:
-    address = get_webui_url_from_internal_kv()
-    if not address:
-        raise ConnectionError("Ray has no dashboard")
-    request = urllib.request.Request(f"http://{address}/nodes?view=summary")
-    token = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if token:
-        request.add_header("Authorization", f"Bearer {Path(token).read_text().strip()}")
-    with open_directly(request, timeout=_TIMEOUT_S) as response:
-        summary: list[dict[str, Any]] = json.load(response)["data"]["summary"]
-    return summary

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import ray
+from ray.serve.exceptions import RayServeException
 
-from supervisor.nodes.node_stats import NodeReport, node_reports
+from supervisor.nodes.node_stats import NodeReport, NodeReports
 from supervisor.registry.cluster_drain import ClusterDrain
 from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.events import Events
@@ -33,6 +34,7 @@ _LATE_PERIODS = 1.5
 _SILENCE_PERIODS = 4
 _IDLE_PERIOD_S = 1.0
 _RETRY_S = 1.0
+_SERVE_PERIOD_S = 0.2
 # For supervisors to end what is left when the time of a drain is over.
 _LAST_WORDS_S = 3.0
 
@@ -55,7 +57,7 @@ class Registry:
     """Knows every model. Desired state is on disk before anything starts; after a restart the registry goes on from there.
 
     ``restarted`` is true if Ray has started the actor anew within the life of its cluster. With ``prestarted``, every node gets
-    a process for its next replica. ``now`` gives Unix time in seconds.
+    a process for its next replica; with ``node_reports``, it is kept up to date. ``now`` gives Unix time in seconds.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Registry:
         *,
         restarted: bool = False,
         prestarted: PrestartedWorkers | None = None,
+        node_reports: NodeReports | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -95,6 +98,9 @@ class Registry:
         self._spawn(self._watch_idle())
         if prestarted:
             self._spawn(prestarted.tend(restarted=restarted))
+        self._node_reports = node_reports or NodeReports()
+        if node_reports:
+            self._spawn(node_reports.subscribe())
 
     async def stop(self) -> None:
         """Cancel everything that goes on in the background. The actor itself never stops; tests do."""
@@ -135,8 +141,8 @@ class Registry:
         )
 
     async def node_reports(self) -> dict[str, NodeReport]:
-        """The latest measurements of every node, by Ray's node ID; here, because Ray's dashboard is on the head's loopback."""
-        return await node_reports()
+        """The latest measurements of every node, by Ray's node ID."""
+        return self._node_reports.latest()
 
     async def drain_cluster(self, timeout_s: float) -> bool:
         """Have the supervisors take no more requests; returns when none has any under way, True, or after the timeout."""
@@ -332,6 +338,9 @@ class Registry:
         while found is None:
             try:
                 found = await self._deployer.found()
+            except RayServeException:
+                # The registry starts beside Serve.
+                await asyncio.sleep(_SERVE_PERIOD_S)
             except ray.exceptions.RayError as error:
                 _log.warning("Serve's controller was not reached: %s", type(error).__name__)
                 await asyncio.sleep(_RETRY_S)

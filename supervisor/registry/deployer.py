@@ -62,7 +62,11 @@ class Deployer:
             await asyncio.sleep(_GONE_POLL_S)
 
     async def found(self) -> dict[str, bool]:
-        """The UIDs of the applications that Serve has, and whether each is alive: neither failed nor on its way out."""
+        """The UIDs of the applications that Serve has, and whether each is alive: neither failed nor on its way out.
+
+        ``RayServeException`` if Serve does not run yet.
+        """
+        await self._in_thread(_get_global_client, raise_if_no_controller_running=True)
         status = await self._in_thread(serve.status)
         dead = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.DELETING)
         prefix = model_app("")

@@ -6,6 +6,7 @@ import logging
 
 import ray
 
+from supervisor.nodes.node_stats import NodeReports
 from supervisor.registry import actor
 from supervisor.registry.deployer import Deployer
 from supervisor.registry.prestarted_workers import PrestartedWorkers
@@ -31,4 +32,5 @@ class Registry(actor.Registry):
             Store(home() / "registry.sqlite"),
             restarted=ray.get_runtime_context().was_current_actor_reconstructed,
             prestarted=prestarted,
+            node_reports=NodeReports(),
         )

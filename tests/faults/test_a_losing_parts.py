@@ -326,7 +326,7 @@ def test_shared_memory_of_tensor_parallelism(cluster: RunningCluster, client: RE
             assert any(name.startswith("vllm_dist_") for name in held), held
             victim = getattr(engine, part)
             victim.kill()
-            wait_for(lambda held=held: not held & shared_memory(), 20, f"nothing left of {held}")
+            wait_for(lambda held=held: not held & shared_memory(), 45, f"nothing left of {held}")
             wait_for(lambda: len(ready(client, uid)) == 1, 60, "a new replica")
     finally:
         client.terminate_model(uid)

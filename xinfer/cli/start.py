@@ -92,6 +92,11 @@ Try:
     help="Do not restart the models that ran here before.",
 )
 @click.option(
+    "--dashboard",
+    is_flag=True,
+    help="Run Ray's dashboard on the head's loopback interface, port 8265 or a free one. It asks for the cluster's token.",
+)
+@click.option(
     "--head-recovery",
     is_flag=True,
     help="Keep Ray's state on disk: if this head is lost, nodes that have joined go on, and the next start takes the cluster "
@@ -203,7 +208,7 @@ def _this_command() -> str:
 def _stay(node: NodeLifecycle, stopping: threading.Event) -> None:
     click.echo("Ctrl-C stops it.", err=True)
     while not stopping.wait(1.0):
-        if node.node and not node.node.alive:
+        if node.node and not node.node.is_alive():
             if _stopped_from_elsewhere(node):
                 click.echo("Stopped by `xinfer stop`.", err=True)
                 return

@@ -7,16 +7,14 @@ import fcntl
 import importlib.util
 import json
 import os
-import select
 import shutil
-import subprocess
-import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
+from xinfer.cluster.boot_process import BootProcess
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import cluster_environment, has_token, socket_folder
 from xinfer.cluster.head_state import HeadState
@@ -28,12 +26,10 @@ from xinfer.errors import Conflict, LaunchFailed, LaunchRefused
 from xinfer.reachable import open_directly
 
 _NODE_START_S = 90.0
-_BOOT = "supervisor.boot"
 _STOP_GRACE_S = 8.0
 AT_ONCE_S = 0.5
 """The grace of a stop that somebody is in a hurry about."""
 _ANSWER_S = 30.0
-_BOOT_S = 180.0
 _DRAIN_ANSWER_S = 10.0
 
 
@@ -118,9 +114,12 @@ class NodeLifecycle:
             endpoint = None if options.join else options.endpoint
             ClusterRecord(record_id, endpoint, self.node.address, time.time()).save(self.home)
             self.node.start()
-            self.node.wait_started(_NODE_START_S)
-            if not options.join:
-                yield from self._boot(options, env)
+            if options.join:
+                self.node.wait_started(_NODE_START_S)
+            else:
+                with self._boot_process(options, env) as boot:
+                    self.node.wait_started(_NODE_START_S)
+                    yield from boot.steps(self.node.is_alive)
                 yield "waiting for the REST API"
                 _wait_until_answering(options.endpoint)
         except BaseException:
@@ -180,7 +179,7 @@ class NodeLifecycle:
         if not options.join and not is_free(options.host, options.port):
             raise Conflict(f"Something else listens on {options.host}:{options.port}. Choose another port with --port.")
 
-    def _boot(self, options: StartOptions, env: Mapping[str, str]) -> Iterator[str]:
+    def _boot_process(self, options: StartOptions, env: Mapping[str, str]) -> BootProcess:
         assert self.node is not None
         told = BootOptions(
             ray_address=self.node.address,
@@ -192,41 +191,7 @@ class NodeLifecycle:
             on_head=options.is_loopback,
             allow_fake=options.allow_fake_engine,
         )
-        log = self.home / "logs" / "boot.log"
-        with log.open("wb") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", _BOOT, told.dump()],
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-                bufsize=0,  # so that what select sees is all there is
-            )
-        with process:
-            yield from self._steps(process)
-        if process.returncode != 0:
-            raise LaunchFailed(f"The cluster did not come up. The end of {log}:\n" + _end_of(log))
-
-    def _steps(self, process: subprocess.Popen[bytes]) -> Iterator[str]:
-        """What the process says it is doing. It is ended when Ray goes away under it, or when it takes too long."""
-        assert process.stdout is not None
-        deadline = time.monotonic() + _BOOT_S
-        try:
-            while True:
-                if select.select([process.stdout], [], [], 1.0)[0]:
-                    line = process.stdout.readline()
-                    if not line:
-                        return
-                    if line.startswith(b'{"step"'):
-                        yield json.loads(line)["step"]
-                elif time.monotonic() > deadline or not (self.node and self.node.alive):
-                    raise LaunchFailed(
-                        f"Ray went away, or did not answer within {_BOOT_S:g} s, while the cluster came up."
-                    )
-        finally:
-            if process.poll() is None and sys.exc_info()[0]:
-                process.kill()
+        return BootProcess(told, env, self.home / "logs" / "boot.log")
 
 
 def _check_supervisor_package() -> None:
@@ -265,7 +230,3 @@ def _keep_logs(sockets: Path, logs: Path) -> None:
     """Ray's logs, where its session had to be beside the sockets."""
     for session in sockets.glob("ray/session_2*/logs"):
         shutil.copytree(session, logs / "ray" / session.parent.name, dirs_exist_ok=True, symlinks=True)
-
-
-def _end_of(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

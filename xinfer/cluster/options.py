@@ -31,6 +31,8 @@ class StartOptions:
     cors_origins: tuple[str, ...] = ()
     warm_host: bool = True
     """Keep a process on this node from which engines start in seconds."""
+    dashboard: bool = False
+    """Run Ray's dashboard on the head, on loopback."""
     head_recovery: bool = False
     """Keep Ray's state on disk, so that this head, once lost, can be started again under the nodes that have joined."""
     insecure: bool = False

@@ -56,8 +56,8 @@ class RayNode:
                 start_new_session=True,
             )
 
-    @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
+        """Whether Ray's process runs."""
         return self._process is not None and self._process.poll() is None
 
     def reap(self) -> None:
@@ -69,12 +69,14 @@ class RayNode:
         """Return when the node is up; ``LaunchFailed`` with the end of its log if it does not come up in time."""
         deadline = time.monotonic() + timeout_s
         while _STARTED not in (text := self._log.read_text(errors="replace")):
-            if not self.alive or time.monotonic() > deadline:
+            if not self.is_alive() or time.monotonic() > deadline:
                 raise LaunchFailed(f"Ray did not start. The end of {self._log}:\n" + "\n".join(text.splitlines()[-15:]))
             time.sleep(0.1)
 
     def _arguments(self, options: StartOptions) -> list[str]:
         arguments = ["--disable-usage-stats", "--object-store-memory", str(_OBJECT_STORE_BYTES)]
+        # It sends what workers print to drivers, and none of ours asks for it.
+        arguments += ["--include-log-monitor", "false"]
         if self._node_address:
             arguments += ["--node-ip-address", self._node_address]
         if options.num_gpus is not None:
@@ -87,12 +89,20 @@ class RayNode:
         return [
             *arguments,
             "--head",
+            "--no-monitor",  # the autoscaler of nodes, of which there is no configuration
             *("--port", str(self._port)),
-            *("--dashboard-host", "127.0.0.1"),
-            *("--dashboard-port", str(free_port("127.0.0.1", _DASHBOARD_PORT))),
+            *_dashboard(options),
             *("--ray-client-server-port", str(free_port("127.0.0.1"))),
             *("--temp-dir", str(self._temp_dir)),
         ]
+
+
+def _dashboard(options: StartOptions) -> list[str]:
+    """Off unless it is wanted: nothing here needs it, and its ten processes start with the head and never rest."""
+    if not options.dashboard:
+        return ["--include-dashboard", "false"]
+    port = free_port("127.0.0.1", _DASHBOARD_PORT)
+    return ["--include-dashboard", "true", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)]
 
 
 def _temp_dir(home: Path, sockets: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from ray.dashboard.utils import to_google_style
 
 from supervisor.api import cluster as cluster_api
 from supervisor.nodes import on_node as nodes
-from supervisor.nodes.node_stats import report_of
+from supervisor.nodes.node_stats import NodeReports, report_of
 from tests.supervisor.fuzzed import NODE
 from tests.supervisor.servers import RegistryDouble
 from xinfer import __version__
@@ -57,9 +58,9 @@ async def test_nodes_in_brief(http: httpx.AsyncClient, asked: list[tuple[str, An
 
 
 def summary(*gpus: GpuUtilizationInfo) -> dict[str, Any]:
-    """One node as Ray's dashboard shows it."""
+    """What Ray's agent on one node publishes."""
     node: dict[str, Any] = to_google_style({"gpus": list(gpus)})
-    return {**node, "now": time.time() - 2, "cpu": 25.0, "cpus": [8, 4], "mem": [1000, 600, 40.0, 400]}
+    return {**node, "cpu": 25.0, "cpus": [8, 4], "mem": [1000, 600, 40.0, 400]}
 
 
 async def test_nodes_in_detail(http: httpx.AsyncClient, registry: RegistryDouble, asked: list[tuple[str, Any]]) -> None:
@@ -69,10 +70,22 @@ async def test_nodes_in_detail(http: httpx.AsyncClient, registry: RegistryDouble
     assert (worker["mem_total"], worker["mem_used"], worker["mem_available"]) == (1000, 400, 600)
     assert (worker["cpu_count"], worker["cpu_available"]) == (8, 6.0)
     assert {"gpu_vram_available", "gpu_utilization", "software_version"} <= worker.keys()
-    assert 2 <= worker["age_s"] < 10
+    assert 0 <= worker["age_s"] < 10
     assert head["mem_used"] == 400
     assert "mem_used" not in other
     assert asked == [], "no task is started"
+
+
+def test_reports_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest one of each node counts, for a minute; what has measured nothing yet is none."""
+    reports = NodeReports()
+    reports.take("RAY_REPORTER:aa", json.dumps(summary()))
+    reports.take("RAY_REPORTER:aa", json.dumps({**summary(), "mem": [1000, 100, 90.0, 900]}))
+    reports.take("RAY_REPORTER:bb", json.dumps({"now": 1}))
+    assert {node: report.stats["mem_used"] for node, report in reports.latest().items()} == {"aa": 900}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 61)
+    assert reports.latest() == {}
 
 
 async def test_nodes_in_detail_while_nobody_reports(
