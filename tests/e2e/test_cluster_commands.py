@@ -68,7 +68,9 @@ def test_from_start_to_stop(xinfer: Shell) -> None:
     assert xinfer("start", *port, "--allow-fake-engine").returncode == 0
     wait_for(lambda: "kept" in xinfer("list").stdout, 30, "the model coming back")
     assert xinfer("generate", "kept", "Hi", "--max-tokens", "2").stdout.strip() == "0 1"
-    assert xinfer("launch", "tiny-chat", "--n-gpu", "none").returncode == 0
+    # With a process for the model, which shares memory with the engine core.
+    worker = ("--distributed-executor-backend", "mp")
+    assert xinfer("launch", "tiny-chat", "--n-gpu", "none", *worker).returncode == 0
     raylet_is_killed(xinfer)
 
 

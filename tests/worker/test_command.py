@@ -17,6 +17,7 @@ from xinfer.messages import ModelSpec
 from xinfer.settings import ENGINE_VARIABLES, RUST_FRONTEND, EngineSettings
 
 DEFAULTS = EngineSettings()
+UNIPROC = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 KV_CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 
 
@@ -43,6 +44,27 @@ def options(model: ModelSpec, settings: EngineSettings = DEFAULTS) -> dict[str, 
         else:
             found[name] = word
     return found
+
+
+@pytest.mark.parametrize(
+    ("facts", "executor"),
+    [
+        ({}, UNIPROC),
+        ({"gpus": 1}, UNIPROC),
+        ({"gpus": 2}, None),
+        ({"engine_args": {"tensor_parallel_size": 2}}, None),
+        ({"engine_args": {"data_parallel": 2}}, None),
+        ({"engine_args": {"distributed_executor_backend": "mp"}}, "mp"),
+        ({"env": {"VLLM_CPU_OMP_THREADS_BIND": "0-3"}}, None),
+    ],
+)
+def test_one_model_on_the_cpu_is_run_by_the_engine_core(facts: dict[str, Any], executor: str | None) -> None:
+    assert options(spec(**facts)).get("--distributed-executor-backend") == executor
+
+
+@pytest.mark.usefixtures("gpu_build")
+def test_on_a_gpu_vllm_chooses_who_runs_the_model() -> None:
+    assert "--distributed-executor-backend" not in options(spec(gpus=1))
 
 
 def test_on_the_cpu() -> None:
