@@ -23,6 +23,7 @@ from worker.vllm_patches.fork import (
     override_kernels_once,
     track_resources_apart,
 )
+from worker.vllm_patches.plain_text import take_short_ways
 from worker.vllm_patches.shared_memory import track_shared_memory_of_cpus
 from worker.vllm_patches.spin_wait import leave_cores_to_others
 from xinfer.process_lifetime import die_with_parent, die_with_parent_from_fork_on
@@ -131,6 +132,7 @@ def run(arguments: Sequence[str]) -> None:
     fork_flashinfer()
     leave_cores_to_others()
     track_shared_memory_of_cpus()
+    take_short_ways()
     die_with_parent_from_fork_on()
     serve()
 

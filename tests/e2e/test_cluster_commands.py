@@ -39,13 +39,14 @@ def test_from_start_to_stop(xinfer: Shell) -> None:
     """A start, a stop that leaves nothing, another start with what ran before, and an end by force that leaves nothing either."""
     assert xinfer("status").returncode == 1
     port = ("--port", str(xinfer.port))
-    started = xinfer("start", *port, "--allow-fake-engine")
+    started = xinfer("start", *port, "--allow-fake-engine", "--dashboard")
     assert started.returncode == 0, started.stderr
     assert f"xinfer is ready at http://127.0.0.1:{xinfer.port}" in started.stdout
     assert "starting Ray" in started.stderr
     assert (xinfer.home / "ray.token").stat().st_mode & 0o777 == 0o600
     assert json.loads(xinfer("status", "--json").stdout)["running"] is True
 
+    dashboard_wants_the_token(xinfer)
     again = xinfer("start", *port)
     assert again.returncode == 1
     assert "xinfer stop" in again.stderr
@@ -72,6 +73,23 @@ def test_from_start_to_stop(xinfer: Shell) -> None:
     worker = ("--distributed-executor-backend", "mp")
     assert xinfer("launch", "tiny-chat", "--n-gpu", "none", *worker).returncode == 0
     raylet_is_killed(xinfer)
+
+
+def dashboard_wants_the_token(xinfer: Shell) -> None:
+    """It is on loopback only, and its jobs API, which runs code, refuses who has no token."""
+    assert xinfer.record
+    (dashboard,) = [
+        each for each in of_cluster(xinfer.record.id) if "dashboard/dashboard.py" in " ".join(each.cmdline())
+    ]
+    listening = [each.laddr for each in dashboard.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+    ports = [address.port for address in listening if address.ip == "127.0.0.1"]
+    answers = {port: requests.get(f"http://127.0.0.1:{port}/api/jobs/", timeout=10).status_code for port in ports}
+    (port,) = [port for port, status in answers.items() if status != 404]
+    assert answers[port] in (401, 403)
+    submitted = requests.post(f"http://127.0.0.1:{port}/api/jobs/", json={"entrypoint": "true"}, timeout=10)
+    assert submitted.status_code in (401, 403)
+    stopped = requests.delete(f"http://127.0.0.1:{port}/api/serve/applications/", timeout=10)
+    assert stopped.status_code in (401, 403)
 
 
 def raylet_is_killed(xinfer: Shell) -> None:

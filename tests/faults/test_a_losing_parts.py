@@ -328,11 +328,28 @@ def test_shared_memory_of_tensor_parallelism(cluster: RunningCluster, client: RE
             assert any(name.startswith("vllm_dist_") for name in held), held
             victim = getattr(engine, part)
             victim.kill()
-            wait_for(lambda held=held: not held & shared_memory(), 45, f"nothing left of {held}")
+            try:
+                wait_for(lambda held=held: not held & shared_memory(), 30, f"nothing left of {held}")
+            except AssertionError as failure:
+                raise AssertionError(f"{failure}; it is held by {holders(held)}") from failure
             wait_for(lambda: len(ready(client, uid)) == 1, 60, "a new replica")
     finally:
         client.terminate_model(uid)
     wait_for(lambda: not shared_memory() - before, 20, "nothing left after the end")
+
+
+def holders(names: set[str]) -> list[str]:
+    """The processes that have mapped any of these files, or might remove them."""
+    found: list[str] = []
+    for process in psutil.process_iter():
+        try:
+            mapped = {Path(each.path).name for each in process.memory_maps()}
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if mapped & names or "resource_tracker" in line:
+            found.append(f"{process.pid} (child of {process.ppid()}) {line[-150:]}: {sorted(mapped & names)}")
+    return found
 
 
 def shared_memory() -> set[str]:
