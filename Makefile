@@ -10,7 +10,7 @@ SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addpref
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test soak coverage check format docs lock clean setup setup-tests
+.PHONY: help serve test soak bench coverage check format docs lock clean setup setup-tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ test: setup-tests check ## set up, check and run the whole suite, the real engin
 
 soak: setup-tests ## kill parts of a cluster under load for SOAK_MINUTES (10) and measure what is lost
 	@$(BIN)/python -m tests.soak
+
+bench: setup-tests ## measure bare vLLM and xinfer one after the other on this machine, for half an hour
+	@$(BIN)/python -m tests.performance.suite
 
 coverage: setup-tests ## run the whole suite and print its branch coverage
 	@rm -rf build/coverage && mkdir -p build/coverage

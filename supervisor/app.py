@@ -38,6 +38,7 @@ from supervisor.model_table import LiveTable
 from supervisor.registry.client import RayRegistryClient, RegistryClient
 from supervisor.translate.engine_request import match_route
 from supervisor.web_pages import refuse_changes, with_cors
+from xinfer import __version__
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, XinferError
 from xinfer.logs import attach_to_serve
 from xinfer.sched_batch import use_batch_scheduling
@@ -223,5 +224,8 @@ def build(settings: GatewaySettings, *, resources: dict[str, float], allow_fake:
         health_check_period_s=5,
         health_check_timeout_s=10,
     )
-    application: Application = configure(serve.ingress(make)()).bind()
+    # A head that takes a cluster over finds the application there; Serve replaces replicas of another version only.
+    version = f"{__version__} {settings} {allow_fake}"
+    deployment = configure(serve.ingress(make)()).options(version=version, _internal=True)
+    application: Application = deployment.bind()
     return application

@@ -20,7 +20,6 @@ from ray.serve.schema import ApplicationStatus
 from supervisor.app import build
 from supervisor.registry.process import Registry
 from xinfer.cluster.options import BootOptions
-from xinfer.messages import ModelTable
 from xinfer.names import NAMESPACE, REGISTRY, SUPERVISOR_APP
 from xinfer.settings import EngineSettings, GatewaySettings
 
@@ -51,14 +50,14 @@ def boot(options: BootOptions) -> None:
     target = serve.RunTarget(app, name=SUPERVISOR_APP, route_prefix="/")
     # Serve itself would look once a second.
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
-    ray.get(registry)
+    _wait_for_first_table(registry)
     _wait_until_running()
 
 
-def _start_registry() -> ray.ObjectRef[ModelTable]:
-    """Detached, restarted by Ray whenever it dies, on the head because its file is there. Its first table, once it is up."""
+def _start_registry() -> Any:
+    """Detached, restarted by Ray whenever it dies, on the head because its file is there."""
     actor_class: Any = ray.remote(Registry)
-    registry = actor_class.options(
+    return actor_class.options(
         name=REGISTRY,
         lifetime="detached",
         get_if_exists=True,
@@ -66,9 +65,17 @@ def _start_registry() -> ray.ObjectRef[ModelTable]:
         max_concurrency=_REGISTRY_CALLS,
         num_cpus=0,
         resources=_ON_HEAD,
-    )
-    table: ray.ObjectRef[ModelTable] = registry.remote(EngineSettings.from_environment()).watch.remote(0, 0.0)
-    return table
+    ).remote(EngineSettings.from_environment())
+
+
+def _wait_for_first_table(registry: Any) -> None:
+    while True:
+        try:
+            ray.get(registry.watch.remote(0, 0.0))
+            return
+        except ray.exceptions.ActorUnavailableError:
+            # The one of a head that was lost, which Ray is starting again.
+            time.sleep(_POLL_PERIOD_S)
 
 
 def _wait_until_running() -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
+from ray import serve
+from ray.serve.exceptions import RayServeException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -117,5 +119,12 @@ class BypassServe:
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve puts around its own handler."""
+    """What Serve puts around its own handler: in a supervisor, and not in its fallback proxy.
+
+    That sends requests on to a supervisor as pickles, for a moment, where HAProxy knows of no supervisor that is up.
+    """
+    try:
+        serve.get_replica_context()
+    except RayServeException:
+        return []
     return [Middleware(BypassServe)]

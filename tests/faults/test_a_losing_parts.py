@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -453,6 +454,27 @@ def test_haproxy_killed(cluster: RunningCluster, launch_fake: Callable[..., str]
     while time.monotonic() < deadline and not serves_by_its_own(cluster):
         assert answers_at_once(cluster, uid)
     assert serves_by_its_own(cluster)
+
+
+def test_fallback_proxy(cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
+    """Where HAProxy knows of no supervisor yet, Serve's own proxy sends requests on to one: whole and streamed."""
+    uid = launch_fake("by-the-fallback", tokens=3)
+    (proxy,) = actor(cluster, "ProxyActor")
+    listening = [each.laddr for each in proxy.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+    (port,) = [address.port for address in listening if address.ip == "127.0.0.1" and answers_health(address.port)]
+    fallback = RunningCluster(f"http://127.0.0.1:{port}", cluster.home, cluster.lifecycle)
+    whole = chat(fallback, uid, stream=False)
+    assert (whole.status, json.loads(whole.text)["choices"][0]["message"]["content"]) == (200, "0 1 2 ")
+    assert chat(fallback, uid).end == "done"
+    refused = requests.post(f"{fallback.endpoint}/v1/completions", json={"model": "nobody", "prompt": "x"}, timeout=10)
+    assert refused.status_code == 404
+
+
+def answers_health(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok
+    except requests.RequestException:
+        return False
 
 
 def haproxies(cluster: RunningCluster) -> list[psutil.Process]:

@@ -31,6 +31,7 @@ AT_ONCE_S = 0.5
 """The grace of a stop that somebody is in a hurry about."""
 _ANSWER_S = 30.0
 _DRAIN_ANSWER_S = 10.0
+_PORT_S = 10.0
 
 
 class StartTurn:
@@ -106,7 +107,11 @@ class NodeLifecycle:
         if options.head_recovery:
             env.update(state.environment())
         try:
-            yield "taking over from the head that was lost" if state.ray_address else "starting Ray"
+            if state.ray_address:
+                yield "taking over from the head that was lost"
+                _wait_until_free(state.ray_address)
+            else:
+                yield "starting Ray"
             self.node = RayNode(options, env, self.home)
             if options.head_recovery:
                 _check_same_address(state, self.node.address)
@@ -205,11 +210,20 @@ def _check_supervisor_package() -> None:
         )
 
 
+def _wait_until_free(ray_address: str) -> None:
+    """Wait for a moment if the port is taken: processes that were killed may still be on their way out."""
+    host, _, port = ray_address.rpartition(":")
+    deadline = time.monotonic() + _PORT_S
+    while not is_free(host, int(port)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def _check_same_address(state: HeadState, ray_address: str) -> None:
     if state.ray_address not in (None, ray_address):
         raise Conflict(
             f"The nodes of the cluster look for its head at {state.ray_address}, and this one would be at {ray_address}. "
-            "Start it with the address and the port of before (--node-ip, --ray-port), or give that cluster up by `xinfer stop`."
+            "Start it with the address and the port of before (--node-ip, --ray-port), end what has taken the port meanwhile, or "
+            "give that cluster up by `xinfer stop`."
         )
 
 

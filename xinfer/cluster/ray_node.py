@@ -99,10 +99,8 @@ class RayNode:
 
 def _dashboard(options: StartOptions) -> list[str]:
     """Off unless it is wanted: nothing here needs it, and its ten processes start with the head and never rest."""
-    if not options.dashboard:
-        return ["--include-dashboard", "false"]
-    port = free_port("127.0.0.1", _DASHBOARD_PORT)
-    return ["--include-dashboard", "true", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)]
+    on_loopback = ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(free_port("127.0.0.1", _DASHBOARD_PORT))]
+    return ["--include-dashboard", str(options.dashboard).lower(), *on_loopback]
 
 
 def _temp_dir(home: Path, sockets: Path) -> Path:
