@@ -149,7 +149,7 @@ def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idli
             for _ in range(3):
                 began = time.monotonic()
                 uid = client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
-                client.get_model(uid).chat([{"role": "user", "content": "Hi"}], {"max_tokens": 1})
+                client.get_model(uid).chat([{"role": "user", "content": "Hi"}], generate_config={"max_tokens": 1})
                 samples["launch_to_first_token_s"].append(time.monotonic() - began)
                 client.terminate_model(uid)
                 time.sleep(SETTLE_S)
