@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ray import serve
 from ray.serve._private.http_util import parse_disconnect_disabled_header, validate_http_proxy_callback_return
 from ray.serve._private.utils import call_function_from_import_path
 from starlette.types import Receive, Scope, Send
@@ -27,8 +28,19 @@ async def told(path: str, *headers: tuple[bytes, bytes], kind: str = "http") -> 
     return list(seen[0].get("headers", ()))
 
 
+@pytest.fixture(autouse=True)
+def in_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a replica of Serve."""
+    monkeypatch.setattr(serve, "get_replica_context", lambda: None)
+
+
 def test_serve_takes_what_the_name_stands_for() -> None:
     assert len(validate_http_proxy_callback_return(call_function_from_import_path(SERVE_MIDDLEWARES))) == 1
+
+
+def test_the_fallback_proxy_gets_nothing_that_cannot_be_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert validate_http_proxy_callback_return(call_function_from_import_path(SERVE_MIDDLEWARES)) == []
 
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
