@@ -76,7 +76,9 @@ def test_make_serve(serve: Serve, tmp_path: Path) -> None:
         )
         assert f"xinfer is ready at http://127.0.0.1:{PORT}" in serve.text, serve.text
         assert "starting Ray" in serve.text
-        assert "tiny-chat-rep0: loading" in serve.text, "a launch shows its stages"
+        # One that is shorter than the poll's period may be missing.
+        stages = ("placing", "starting", "loading", "warming up")
+        assert any(f"tiny-chat-rep0: {stage}" in serve.text for stage in stages), "a launch shows its stages"
         check_what_it_says_to_try(serve.text)
         record = ClusterRecord.load(tmp_path)
         assert record is not None

@@ -480,12 +480,23 @@ def answers_health(port: int) -> bool:
 def haproxies(cluster: RunningCluster) -> list[psutil.Process]:
     record = ClusterRecord.load(cluster.home)
     assert record
-    return [process for process in of_cluster(record.id) if process.name() == "haproxy"]
+    return [process for process in of_cluster(record.id) if name_of(process) == "haproxy"]
+
+
+def name_of(process: psutil.Process) -> str:
+    """Empty if it has ended meanwhile."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def serves_by_its_own(cluster: RunningCluster) -> bool:
     running = haproxies(cluster)
-    return len(running) == 1 and "stand-in" not in " ".join(running[0].cmdline())
+    try:
+        return len(running) == 1 and "stand-in" not in " ".join(running[0].cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def answers_at_once(cluster: RunningCluster, uid: str) -> bool:
