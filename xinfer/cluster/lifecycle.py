@@ -79,7 +79,7 @@ class NodeLifecycle:
         """The record of what runs here; a record whose processes are all gone is removed."""
         record = ClusterRecord.load(self.home)
         if record and not of_cluster(record.id):
-            ClusterRecord.forget(self.home)
+            self._forget(record.id)
             return None
         return record
 
@@ -128,7 +128,9 @@ class NodeLifecycle:
                 yield "waiting for the REST API"
                 _wait_until_answering(options.endpoint)
         except BaseException:
-            self._end(_STOP_GRACE_S)
+            if not self._end(_STOP_GRACE_S):
+                # It had not come to its first process.
+                self._forget(record_id)
             raise
 
     def drain(self, timeout_s: float) -> None:
@@ -165,10 +167,14 @@ class NodeLifecycle:
             end(left, grace_s)
         if self.node:
             self.node.reap()
-        _keep_logs(socket_folder(record.id), self.home / "logs")
-        shutil.rmtree(socket_folder(record.id), ignore_errors=True)
-        ClusterRecord.forget(self.home)
+        self._forget(record.id)
         return True
+
+    def _forget(self, cluster_id: str) -> None:
+        """Remove what a cluster without processes has left beside its logs."""
+        _keep_logs(socket_folder(cluster_id), self.home / "logs")
+        shutil.rmtree(socket_folder(cluster_id), ignore_errors=True)
+        ClusterRecord.forget(self.home)
 
     def _check_possible(self, options: StartOptions) -> None:
         _check_supervisor_package()
