@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from tests.conftest import ROOT
+from tests.e2e.traces import listening
 from tests.shell import Shell
 from tests.waiting import wait_for
 from xinfer.cluster.ports import free_port
@@ -81,8 +82,7 @@ def dashboard_wants_the_token(xinfer: Shell) -> None:
     (dashboard,) = [
         each for each in of_cluster(xinfer.record.id) if "dashboard/dashboard.py" in " ".join(each.cmdline())
     ]
-    listening = [each.laddr for each in dashboard.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
-    ports = [address.port for address in listening if address.ip == "127.0.0.1"]
+    ports = [port for ip, port in listening(dashboard) if ip == "127.0.0.1"]
     answers = {port: requests.get(f"http://127.0.0.1:{port}/api/jobs/", timeout=10).status_code for port in ports}
     (port,) = [port for port, status in answers.items() if status != 404]
     assert answers[port] in (401, 403)

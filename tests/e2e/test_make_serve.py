@@ -79,6 +79,7 @@ def test_make_serve(serve: Serve, tmp_path: Path) -> None:
         # One that is shorter than the poll's period may be missing.
         stages = ("placing", "starting", "loading", "warming up")
         assert any(f"tiny-chat-rep0: {stage}" in serve.text for stage in stages), "a launch shows its stages"
+        assert re.search(r"tiny-chat is ready after .* loading ", serve.text), "and how long each took"
         check_what_it_says_to_try(serve.text)
         record = ClusterRecord.load(tmp_path)
         assert record is not None

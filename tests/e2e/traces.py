@@ -97,7 +97,7 @@ class Traces:
         own = list(processes)
         return cls(
             frozenset(process.pid for process in own),
-            frozenset(port for process in own for port in _listening(process)),
+            frozenset(port for process in own for _, port in listening(process)),
             frozenset(name for process in own for name in _shared_memory(process)),
         )
 
@@ -136,12 +136,13 @@ def _is_rays(process: psutil.Process) -> bool:
     return words.startswith("ray::") or "/ray/" in words
 
 
-def _listening(process: psutil.Process) -> list[int]:
+def listening(process: psutil.Process) -> list[tuple[str, int]]:
+    """Addresses and ports; none of a process that has ended."""
     try:
         sockets = process.net_connections("tcp")
     except psutil.Error:
         return []
-    return [each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN]
+    return [(each.laddr.ip, each.laddr.port) for each in sockets if each.status == psutil.CONN_LISTEN]
 
 
 def _shared_memory(process: psutil.Process) -> list[str]:

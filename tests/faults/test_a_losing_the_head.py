@@ -43,10 +43,6 @@ def options() -> StartOptions:
     )
 
 
-def bring_up(head: NodeLifecycle, options: StartOptions) -> list[str]:
-    return list(head.start(options))
-
-
 def lose(head: NodeLifecycle) -> None:
     record = ClusterRecord.load(head.home)
     assert record
@@ -71,7 +67,7 @@ def cluster_of_two(options: StartOptions) -> Iterator[RunningCluster]:
         head = NodeLifecycle(Path(folder))
         nodes: list[JoinedNode] = []
         try:
-            bring_up(head, options)
+            list(head.start(options))
             nodes.append(JoinedNode(head.home))
             nodes[0].join()
             with RESTfulClient(options.endpoint) as client:
@@ -112,8 +108,8 @@ def test_head_lost(cluster_of_two: RunningCluster, options: StartOptions, figure
         lose(head)
         lost_at = time.monotonic()
         with pytest.raises(Conflict, match="look for its head at"):
-            bring_up(head, replace(options, ray_port=options.ray_port + 1))
-        assert "taking over from the head that was lost" in bring_up(head, options)
+            list(head.start(replace(options, ray_port=options.ray_port + 1)))
+        assert "taking over from the head that was lost" in list(head.start(options))
         figures.append(f"head lost: another one served after {time.monotonic() - lost_at:.0f} s")
 
         wait_for(lambda: len(engines(client)) == 2, 60, "both replicas")

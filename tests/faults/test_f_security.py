@@ -6,6 +6,7 @@ import psutil
 import requests
 
 from tests.conftest import RunningCluster
+from tests.e2e.traces import listening
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.processes import of_cluster
 
@@ -14,11 +15,6 @@ def processes(cluster: RunningCluster, sign: str) -> list[psutil.Process]:
     record = ClusterRecord.load(cluster.home)
     assert record is not None
     return [p for p in of_cluster(record.id) if sign in " ".join(p.cmdline())]
-
-
-def listening(process: psutil.Process) -> list[tuple[str, int]]:
-    sockets = process.net_connections("tcp")
-    return [(c.laddr.ip, c.laddr.port) for c in sockets if c.status == psutil.CONN_LISTEN]
 
 
 def test_no_dashboard_unless_it_is_wanted(cluster: RunningCluster) -> None:
