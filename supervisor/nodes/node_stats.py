@@ -53,10 +53,8 @@ class NodeReports:
         while True:
             try:
                 await subscriber.subscribe()
-                key, report = await subscriber.poll(timeout=_SUBSCRIPTION_S)
-                while key is not None:
-                    self.take(key, report)
-                    key, report = await subscriber.poll(timeout=_SUBSCRIPTION_S)
+                while (message := await subscriber.poll(timeout=_SUBSCRIPTION_S)) != (None, None):
+                    self.take(*message)
             except (grpc.RpcError, TimeoutError) as error:
                 _log.warning("Ray's reports of its nodes were not reached: %s", type(error).__name__)
                 await asyncio.sleep(_RETRY_S)

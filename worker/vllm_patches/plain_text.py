@@ -50,12 +50,14 @@ class PlainChunk:
     def __init__(self, fields: dict[str, Any], real: Any) -> None:
         self._fields = fields
         self._real = real
-        self.usage = None
-        self.system_fingerprint = None
+        # vLLM sets them later, if at all.
+        self.usage: Any = None
+        self.system_fingerprint: Any = None
 
     def model_dump_json(self, *, exclude_unset: bool) -> str:
         """As pydantic writes it, fields in the order of their declaration."""
-        (choice,) = self._fields["choices"]
+        fields = self._fields
+        (choice,) = fields["choices"]
         (name,) = choice.delta.model_fields_set
         piece = {
             "index": choice.index,
@@ -64,7 +66,6 @@ class PlainChunk:
             "finish_reason": None,
             "token_ids": None,
         }
-        fields = self._fields
         chunk = {
             "id": fields["id"],
             "object": fields["object"],
@@ -72,12 +73,15 @@ class PlainChunk:
             "model": fields["model"],
             "choices": [piece],
         }
-        more = {
-            name: getattr(self, name) for name in ("usage", "system_fingerprint") if getattr(self, name) is not None
-        }
-        if more:
-            return str(self._real(**chunk, **more).model_dump_json(exclude_unset=exclude_unset))
-        return _encode(chunk).decode()
+        if self.usage is None and self.system_fingerprint is None:
+            return _encode(chunk).decode()
+
+        real = self._real(**chunk)
+        if self.usage is not None:
+            real.usage = self.usage
+        if self.system_fingerprint is not None:
+            real.system_fingerprint = self.system_fingerprint
+        return str(real.model_dump_json(exclude_unset=exclude_unset))
 
 
 def write_plain_chunks() -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from xinfer.cluster.options import BootOptions
+from xinfer.engine_log import tail
 from xinfer.errors import LaunchFailed
 
 _BOOT = "supervisor.boot"
@@ -71,7 +72,5 @@ class BootProcess:
                     f"Ray went away, or did not answer within {_TIMEOUT_S:g} s, while the cluster came up."
                 )
         if self._process.wait() != 0:
-            raise LaunchFailed(f"The cluster did not come up. The end of {self._log}:\n" + self._end_of_log())
-
-    def _end_of_log(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+            last_lines = "\n".join(tail(self._log)[-_LOG_LINES:])
+            raise LaunchFailed(f"The cluster did not come up. The end of {self._log}:\n{last_lines}")
