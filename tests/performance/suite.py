@@ -9,30 +9,31 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
-import requests
-
+from xinfer.bench import cpu
+from xinfer.bench.launching import bare
+from xinfer.bench.launching.bench_cluster import wait_for_fork_server
+from xinfer.bench.launching.cluster import Cluster, own_cluster
+from xinfer.bench.launching.first_token import awaited_first_token, first_token
+from xinfer.bench.launching.subject import completion
 from xinfer.client import RESTfulClient
-from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.environment import MARK
 from xinfer.cluster.ports import free_port
-from xinfer.cluster.processes import end, of_cluster
+from xinfer.cluster.processes import of_cluster
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "xinfer" / "tiny_chat" / "model"
 PARSERS = ("--reasoning-parser", "qwen3", "--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 KV_CACHE_BYTES = 1 << 30
+TIMEOUT_S = 180.0
 # After which what has just started does no more work for the start.
 SETTLE_S = 10.0
 IDLE_S = 30.0
@@ -40,16 +41,12 @@ IDLE_S = 30.0
 Sample = dict[str, Any]
 
 
-def command(*words: str) -> list[str]:
-    """``xinfer WORDS``."""
-    return [sys.executable, "-m", "xinfer.cli", *words]
-
-
 def load(url: str, model: str, streams: str) -> list[Sample]:
     """One round of ``xinfer bench`` against a server: a sample for each number of streams."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         words = ["bench", url, "-m", model, "-c", streams, "--rounds", "1", "--json", file.name]
-        subprocess.run(command(*words), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        argv = [sys.executable, "-m", "xinfer.cli", *words]
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         result = json.loads(Path(file.name).read_text())
     return [
         {
@@ -66,100 +63,66 @@ def load(url: str, model: str, streams: str) -> list[Sample]:
 def bare_vllm(*arguments: str) -> Iterator[str]:
     """vLLM's own server, as people start it, with the KV cache of xinfer's engine; its address."""
     port = free_port("127.0.0.1")
+    url = f"http://127.0.0.1:{port}"
     server = ("vllm.entrypoints.openai.api_server", "--model", str(MODEL), "--served-model-name", "tiny-chat")
     place = ("--host", "127.0.0.1", "--port", str(port), "--kv-cache-memory-bytes", str(KV_CACHE_BYTES))
-    mark = f"bench{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", *server, *place, "--uvicorn-log-level", "warning", *arguments],
-        env={**os.environ, MARK: mark},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: requests.get(f"{url}/health", timeout=2).ok)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-        end(of_cluster(mark), 5)
-
-
-@contextmanager
-def xinfer_cluster() -> Iterator[tuple[str, Path, float]]:
-    """A cluster without a model; its address, its folder, and how long ``xinfer start`` took, in seconds."""
-    home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
-    port = free_port("127.0.0.1")
-    env = {**os.environ, "XINFER_HOME": str(home)}
-    try:
-        began = time.monotonic()
-        words = command("start", "--port", str(port), "--ray-port", str(free_port("127.0.0.1")))
-        subprocess.run(words, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        yield f"http://127.0.0.1:{port}", home, time.monotonic() - began
-    finally:
-        subprocess.run(command("stop", "--drain-timeout", "0"), env=env, check=True, stdout=subprocess.DEVNULL)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 180.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
+    argv = [sys.executable, "-m", *server, *place, "--uvicorn-log-level", "warning", *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        process = bare.start(argv, dict(os.environ), Path(folder) / "bare.log")
         try:
-            if holds():
-                return
-        except requests.RequestException:
-            pass
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"a server was not ready within {timeout_s:g} s")
-        time.sleep(0.2)
+            body = completion(url, "tiny-chat")
+            awaited_first_token(*body, TIMEOUT_S, alive=lambda: process.poll() is None, period_s=0.2)
+            yield url
+        finally:
+            bare.end(process)
 
 
-def cost_of_idling(home: Path) -> Sample:
+def cost_of_idling(cluster: Cluster) -> Sample:
     """CPU time per second, in percent of a core, and memory in MiB (PSS), of all processes of a cluster."""
-    record = ClusterRecord.load(home)
-    assert record
-    before = cpu_seconds(record.id)
+    processes = of_cluster(cluster.id)
+    watched = {str(process.pid): [process.pid] for process in processes}
+    before = cpu.cpu_seconds(watched)
     time.sleep(IDLE_S)
-    after = cpu_seconds(record.id)
-    spent = sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
-    memory = sum(each.memory_full_info().pss for each in of_cluster(record.id))
-    return {"cpu_percent": 100 * spent / IDLE_S, "memory_mib": memory / 2**20, "processes": len(after)}
+    spent = cpu.between(before, cpu.cpu_seconds(watched))
+    memory = sum(process.memory_full_info().pss for process in of_cluster(cluster.id))
+    return {
+        "cpu_percent": 100 * sum(spent.values()) / IDLE_S,
+        "memory_mib": memory / 2**20,
+        "processes": len(processes),
+    }
 
 
-def cpu_seconds(cluster_id: str) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for process in of_cluster(cluster_id):
-        try:
-            times = process.cpu_times()
-        except psutil.Error:
-            continue
-        found[process.pid] = times.user + times.system
-    return found
+def launch_to_first_token(client: RESTfulClient, endpoint: str) -> float:
+    """In seconds; the model is gone afterwards, and what it has left is at rest."""
+    began = time.perf_counter()
+    uid = client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
+    took_s = first_token(*completion(endpoint, uid), TIMEOUT_S) - began
+    client.terminate_model(uid)
+    time.sleep(SETTLE_S)
+    return took_s
 
 
 def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idling: bool) -> None:
     """Start, launch, load through xinfer and directly, and idle."""
-    with xinfer_cluster() as (url, home, start_s):
-        samples["start_s"].append(start_s)
+    with own_cluster() as cluster, RESTfulClient(cluster.endpoint) as client:
+        began = time.monotonic()
+        cluster.start()
+        samples["start_s"].append(time.monotonic() - began)
+        wait_for_fork_server(cluster.home)
         if measure_idling:
             time.sleep(SETTLE_S)
-            samples["idle without a model"].append(cost_of_idling(home))
-        with RESTfulClient(url) as client:
-            for _ in range(3):
-                began = time.monotonic()
-                uid = client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
-                client.get_model(uid).chat([{"role": "user", "content": "Hi"}], generate_config={"max_tokens": 1})
-                samples["launch_to_first_token_s"].append(time.monotonic() - began)
-                client.terminate_model(uid)
-                time.sleep(SETTLE_S)
-            uid = client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
-            ((replica,),) = [each["replica_statuses"] for each in client.get_instance_info(None, uid)]
-        samples["xinfer"].append(load(url, uid, streams))
+            samples["idle without a model"].append(cost_of_idling(cluster))
+        for _ in range(3):
+            samples["launch_to_first_token_s"].append(launch_to_first_token(client, cluster.endpoint))
+
+        uid = client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
+        (instance,) = client.get_instance_info(model_uid=uid)
+        (replica,) = instance["replica_statuses"]
+        samples["xinfer"].append(load(cluster.endpoint, uid, streams))
         samples["xinfer's engine, directly"].append(load(replica["model_address"], uid, streams))
         if measure_idling:
             time.sleep(SETTLE_S)
-            samples["idle with tiny-chat"].append(cost_of_idling(home))
+            samples["idle with tiny-chat"].append(cost_of_idling(cluster))
 
 
 def table(samples: Mapping[str, list[list[Sample]]], field: str, digits: int) -> list[str]:
