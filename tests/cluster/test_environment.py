@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import stat
 import uuid
 from collections.abc import Iterator
@@ -64,6 +66,21 @@ def test_haproxy_has_the_threads_that_the_operator_wants(
 ) -> None:
     monkeypatch.setenv("RAY_SERVE_HAPROXY_NBTHREAD", "9")
     assert cluster_environment(tmp_path, cluster_id)["RAY_SERVE_HAPROXY_NBTHREAD"] == "9"
+
+
+def test_another_clusters_fallback_proxy_keeps_its_port_to_itself(
+    tmp_path: Path, cluster_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Serve binds it with SO_REUSEPORT: two on one port would get each other's requests."""
+    monkeypatch.delenv("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT", raising=False)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Where it is taken already, it is by another.
+        with contextlib.suppress(OSError):
+            other.bind(("127.0.0.1", 8500))
+            other.listen()
+        port = int(cluster_environment(tmp_path, cluster_id)["RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"])
+    assert port != 8500
 
 
 def test_sockets_have_short_paths_in_a_folder_of_our_own(tmp_path: Path, cluster_id: str) -> None:

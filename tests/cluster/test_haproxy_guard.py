@@ -144,3 +144,28 @@ def test_nothing_stands_in_for_a_node_that_is_gone(config: Path, guarded: Guarde
     assert guard.wait(5) == 0
     if first_goes:
         wait_for(lambda: pid_at(config) is None, what="the end of the stand-in")
+
+
+def test_of_two_guards_one_stands_in(config: Path, guarded: Guarded, tmp_path: Path) -> None:
+    """An HAProxy that is lost in the middle of a reload, and its successor with it."""
+    first, _, node = guarded
+    successor = subprocess.Popen(["sleep", "60"])
+    second_guard = haproxy_guard.start(successor.pid, node.pid, haproxy.binary(), config)
+    wait_for(lambda: waits(second_guard.pid), what="another guard that waits")
+    try:
+        for each in (first, successor):
+            each.kill()
+            each.wait()
+        stand_in = wait_for(lambda: pid_at(config), what="the stand-in")
+        for _ in range(5):
+            assert stand_ins(tmp_path) == [stand_in]
+            time.sleep(0.1)
+    finally:
+        second_guard.kill()
+        second_guard.wait()
+
+
+def stand_ins(folder: Path) -> list[int]:
+    """Processes that run HAProxy with a configuration in ``folder``."""
+    mine = [each.info for each in psutil.process_iter(["pid", "name", "cmdline"]) if each.info["name"] == "haproxy"]
+    return [each["pid"] for each in mine if str(folder) in " ".join(each["cmdline"] or [])]

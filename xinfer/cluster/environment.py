@@ -36,6 +36,8 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": SERVE_MIDDLEWARES,
         **({prestart.PRELOAD_VARIABLE: prestart.PRELOADED_MODULES} if warm else {}),
+        # Serve's own proxy, to which HAProxy turns without supervisors, would share its port with another cluster's.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": _port("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT", 8500),
         **_haproxy(home, cluster_id),
     }
 

@@ -7,6 +7,8 @@ HAProxy has a guard, which runs a stand-in with the same configuration from the 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import select
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -78,17 +81,19 @@ class HaproxyGuard:
         deadline = time.monotonic() + _SERVE_REPLACES_IN_S
         stand_in: subprocess.Popen[bytes] | None = None
 
-        while not self._has_successor() and time.monotonic() < deadline:
-            if not _is_alive(self._node_pid):
-                # The stand-in ends with this process.
-                return
-            if stand_in is None or stand_in.poll() is not None:
-                stand_in = self._start_stand_in()
-            time.sleep(_POLL_PERIOD_S)
+        with _turn_file(self._config) as turn:
+            while not self._has_successor() and time.monotonic() < deadline:
+                if not _is_alive(self._node_pid):
+                    # The stand-in ends with this process.
+                    return
+                if (stand_in is None or stand_in.poll() is not None) and _takes(turn):
+                    stand_in = self._start_stand_in()
+                time.sleep(_POLL_PERIOD_S)
 
+            if stand_in:
+                # Takes no new connection and ends with its last one; both listen meanwhile.
+                stand_in.send_signal(signal.SIGUSR1)
         if stand_in:
-            # Takes no new connection and ends with its last one; both listen meanwhile.
-            stand_in.send_signal(signal.SIGUSR1)
             stand_in.wait()
 
     def _start_stand_in(self) -> subprocess.Popen[bytes]:
@@ -104,6 +109,22 @@ class HaproxyGuard:
             return True
         pid = _pid_behind(admin_socket)
         return pid is not None and pid != self._pid
+
+
+def _turn_file(config: Path) -> TextIO:
+    """To be locked by the guard whose stand-in runs.
+
+    When an HAProxy is lost in the middle of a reload, so is the one that was to take its sockets: two guards see the loss, and of
+    two stand-ins, the one whose sockets the successor does not get would leave connections unanswered.
+    """
+    return config.with_suffix(f"{_STAND_IN}.lock").open("w")
+
+
+def _takes(turn: TextIO) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def _stand_in_config(config: Path) -> Path:
