@@ -24,6 +24,7 @@ from supervisor.api.cluster import ClusterApi
 from supervisor.api.control_plane import ControlPlane, invalid_request
 from supervisor.api.metrics import MetricsApi
 from supervisor.api.models import ModelsApi
+from supervisor.api.nodes import NodesApi
 from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
 from supervisor.api.unsupported_routes import why_unsupported
@@ -162,6 +163,7 @@ class Supervisor:
         ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).add_routes(routes)
         ReplicasApi(self._models, self._registry).add_routes(routes)
         ClusterApi(self._models, self._registry).add_routes(routes)
+        NodesApi(self._models, self._registry).add_routes(routes)
         CacheApi(self._models).add_routes(routes)
         self._metrics.add_routes(routes)
         pages.add_routes(routes)

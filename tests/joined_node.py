@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -14,18 +16,21 @@ from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.processes import of_cluster
 
-_ADDRESS = "127.0.0.3"
-
 
 class JoinedNode:
-    """A node with one GPU, as a number that Ray counts, and without a fork server."""
+    """A node with GPUs, as a number that Ray counts, and without a fork server."""
 
-    def __init__(self, head_home: Path) -> None:
+    def __init__(
+        self, head_home: Path, address: str = "127.0.0.3", *, num_gpus: int = 1, labels: Mapping[str, str] | None = None
+    ) -> None:
         head = ClusterRecord.load(head_home)
         assert head
         self.home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
         shutil.copy(token_file(head_home), self.home)
-        self._options = StartOptions(join=head.ray_address, node_ip=_ADDRESS, num_gpus=1, warm_host=False)
+        self.address = address
+        self._options = StartOptions(
+            join=head.ray_address, node_ip=address, num_gpus=num_gpus, labels=labels or {}, warm_host=False
+        )
         self._node = NodeLifecycle(self.home)
         self.ids: list[str] = []
         """Of the clusters' marks that its processes have had, the present one last."""
@@ -42,6 +47,16 @@ class JoinedNode:
     def raylet(self) -> list[psutil.Process]:
         """None if it has ended."""
         return [process for process in of_cluster(self.ids[-1]) if process.name() == "raylet"]
+
+    def kill(self) -> None:
+        """All of its processes, at once."""
+        for process in of_cluster(self.ids[-1]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def drain(self, timeout_s: float) -> None:
+        """What ``xinfer stop`` does first."""
+        self._node.drain(timeout_s)
 
     def leave(self) -> None:
         self._node.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ray import serve
 from ray.serve import Application
 
@@ -26,7 +28,7 @@ def build(spec: ModelSpec, settings: EngineSettings) -> Application:
     configure = serve.deployment(
         name="worker",
         num_replicas=spec.replicas,
-        ray_actor_options={"num_cpus": 0, "num_gpus": gpus},
+        ray_actor_options={"num_cpus": 0, "num_gpus": gpus, **_where(spec)},
         max_ongoing_requests=_NO_REQUESTS,
         max_constructor_retry_count=1,
         health_check_period_s=settings.health_period_s,
@@ -37,3 +39,14 @@ def build(spec: ModelSpec, settings: EngineSettings) -> Application:
     deployment = configure(EngineReplica).options(version=f"{spec.created_at}", _internal=True)
     application: Application = deployment.bind(spec, settings)
     return application
+
+
+def _where(spec: ModelSpec) -> dict[str, Any]:
+    """What Ray looks for in a node, besides GPUs."""
+    options: dict[str, Any] = {}
+    if spec.node_labels:
+        options["label_selector"] = dict(spec.node_labels)
+    if spec.node:
+        # Ray gives every node a resource named after its address, also one that comes back.
+        options["resources"] = {f"node:{spec.node}": 0.001}
+    return options

@@ -11,11 +11,16 @@ REGISTRY = "xinfer-registry"
 SUPERVISOR_APP = "xinfer"
 WORKER_APP = "worker.app:build"
 """Import path of the Serve application builder that a launch runs; the supervisor knows workers by this name alone."""
+NODE_PROCESS = "xinfer.cluster.node_process"
+"""Module of the process that runs Ray on a node; SIGHUP has it start Ray anew."""
 SERVE_MIDDLEWARES = "supervisor.gateway.exchange:middlewares"
 """Import path of what Serve puts around its HTTP handlers."""
 GPU_MEMORY_LABEL = "xinfer.gpu-memory-mib"
 GPU_CAPABILITY_LABEL = "xinfer.gpu-capability"
 """Labels of a Ray node: the memory and the compute capability of its weakest GPU."""
+
+RESERVED_LABELS = ("xinfer.", "ray.io/")
+"""How labels of a node begin that xinfer and Ray set themselves."""
 
 UID_MAX_LENGTH = 100
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)
@@ -32,6 +37,11 @@ _REPLICA_SUFFIX = re.compile(r"-rep\d+\Z")
 def model_app(uid: str) -> str:
     """Name of the Serve application that is the model ``uid``."""
     return f"model-{uid}"
+
+
+def node_agent(node_id: str) -> str:
+    """Name of the actor that is the agent of the node with this ID."""
+    return f"xinfer-node-{node_id}"
 
 
 def is_uid(text: str) -> bool:

@@ -14,7 +14,7 @@ from supervisor.api.parameters import WorkerIp
 from supervisor.api.schemas import CachedFiles, CachedModel, CachedModels, Result
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
-from supervisor.nodes.hub_cache import CachedRepo, remove_there, scan_there
+from supervisor.nodes.hub_cache import CachedRepo
 from supervisor.nodes.on_node import Node
 from xinfer.catalog import Catalog, Family, Spec
 from xinfer.errors import Conflict, NotFound
@@ -98,7 +98,7 @@ class CacheApi:
         if not found:
             raise NotFound(f"No cache has {model_version[:200]!r}. GET /v1/cache/models lists what there is.")
         _check_unused(found, self._models.all)
-        removed = [await nodes.on_node(each.node, remove_there, each.repo.repo) for each in found]
+        removed = [await nodes.on_node(each.node, "remove_from_hub_cache", each.repo.repo) for each in found]
         return {"result": all(removed)}
 
 
@@ -119,7 +119,7 @@ async def _find(worker_ip: str | None, routes: LiveTable) -> list[Found]:
     """What the node that the request names has, or all of them."""
     there = await nodes.alive(worker_ip)
     repos = dict(_catalogued(await load_catalog(routes)))
-    every = zip(there, await nodes.on_each(there, scan_there), strict=True)
+    every = zip(there, await nodes.on_each(there, "scan_hub_cache"), strict=True)
     found = []
     for node, cached in every:
         found += [Found(node, repo, repos.get(repo.repo)) for repo in cached]

@@ -11,18 +11,15 @@ from pydantic import BaseModel, Field
 
 from supervisor.api import schemas
 from supervisor.api.parameters import Detailed, OptionalJsonObject, describe_body, validate
-from supervisor.launching.gpu_inventory import gpu_bytes
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
-from supervisor.nodes.node_stats import NodeReport
+from supervisor.nodes.gpu_inventory import gpu_bytes
 from supervisor.registry.client import RegistryClient
 from xinfer import __version__
-from xinfer.cluster.stopping import stop_soon
 from xinfer.errors import Unavailable
-from xinfer.messages import ReplicaReport
+from xinfer.messages import NodeReport, ReplicaReport
 from xinfer.settings import DRAIN_TIMEOUT_S
 
-_ANSWER_FIRST_S = 1.0
 _STOP_TIMEOUT_S = 10.0
 
 
@@ -128,7 +125,7 @@ class ClusterApi:
     async def stop(self) -> schemas.Result:
         """Drain the cluster, then stop every node as ``xinfer stop`` does."""
         await self._registry.drain_cluster(DRAIN_TIMEOUT_S)
-        await nodes.on_each_that_responds(await nodes.alive(), stop_there, _STOP_TIMEOUT_S)
+        await nodes.on_each_that_responds(await nodes.alive(), "stop_node", _STOP_TIMEOUT_S)
         return {"result": True}
 
     async def _reports(self) -> dict[str, NodeReport]:
@@ -146,12 +143,6 @@ class ClusterApi:
         return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
 
 
-@ray.remote
-def stop_there() -> None:
-    """Have the node that this runs on stopped in a moment."""
-    stop_soon(_ANSWER_FIRST_S)
-
-
 def _row(node: dict[str, Any], report: NodeReport | None) -> dict[str, Any]:
     facts = _node(node)
     vram = (gpu_bytes(node) or 0) * facts["gpu_count"]
@@ -159,7 +150,35 @@ def _row(node: dict[str, Any], report: NodeReport | None) -> dict[str, Any]:
     if report is None:
         return row
     age_s = max(0.0, round(time.time() - report.measured_at, 1))
-    return {**row, **report.stats, "age_s": age_s, "software_version": __version__}
+    return {**row, **_stats(report), "age_s": age_s, "software_version": report.version}
+
+
+def _stats(report: NodeReport) -> dict[str, int | float | None]:
+    """The fields of ``detailed=true``: the sums of memory over the GPUs, and their mean utilization, None without a GPU."""
+    total = 0
+    used = 0
+    utilizations: list[int] = []
+    for gpu in report.gpus:
+        # A GPU that is split with MIG does not report its utilization, and is left out of all three.
+        if gpu.utilization is None:
+            continue
+        total += gpu.memory_total or 0
+        used += gpu.memory_used or 0
+        utilizations.append(gpu.utilization)
+
+    utilization = None
+    if utilizations:
+        utilization = sum(utilizations) / len(utilizations)
+    return {
+        "cpu_count": report.cpu_count,
+        "cpu_available": round(report.cpu_count * (1 - report.cpu_percent / 100), 2),
+        "mem_total": report.memory_total,
+        "mem_used": report.memory_total - report.memory_available,
+        "mem_available": report.memory_available,
+        "gpu_vram_total": total,
+        "gpu_vram_available": total - used,
+        "gpu_utilization": utilization,
+    }
 
 
 def _without_gpus(row: dict[str, Any]) -> dict[str, Any]:

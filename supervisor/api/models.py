@@ -13,10 +13,10 @@ from supervisor.api import render, schemas
 from supervisor.api.launch_progress import progress
 from supervisor.api.lookups import is_launch, known_model, load_catalog
 from supervisor.api.parameters import JsonObject, WaitReady, describe_body
-from supervisor.launching import gpu_inventory as hardware
 from supervisor.launching.launch_request import LaunchRequest, VersionRequest
 from supervisor.launching.resolve import resolve
 from supervisor.model_table import LiveTable
+from supervisor.nodes import gpu_inventory as hardware
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused
 from xinfer.messages import SETTLED, Event, ModelSpec, ModelState, ModelStatus
@@ -121,7 +121,8 @@ class ModelsApi:
         asked = LaunchRequest.read(body)
         if asked.engine == "fake" and not self._allow_fake:
             raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
-        nodes = await asyncio.to_thread(hardware.gpu_inventory, list(self._models.all.values()))
+        models = list(self._models.all.values())
+        nodes = await asyncio.to_thread(hardware.gpu_inventory, models, asked.node, asked.node_labels or {})
         catalog = await load_catalog(self._models)
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), nodes=nodes, catalog=catalog)
         await self._registry.launch(spec)

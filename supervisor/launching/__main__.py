@@ -11,9 +11,9 @@ import sys
 
 import msgspec
 
-from supervisor.launching import gpu_inventory
 from supervisor.launching.launch_request import LaunchRequest
 from supervisor.launching.resolve import resolve
+from supervisor.nodes import gpu_inventory
 from xinfer.errors import XinferError
 
 

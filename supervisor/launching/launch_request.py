@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xinfer.engine_args import abbreviates
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ReasoningOutput
+from xinfer.node_labels import check_labels
 from xinfer.settings import RUST_FRONTEND
 
 ENGINES = ("vllm", "fake")
@@ -26,11 +27,15 @@ _SET_BY_XINFER = frozenset(
 _MEMORY_SHARE = "gpu_memory_utilization"
 _UNSUPPORTED = frozenset(
     {
-        *("download_hub", "gpu_idx", "worker_ip", "peft_model_config", "replica_config"),
+        *("download_hub", "peft_model_config", "replica_config"),
         *("virtual_env_packages", "virtual_env_find_links"),
     }
 )
 """Fields of Xinference's API that have no meaning here. Its clients send them as null, which is fine."""
+_NO_GPU_INDEX = (
+    "gpu_idx: Ray gives each replica GPUs that are free, and xinfer has no say in which. Choose the node with worker_ip or --on, "
+    "or have a node offer only some of its GPUs with CUDA_VISIBLE_DEVICES at its start."
+)
 _VERSION_PARTS = 4
 _UNKNOWN = "?"
 
@@ -58,6 +63,9 @@ class LaunchRequest(BaseModel):
     idle_timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
     kv_cache_gib: float | None = Field(None, gt=0, allow_inf_nan=False)
     n_gpu: int | float | str | None = "auto"
+    worker_ip: str | None = None
+    gpu_idx: Any = None
+    node_labels: dict[str, str] | None = None
     enable_thinking: bool | None = None
     reasoning_content: bool | None = None
     include_reasoning: bool | None = None
@@ -115,6 +123,16 @@ class LaunchRequest(BaseModel):
                 )
 
     @property
+    def node(self) -> str | None:
+        """The address of the node that the replicas have to be on; Xinference's is followed by a port."""
+        if not self.worker_ip:
+            return None
+        host, sign, port = self.worker_ip.rpartition(":")
+        if sign and port.isdecimal() and (":" not in host or host.startswith("[")):
+            return host.strip("[]")
+        return self.worker_ip
+
+    @property
     def gpus(self) -> float | None:
         """GPUs per replica: None for ``auto`` (as many as the model needs), 0 for the CPU (``none`` or null)."""
         if self.n_gpu == "auto":
@@ -143,6 +161,12 @@ class LaunchRequest(BaseModel):
                 f"{RUST_FRONTEND}: vLLM's Rust front end cannot load the middleware that xinfer's API needs; leave it out.",
                 param="envs",
             )
+        if self.gpu_idx is not None:
+            raise LaunchRefused(_NO_GPU_INDEX, param="gpu_idx")
+        try:
+            check_labels(self.node_labels or {})
+        except ValueError as error:
+            raise LaunchRefused(f"node_labels: {error}.", param="node_labels") from None
         given = self.model_extra or {}
         for name in sorted(_UNSUPPORTED & given.keys()):
             if given[name] is not None:

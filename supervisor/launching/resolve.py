@@ -61,6 +61,8 @@ def resolve(
         engine_args=engine_args,
         env=request.envs or {},
         replicas=request.replica or 1,
+        node=request.node,
+        node_labels=request.node_labels or {},
         request_limits=request.request_limits,
         idle_timeout_s=request.idle_timeout,
         kv_cache_gib=request.kv_cache_gib,

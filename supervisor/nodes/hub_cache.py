@@ -1,4 +1,4 @@
-"""The Hugging Face hub's cache on a node: listed and cleared by Ray tasks, and searched for the files of one model."""
+"""The Hugging Face hub's cache on a node: listed, cleared, and searched for the files of one model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import ray
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
@@ -74,10 +72,6 @@ def remove(repo: str) -> bool:
     # A file that may not be deleted is only a warning there, so look afterwards.
     alone.delete_revisions(*commits).execute()
     return bool(found) and not any(each.repo_path.exists() for each in found)
-
-
-scan_there = ray.remote(scan)
-remove_there = ray.remote(remove)
 
 
 def local_files(path: str, revision: str | None = None) -> Path | None:

@@ -1,21 +1,19 @@
-"""The cluster's living nodes, and short Ray tasks that run on a given one of them.
-
-The tasks take no CPU of Ray's count: they run also where all CPUs are given to replicas.
-"""
+"""The cluster's living nodes, and what their agents do for others."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from pathlib import Path
+import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray._private.state import state
 
-from xinfer.engine_log import tail
-from xinfer.errors import BadRequest, Unavailable
+from xinfer.errors import BadRequest, LaunchRefused, Unavailable
 from xinfer.messages import ReplicaReport
+from xinfer.names import NAMESPACE, node_agent
+from xinfer.node_labels import as_text
 
 Node = dict[str, Any]
 MAX_LINES = 10_000
@@ -23,6 +21,9 @@ _MAX_LOG_BYTES = 1024 * 1024
 _LOG_TIMEOUT_S = 20.0
 _TIMEOUT_S = 30.0
 _RETRY_AFTER_S = 5
+_NAMED = 20
+# The agent of a node that has just joined is on its way.
+_AGENT_PERIOD_S = 0.2
 
 
 def head_address() -> str:
@@ -34,6 +35,42 @@ def head_address() -> str:
 def living_nodes(nodes: Iterable[Node]) -> list[Node]:
     """Those of ``ray.nodes()`` that are up. Ray keeps the records of nodes that have left."""
     return [node for node in nodes if node["Alive"]]
+
+
+def draining_nodes() -> set[str]:
+    """The IDs of the nodes on which Ray places nothing any more. Blocks on the GCS."""
+    return set(state.get_draining_nodes())
+
+
+def open_nodes() -> list[Node]:
+    """The living nodes that take new replicas. Blocks on the GCS."""
+    draining = draining_nodes()
+    return [node for node in living_nodes(ray.nodes()) if node["NodeID"] not in draining]
+
+
+def suitable(nodes: Iterable[Node], address: str | None, labels: Mapping[str, str]) -> list[Node]:
+    """Those of ``nodes`` on which a launch may run that asks for this address and these labels.
+
+    ``LaunchRefused`` if there is none.
+    """
+    every = list(nodes)
+    found = every
+    if address:
+        found = [node for node in found if node["NodeManagerAddress"] == address]
+        if not found:
+            there = ", ".join(node["NodeManagerAddress"] for node in every[:_NAMED])
+            raise LaunchRefused(
+                f"worker_ip={address[:100]!r}: no node that takes replicas has this address. These do: {there}.",
+                param="worker_ip",
+            )
+    if labels:
+        found = [node for node in found if labels.items() <= (node.get("Labels") or {}).items()]
+        if not found:
+            raise LaunchRefused(
+                f"No node that takes replicas has the labels {as_text(labels)}. `xinfer nodes` shows the labels of each.",
+                param="node_labels",
+            )
+    return found
 
 
 async def alive(address: str | None = None) -> list[Node]:
@@ -49,25 +86,29 @@ async def alive(address: str | None = None) -> list[Node]:
     return found
 
 
-async def on_node(node: Node, task: Any, *args: Any, timeout_s: float = _TIMEOUT_S) -> Any:
-    """The result of the remote function ``task`` on this node; ``Unavailable`` if the node does not respond in time."""
-    there = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
-    refusal = f"The node {node['NodeManagerAddress']} cannot be asked now."
-    options = {"scheduling_strategy": there}
-    return await _run(task, args, options, timeout_s, Unavailable(refusal, retry_after_s=_RETRY_AFTER_S))
+async def on_node(node: Node, method: str, *args: Any, timeout_s: float = _TIMEOUT_S) -> Any:
+    """What the node's agent responds to ``method``; ``Unavailable`` if it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        async with asyncio.timeout(timeout_s):
+            agent = await _agent(node["NodeID"], deadline)
+            return await getattr(agent, method).remote(*args)
+    except (TimeoutError, ValueError, ray.exceptions.RayError) as error:
+        refusal = f"The node {node['NodeManagerAddress']} cannot be asked now."
+        raise Unavailable(refusal, retry_after_s=_RETRY_AFTER_S) from error
 
 
-async def on_each(nodes: list[Node], task: Any, *args: Any) -> list[Any]:
-    """The results of ``task`` on each of ``nodes``, in their order."""
-    return await asyncio.gather(*(on_node(node, task, *args) for node in nodes))
+async def on_each(nodes: list[Node], method: str, *args: Any) -> list[Any]:
+    """The responses of the agents of ``nodes``, in their order."""
+    return await asyncio.gather(*(on_node(node, method, *args) for node in nodes))
 
 
-async def on_each_that_responds(nodes: list[Node], task: Any, timeout_s: float) -> list[Any | None]:
-    """The results of ``task`` on each of ``nodes``, in their order; None for a node that does not respond in time.
+async def on_each_that_responds(nodes: list[Node], method: str, timeout_s: float) -> list[Any | None]:
+    """The responses of the agents of ``nodes``, in their order; None for a node that does not respond in time.
 
-    Ray takes a node for alive for some 30 s after it was lost.
+    Ray takes a node for alive for some seconds after it was lost.
     """
-    running = (on_node(node, task, timeout_s=timeout_s) for node in nodes)
+    running = (on_node(node, method, timeout_s=timeout_s) for node in nodes)
     results = await asyncio.gather(*running, return_exceptions=True)
     responses: list[Any | None] = []
     for result in results:
@@ -88,27 +129,21 @@ async def read_log(report: ReplicaReport, lines: int) -> list[str]:
     if not report.log or not report.node:
         return []
 
-    # A report has the node's address and not its ID, and Ray gives every node a resource named after its address.
-    options = {"resources": {f"node:{report.node}": 0.001}}
-    refusal = f"The log of {report.replica!r} is on {report.node}, which cannot be asked now."
-    found: list[str] = await _run(_tail, (report.log, _MAX_LOG_BYTES), options, _LOG_TIMEOUT_S, Unavailable(refusal))
+    # A report has the node's address and not its ID.
+    there = [node for node in await alive() if node["NodeManagerAddress"] == report.node]
+    if not there:
+        refusal = f"The log of {report.replica!r} is on {report.node}, which cannot be asked now."
+        raise Unavailable(refusal, retry_after_s=_RETRY_AFTER_S)
+    found: list[str] = await on_node(there[0], "tail", report.log, _MAX_LOG_BYTES, timeout_s=_LOG_TIMEOUT_S)
     return found[-lines:]
 
 
-@ray.remote
-def _tail(path: str, size: int) -> list[str]:
-    return tail(Path(path), size)
-
-
-async def _run(
-    task: Any, args: tuple[Any, ...], options: dict[str, Any], timeout_s: float, refusal: Unavailable
-) -> Any:
-    """The result of ``task``; it is cancelled, and ``refusal`` raised, if it fails or has not ended after ``timeout_s``."""
-    running = task.options(num_cpus=0, max_retries=0, **options).remote(*args)
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await running
-    except (TimeoutError, ray.exceptions.RayError) as error:
-        # A task for a node that is gone waits in Ray's queue for ever unless it is cancelled.
-        ray.cancel(running, force=True)
-        raise refusal from error
+async def _agent(node_id: str, deadline: float) -> Any:
+    """The actor of a node; ``ValueError`` if there is none at the deadline."""
+    while True:
+        try:
+            return await asyncio.to_thread(ray.get_actor, node_agent(node_id), NAMESPACE)
+        except ValueError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_AGENT_PERIOD_S)

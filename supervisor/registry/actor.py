@@ -6,24 +6,36 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 import ray
 from ray.serve.exceptions import RayServeException
 
-from supervisor.nodes.node_stats import NodeReport, NodeReports
+from supervisor.nodes.join import Installed, installed
 from supervisor.registry.cluster_drain import ClusterDrain
 from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.events import Events
 from supervisor.registry.families import Families
 from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.models import Delete, Deploy, Models
-from supervisor.registry.prestarted_workers import PrestartedWorkers, prestart_worker_on
+from supervisor.registry.node_agents import NodeAgents, NodeReports
+from supervisor.registry.prestarted_workers import prestart_worker_on
 from supervisor.registry.store import Store
 from xinfer.errors import LaunchRefused, cluster_stopping
-from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelState, ModelTable, Registration, ReplicaReport, Usage
+from xinfer.messages import (
+    Event,
+    ModelMetrics,
+    ModelSpec,
+    ModelState,
+    ModelStatus,
+    ModelTable,
+    NodeReport,
+    Registration,
+    ReplicaReport,
+    Usage,
+)
 from xinfer.reachable import accepts_connections
 from xinfer.settings import EngineSettings
 
@@ -42,7 +54,7 @@ _LAST_WORDS_S = 3.0
 class Deployments(Protocol):
     """What the registry has done on Ray Serve; ``Deployer`` does it, tests have a double."""
 
-    def check_room(self, spec: ModelSpec, gpus_wanted: float) -> None: ...
+    def check_room(self, spec: ModelSpec, models: Iterable[ModelStatus]) -> None: ...
 
     async def deploy(self, spec: ModelSpec) -> None: ...
 
@@ -56,8 +68,8 @@ class Deployments(Protocol):
 class Registry:
     """Knows every model. Desired state is on disk before anything starts; after a restart the registry goes on from there.
 
-    ``restarted`` is true if Ray has started the actor anew within the life of its cluster. With ``prestarted``, every node gets
-    a process for its next replica; with ``node_reports``, it is kept up to date. ``now`` gives Unix time in seconds.
+    ``restarted`` is true if Ray has started the actor anew within the life of its cluster. ``agents`` are started on every node.
+    ``now`` gives Unix time in seconds.
     """
 
     def __init__(
@@ -67,8 +79,7 @@ class Registry:
         store: Store,
         *,
         restarted: bool = False,
-        prestarted: PrestartedWorkers | None = None,
-        node_reports: NodeReports | None = None,
+        agents: NodeAgents | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -96,11 +107,9 @@ class Registry:
         self._spawn(self._reconcile())
         self._spawn(self._expire_silent())
         self._spawn(self._watch_idle())
-        if prestarted:
-            self._spawn(prestarted.tend(restarted=restarted))
-        self._node_reports = node_reports or NodeReports()
-        if node_reports:
-            self._spawn(node_reports.subscribe())
+        self._node_reports = NodeReports()
+        if agents:
+            self._spawn(agents.tend(restarted=restarted))
 
     async def stop(self) -> None:
         """Cancel everything that goes on in the background. The actor itself never stops; tests do."""
@@ -141,8 +150,16 @@ class Registry:
         )
 
     async def node_reports(self) -> dict[str, NodeReport]:
-        """The latest measurements of every node, by Ray's node ID."""
-        return self._node_reports.latest()
+        """The latest report of every node, by Ray's node ID."""
+        return self._node_reports.latest(self._now())
+
+    async def report_node(self, report: NodeReport) -> None:
+        """The agent of a node says what the node has."""
+        self._node_reports.take(replace(report, measured_at=self._now()))
+
+    async def installed(self) -> Installed:
+        """What is installed on the head, and what time it is there."""
+        return installed()
 
     async def drain_cluster(self, timeout_s: float) -> bool:
         """Have the supervisors take no more requests; returns when none has any under way, True, or after the timeout."""
@@ -169,7 +186,7 @@ class Registry:
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and begin to bring it up. Raises ``Conflict`` or ``LaunchRefused``, and then nothing is left behind."""
         self._refuse_if_stopping()
-        self._deployer.check_room(spec, self._models.gpus_wanted())
+        self._deployer.check_room(spec, self._models.table().models.values())
         self._models.add(spec)
         self._store.save(spec)
         _log.info("launch %s: %s on %g GPUs, %d replicas", spec.uid, spec.name, spec.gpus, spec.replicas)
@@ -199,7 +216,7 @@ class Registry:
             raise LaunchRefused("A model has at least one replica; terminate it to have none.", param="replica")
         more = replicas - spec.replicas
         if more > 0:
-            self._deployer.check_room(replace(spec, replicas=more), self._models.gpus_wanted())
+            self._deployer.check_room(replace(spec, replicas=more), self._models.table().models.values())
         self._models.scale(uid, replicas)
         _log.info("scale %s from %d to %d replicas", uid, spec.replicas, replicas)
         await self._on_change(uid)
@@ -212,7 +229,7 @@ class Registry:
         # A draining model has its GPUs still.
         if record.state is ModelState.SLEEPING:
             try:
-                self._deployer.check_room(record.spec, self._models.gpus_wanted())
+                self._deployer.check_room(record.spec, self._models.table().models.values())
             except LaunchRefused as refusal:
                 return refusal.message
         _log.info("wake %s", uid)

@@ -7,9 +7,17 @@ from typing import Any, Protocol
 
 import ray
 
-from supervisor.nodes.node_stats import NodeReport
 from xinfer.errors import Unavailable
-from xinfer.messages import Event, ModelMetrics, ModelSpec, ModelTable, Registration, ReplicaReport, Usage
+from xinfer.messages import (
+    Event,
+    ModelMetrics,
+    ModelSpec,
+    ModelTable,
+    NodeReport,
+    Registration,
+    ReplicaReport,
+    Usage,
+)
 from xinfer.names import NAMESPACE, REGISTRY
 
 
@@ -61,7 +69,7 @@ class RegistryClient(Protocol):
         """Have the registry check a replica that did not accept a connection."""
 
     async def node_reports(self) -> dict[str, NodeReport]:
-        """The latest measurements of every node, by Ray's node ID. Raises ``Unavailable`` if they cannot be had now."""
+        """The latest report of every node, by Ray's node ID. Raises ``Unavailable`` if they cannot be had now."""
 
     async def drain_cluster(self, timeout_s: float) -> bool:
         """Have all supervisors take no more requests; returns when none has any under way, True, or after the timeout."""

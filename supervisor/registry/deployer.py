@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-import ray
 from ray import serve
 from ray._common.utils import import_attr
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus
 
-from supervisor.nodes.on_node import living_nodes
+from supervisor.nodes.gpu_inventory import gpu_inventory
 from supervisor.registry.pending_replicas import drop_pending_replicas
 from xinfer.errors import LaunchRefused
-from xinfer.messages import ModelSpec
+from xinfer.messages import ModelSpec, ModelStatus
 from xinfer.names import WORKER_APP, model_app
 from xinfer.settings import EngineSettings
 
@@ -73,18 +72,20 @@ class Deployer:
         models = {name: app for name, app in status.applications.items() if name.startswith(prefix)}
         return {name.removeprefix(prefix): app.status not in dead for name, app in models.items()}
 
-    def check_room(self, spec: ModelSpec, gpus_wanted: float) -> None:
-        """``LaunchRefused`` if the cluster has not the GPUs for ``spec`` beside the ``gpus_wanted`` of other models."""
+    def check_room(self, spec: ModelSpec, models: Iterable[ModelStatus]) -> None:
+        """``LaunchRefused`` if the nodes that ``spec`` may run on have not the GPUs for it beside ``models``."""
+        nodes = gpu_inventory(models, spec.node, spec.node_labels)
         if spec.gpus <= 0:
             return
-        nodes = [node["Resources"].get("GPU", 0.0) for node in living_nodes(ray.nodes())]
-        total = sum(nodes)
-        largest = max(nodes, default=0.0)
+        total = sum(node.gpus for node in nodes)
+        free = sum(node.free for node in nodes)
+        largest = max((node.gpus for node in nodes), default=0.0)
         asked = spec.gpus * spec.replicas
-        if spec.gpus > largest or asked > total - gpus_wanted + 1e-6:
+        if spec.gpus > largest or asked > free + 1e-6:
+            there = "the nodes that it may run on have" if spec.node or spec.node_labels else "the cluster has"
             raise LaunchRefused(
-                f"{asked:g} GPUs are asked for ({spec.replicas} replicas of {spec.gpus:g}); the cluster has {total:g}, "
-                f"{max(0.0, total - gpus_wanted):g} of them free, at most {largest:g} on one node. "
+                f"{asked:g} GPUs are asked for ({spec.replicas} replicas of {spec.gpus:g}); {there} {total:g}, "
+                f"{free:g} of them free, at most {largest:g} on one node. "
                 "Ask for fewer with --n-gpu or --replica, terminate another model, or add a node.",
                 param="n_gpu",
             )

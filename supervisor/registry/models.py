@@ -69,10 +69,6 @@ class Models:
             return []
         return list(record.replicas.values())
 
-    def gpus_wanted(self) -> float:
-        """GPUs that the models asked for take together; those that sleep take none."""
-        return sum(r.spec.gpus * r.spec.replicas for r in self._records.values() if r.holds_resources)
-
     # What people ask for.
 
     def add(self, spec: ModelSpec) -> None:

@@ -6,10 +6,9 @@ import logging
 
 import ray
 
-from supervisor.nodes.node_stats import NodeReports
 from supervisor.registry import actor
 from supervisor.registry.deployer import Deployer
-from supervisor.registry.prestarted_workers import PrestartedWorkers
+from supervisor.registry.node_agents import NodeAgents
 from supervisor.registry.store import Store
 from xinfer.cluster import prestart
 from xinfer.logs import log_level
@@ -23,14 +22,10 @@ class Registry(actor.Registry):
     def __init__(self, settings: EngineSettings) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         logging.getLogger("xinfer").setLevel(log_level())
-        prestarted = None
-        if prestart.wanted():
-            prestarted = PrestartedWorkers()
         super().__init__(
             settings,
             Deployer(settings),
             Store(home() / "registry.sqlite"),
             restarted=ray.get_runtime_context().was_current_actor_reconstructed,
-            prestarted=prestarted,
-            node_reports=NodeReports(),
+            agents=NodeAgents(spare_workers=prestart.wanted()),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from xinfer.messages import SETTLED, ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage, StageTime
+from xinfer.messages import ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage, StageTime
 
 _MOVES = {
     ModelState.PENDING: {ModelState.LAUNCHING, ModelState.FAILED, ModelState.TERMINATING},
@@ -67,11 +67,6 @@ class Record:
         """Whether its application should be there."""
         is_up = self.state in (ModelState.PENDING, ModelState.LAUNCHING, ModelState.READY, ModelState.DRAINING)
         return self.end is None and is_up
-
-    @property
-    def holds_resources(self) -> bool:
-        """Whether its GPUs are taken, or kept for it."""
-        return self.state not in SETTLED and self.state is not ModelState.SLEEPING
 
     @property
     def ready_replicas(self) -> int:

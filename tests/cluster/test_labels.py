@@ -1,16 +1,19 @@
-"""What a node tells of its GPUs."""
+"""What a node tells of its GPUs, and what operators tell of it."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from ray._private.label_utils import parse_node_labels_string, validate_node_label_syntax, validate_node_labels
 
 from tests.bench.nvml import H100, made_up_nvml
-from xinfer.cluster.gpu_labels import as_argument, gpu_labels, labels_of
+from xinfer.cluster.gpu_labels import gpu_labels, labels_of
+from xinfer.cluster.options import StartOptions
 from xinfer.gpus import Gpu
 from xinfer.names import GPU_CAPABILITY_LABEL, GPU_MEMORY_LABEL
+from xinfer.node_labels import as_text, parse_labels
 
 
 def gpu(index: int, uuid: str, mib: int | None, capability: str | None) -> Gpu:
@@ -43,7 +46,7 @@ def test_the_weakest_gpu_that_counts(
 
 def test_ray_takes_the_labels() -> None:
     labels = labels_of(TWO)
-    assert parse_node_labels_string(as_argument(labels)) == labels
+    assert parse_node_labels_string(as_text(labels)) == labels
     validate_node_label_syntax(labels)
     validate_node_labels(labels)
 
@@ -58,3 +61,31 @@ def test_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert gpu_labels()[GPU_MEMORY_LABEL] == "81559"
     made_up_nvml(tmp_path, monkeypatch, fails=True)
     assert gpu_labels() == {}
+
+
+def test_labels_of_operators_as_ray_takes_them() -> None:
+    given = parse_labels(["gpu=A100", "zone=eu-1.a", "example.com/rack=7"])
+    assert given == {"gpu": "A100", "zone": "eu-1.a", "example.com/rack": "7"}
+    assert parse_node_labels_string(as_text(given)) == given
+    validate_node_labels(given)
+    assert StartOptions(labels=given).labels == given
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "gpu",
+        "=A100",
+        "gpu=",
+        "gpu=in(a,b)",
+        "gpu=!a",
+        "gpu=a,b=c",
+        "g u=a",
+        "gpu=" + "a" * 64,
+        "xinfer.gpu-memory-mib=1",
+        "ray.io/node-id=a",
+    ],
+)
+def test_labels_that_nobody_may_give(word: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(word[:5])):
+        parse_labels([word])

@@ -77,6 +77,21 @@ def test_without_host() -> None:
         assert len(children(process)) == 1
 
 
+def test_starts_ray_anew_when_it_is_told() -> None:
+    """As another process; the host stays, and the end that comes after that is the last one."""
+    with node("--warm-host", *SLEEP) as process:
+        wait_for(lambda: len(children(process)) == 2, 10, "Ray and the host")
+        (ray,) = [child for child in children(process) if child.cmdline() == SLEEP]
+        (host,) = [child for child in children(process) if child != ray]
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not lives(ray) and len(children(process)) == 2, 10, "another Ray")
+        assert host in children(process)
+        (again,) = [child for child in children(process) if child != host]
+        assert again.cmdline() == SLEEP
+        process.terminate()
+        assert process.wait(10) == 256 - signal.SIGTERM
+
+
 def test_asked_to_stop() -> None:
     with node("--warm-host", *SLEEP) as process:
         wait_for(lambda: len(children(process)) == 2, 10, "Ray and the host")

@@ -14,6 +14,7 @@ import ray
 
 from supervisor.app import Supervisor
 from supervisor.nodes import on_node as nodes
+from supervisor.nodes.agent import NodeAgent
 from tests.supervisor.samples import model_status, times
 from tests.supervisor.servers import RegistryDouble, fake_engine, serving
 from xinfer.errors import Conflict
@@ -80,7 +81,11 @@ def _cluster_is_this_process(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="127.0.0.1:6379"))
     patch.setattr(ray, "available_resources", lambda: {"GPU": 1.0})
 
-    async def here(_node: Any, task: Any, *args: Any) -> Any:
-        return await asyncio.to_thread(task._function, *args)
+    patch.setattr(nodes, "draining_nodes", set)
+    patch.setattr(nodes, "on_node", agent_here)
 
-    patch.setattr(nodes, "on_node", here)
+
+async def agent_here(_node: Any, method: str, *args: Any, timeout_s: float = 0.0) -> Any:  # on_node's
+    """What the agent of this machine responds, without Ray."""
+    agent = object.__new__(NodeAgent)
+    return await getattr(agent, method)(*args)

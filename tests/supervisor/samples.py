@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from xinfer.messages import (
@@ -9,6 +10,7 @@ from xinfer.messages import (
     ModelState,
     ModelStatus,
     ModelTable,
+    NodeReport,
     ReplicaReport,
     ReplicaStage,
     StageTime,
@@ -36,6 +38,24 @@ def report(
     if stage is ReplicaStage.READY:
         facts.setdefault("address", f"http://127.0.0.1:1/{replica}")
     return ReplicaReport(uid, replica, stage, **facts)
+
+
+def node_report(node: str = "0" * 56, **facts: Any) -> NodeReport:
+    """What the agent of a node says of it, as of now."""
+    usual = {
+        "node": node,
+        "hostname": "host-1",
+        "version": "0.1.0",
+        "cpu_count": 8,
+        "cpu_percent": 25.0,
+        "memory_total": 1000,
+        "memory_available": 600,
+        "disk_total": 2000,
+        "disk_free": 500,
+        "fork_server": "ready",
+        "measured_at": time.time(),
+    }
+    return NodeReport(**{**usual, **facts})
 
 
 def model_status(

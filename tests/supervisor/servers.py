@@ -16,14 +16,13 @@ from typing import Any
 import httpx
 import uvicorn
 
-from supervisor.nodes.node_stats import NodeReport
 from supervisor.registry.families import Families
 from tests.supervisor.samples import model_status, report, table
 from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.cluster.ports import free_port
 from xinfer.errors import Unavailable
-from xinfer.messages import Event, ModelSpec, ModelStatus, Registration, ReplicaReport
+from xinfer.messages import Event, ModelSpec, ModelStatus, NodeReport, Registration, ReplicaReport
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "stop": ("xinfer.cli.cluster:stop", "Stop the server and every model."),
     "stop-cluster": ("xinfer.cli.stop_cluster:stop_cluster", "Stop every node of a cluster."),
     "status": ("xinfer.cli.cluster:status", "Show the server, its nodes and their devices."),
+    "nodes": ("xinfer.cli.nodes:nodes", "List the nodes of the cluster, or take one out of use."),
     "launch": ("xinfer.cli.launch:launch", "Launch a model and wait until it is ready."),
     "list": ("xinfer.cli.running:list_models", "List the running models."),
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),

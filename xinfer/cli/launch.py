@@ -15,12 +15,13 @@ from xinfer.cli.stages import summary
 from xinfer.cli.switches import SwitchCommand
 from xinfer.cli.xinference_options import as_keywords, xinference_options
 from xinfer.errors import LaunchCancelled, LaunchFailed
+from xinfer.node_labels import parse_labels
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
 
 
-_XINFER_FIELDS = ("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib")
+_XINFER_FIELDS = ("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib", "node_labels")
 """Fields that Xinference's API does not have: sent only if they are given."""
 
 
@@ -86,6 +87,15 @@ class GpuCount(click.ParamType[Any]):
     show_default=True,
     help="GPUs of each replica; none is CPU.",
 )
+@click.option(
+    "--on",
+    "node_labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=lambda _context, _option, words: _labels(words),
+    help="Only nodes with this label, given at their start with --label; may be given several times.",
+)
+@click.option("--worker-ip", help="Only the node with this address.")
 @click.option("-mp", "--model-path", help="A folder or a hub id, instead of the catalog's.")
 @click.option(
     "--enable-thinking/--no-enable-thinking",
@@ -148,6 +158,13 @@ def launch(
         print_json({**facts, "ready": is_ready})
     else:
         _print_next_step(client, uid, is_ready)
+
+
+def _labels(words: tuple[str, ...]) -> dict[str, str] | None:
+    try:
+        return parse_labels(words) or None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:

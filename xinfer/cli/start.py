@@ -15,9 +15,12 @@ import click
 from xinfer import settings
 from xinfer.cli.options import drain_timeout
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.environment import keep_token
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
+from xinfer.cluster.membership import join_command
 from xinfer.cluster.options import StartOptions
 from xinfer.errors import LaunchFailed, XinferError
+from xinfer.node_labels import parse_labels
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
 
 _DEFAULTS = StartOptions()
@@ -52,6 +55,7 @@ Try:
     metavar="HOST:PORT",
     help="Join the cluster whose Ray listens there, as a worker node.",
 )
+@click.option("--token", help="With --join: the cluster's secret, as `xinfer nodes join-command` shows it on the head.")
 @click.option("--node-ip", help="This node's address inside the cluster.")
 @click.option(
     "--ray-port",
@@ -60,6 +64,13 @@ Try:
     help="Ray's port on the head; another one if it is taken.",
 )
 @click.option("--num-gpus", type=click.IntRange(0), help="GPUs of this node to use; all by default.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A label of this node, such as gpu=A100, for `xinfer launch --on`; may be given several times.",
+)
 @click.option("--supervisors", type=click.IntRange(1), default=_DEFAULTS.supervisors, show_default=True)
 @click.option(
     "--routing",
@@ -106,10 +117,17 @@ Try:
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @drain_timeout
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
-def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **options: Any) -> None:
+def start(
+    models: tuple[str, ...],
+    foreground: bool,
+    drain_timeout: float,
+    token: str | None,
+    labels: tuple[str, ...],
+    **options: Any,
+) -> None:
     """Start a server on this machine, or join one as a worker."""
     try:
-        start_options = StartOptions(**options)
+        start_options = StartOptions(**options, labels=parse_labels(labels))
         # Only to check them: a wrong variable must stop the start, and not the supervisor after it.
         GatewaySettings.from_environment(
             supervisors=start_options.supervisors,
@@ -117,6 +135,8 @@ def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **opt
             cors_origins=start_options.cors_origins,
         )
         EngineSettings.from_environment()
+        if token is not None:
+            _keep_token(start_options, token)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if start_options.join and models:
@@ -131,6 +151,14 @@ def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **opt
                     _stay(node, stopping)
         except KeyboardInterrupt:
             sys.exit(0 if foreground else 130)
+
+
+def _keep_token(options: StartOptions, token: str) -> None:
+    if not options.join:
+        raise ValueError("--token is for a node that joins; a head makes its own")
+    # A node that runs goes on with its own.
+    if NodeLifecycle(settings.home()).running() is None:
+        keep_token(settings.home(), token)
 
 
 def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
@@ -166,6 +194,8 @@ def _launch_all(options: StartOptions, models: tuple[str, ...]) -> None:
     for name in models:
         click.echo(f"launching {name}", err=True)
         _launch(options.endpoint, name)
+    if not options.is_loopback:
+        click.echo(f"\nOther machines join with:\n  {join_command(settings.home(), _this_command())}")
     _print_ready(options.endpoint, models)
 
 

@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 import aiohttp
 
-from xinfer.client import _cache_calls, _calls, _registration_calls, _responses
+from xinfer.client import _cache_calls, _calls, _node_calls, _registration_calls, _responses
 from xinfer.client._async_connection import AsyncConnection
 from xinfer.client._calls import TIMEOUT_S, Call
 from xinfer.client._methods import async_method
@@ -75,6 +75,10 @@ class AsyncRESTfulClient:
     _get_supervisor_internal_address = async_method(_calls.get_supervisor_internal_address)
     get_progress = async_method(_calls.get_progress)
     cluster_info = async_method(_calls.cluster_info)
+    list_nodes = async_method(_node_calls.list_nodes)
+    get_node = async_method(_node_calls.get_node)
+    drain_node = async_method(_node_calls.drain_node)
+    undrain_node = async_method(_node_calls.undrain_node)
     status = async_method(_calls.status)
     abort_cluster = async_method(_calls.abort_cluster)
 

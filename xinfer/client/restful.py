@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 import requests
 
-from xinfer.client import _cache_calls, _calls, _registration_calls, _responses
+from xinfer.client import _cache_calls, _calls, _node_calls, _registration_calls, _responses
 from xinfer.client._calls import TIMEOUT_S, Call
 from xinfer.client._connection import Connection
 from xinfer.client._methods import method
@@ -73,6 +73,10 @@ class RESTfulClient:
     _get_supervisor_internal_address = method(_calls.get_supervisor_internal_address)
     get_progress = method(_calls.get_progress)
     cluster_info = method(_calls.cluster_info)
+    list_nodes = method(_node_calls.list_nodes)
+    get_node = method(_node_calls.get_node)
+    drain_node = method(_node_calls.drain_node)
+    undrain_node = method(_node_calls.undrain_node)
     status = method(_calls.status)
     abort_cluster = method(_calls.abort_cluster)
 

@@ -23,8 +23,7 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "XINFER_HOME": str(home),
         "PYTHONUNBUFFERED": "1",
         "SPT_NOENV": "1",  # a process that renames itself must not write its new name over the mark
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token_file(home)),
+        **ray_token_environment(home),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # 15 unless told otherwise, for supervisors and engines alike
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # detached actors never drain; models are taken down before
@@ -42,6 +41,11 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
     }
 
 
+def ray_token_environment(home: Path) -> dict[str, str]:
+    """What has a process show the cluster's secret, which is made if there is none."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file(home))}
+
+
 def _token_path(home: Path) -> Path:
     return home / "ray.token"
 
@@ -55,11 +59,23 @@ def token_file(home: Path) -> Path:
     """The secret that Ray's processes show each other; made on first use, readable by its owner alone."""
     path = _token_path(home)
     if not path.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
+        _write_token(home, secrets.token_hex(32))
     return path
+
+
+def _write_token(home: Path, token: str) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(_token_path(home), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token)
+
+
+def keep_token(home: Path, token: str) -> None:
+    """Make ``token`` this node's secret: that of the cluster which it is about to join. ``ValueError`` if it cannot be one."""
+    if not token or not token.isascii() or not token.isalnum():
+        raise ValueError("token: expected the letters and digits that `xinfer nodes join-command` shows on the head")
+    _token_path(home).unlink(missing_ok=True)
+    _write_token(home, token)
 
 
 def socket_folder(cluster_id: str) -> Path:

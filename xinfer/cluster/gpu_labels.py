@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from xinfer.gpus import Gpu, gpus
 from xinfer.names import GPU_CAPABILITY_LABEL, GPU_MEMORY_LABEL
@@ -35,8 +35,3 @@ def labels_of(found: Sequence[Gpu], visible: Sequence[str] | None = None) -> dic
         # As numbers: 10.0 is newer than 9.0.
         labels[GPU_CAPABILITY_LABEL] = min(known_capabilities, key=float)
     return labels
-
-
-def as_argument(labels: Mapping[str, str]) -> str:
-    """As ``ray start --labels`` takes them."""
-    return ",".join(f"{name}={value}" for name, value in labels.items())

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from xinfer.cluster.boot_process import BootProcess
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.environment import cluster_environment, has_token, socket_folder
+from xinfer.cluster.environment import cluster_environment, socket_folder
 from xinfer.cluster.head_state import HeadState
+from xinfer.cluster.membership import check_can_join, check_fits, leave
 from xinfer.cluster.options import BootOptions, StartOptions
 from xinfer.cluster.ports import is_free
 from xinfer.cluster.processes import end, of_cluster
 from xinfer.cluster.ray_node import RayNode
-from xinfer.errors import Conflict, LaunchFailed, LaunchRefused
+from xinfer.errors import Conflict, LaunchFailed
 from xinfer.reachable import open_directly
 
 _NODE_START_S = 90.0
@@ -121,6 +122,8 @@ class NodeLifecycle:
             self.node.start()
             if options.join:
                 self.node.wait_started(_NODE_START_S)
+                yield "comparing versions and clocks with the head's"
+                check_fits(options.join, env)
             else:
                 with self._boot_process(options, env) as boot:
                     self.node.wait_started(_NODE_START_S)
@@ -136,10 +139,14 @@ class NodeLifecycle:
     def drain(self, timeout_s: float) -> None:
         """Have the cluster of this head take no more requests, and wait up to ``timeout_s`` seconds for those under way.
 
-        What is left then ends with an error. Nothing happens on a node that has joined, or if nobody answers.
+        What is left then ends with an error. Nothing happens if nobody answers. A node that has joined is left by its replicas:
+        Serve starts them on other nodes, where there is room, before it ends them here.
         """
         record = ClusterRecord.load(self.home)
-        if record is None or record.endpoint is None:
+        if record is None:
+            return
+        if record.endpoint is None:
+            leave(record, self.home, timeout_s)
             return
         request = urllib.request.Request(
             f"{record.endpoint}/v1/cluster/drain",
@@ -183,10 +190,8 @@ class NodeLifecycle:
             raise Conflict(
                 f"A cluster runs here already, at {record.endpoint or record.ray_address}. `xinfer stop` ends it."
             )
-        if options.join and not has_token(self.home):
-            raise LaunchRefused(
-                f"To join a cluster this node needs its secret: copy ray.token from the head's XINFER_HOME to {self.home}."
-            )
+        if options.join:
+            check_can_join(options.join, self.home)
         if not options.join and not is_free(options.host, options.port):
             raise Conflict(f"Something else listens on {options.host}:{options.port}. Choose another port with --port.")
 

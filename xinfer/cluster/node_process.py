@@ -1,7 +1,8 @@
 """One node's processes: ``python -m xinfer.cluster.node_process [--warm-host] COMMAND...``, where COMMAND is Ray's.
 
 Runs Ray and, beside it, the warm host, which is started again whenever it dies. Ends when Ray does, and then the host ends with
-it. Knows nothing of either: it starts no thread, imports neither Ray nor an engine, and so costs next to nothing.
+it. SIGHUP has it start Ray anew: a node that was drained takes replicas again only as a new one. Knows nothing of either: it
+starts no thread, imports neither Ray nor an engine, and so costs next to nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 30.0
 _POLL_PERIOD_S = 0.2
+_RAY_ENDS_S = 10.0
 
 
 class ForkServerWatchdog:
@@ -86,17 +88,61 @@ def _collect_orphans(own: set[int | None]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
+class RayProcess:
+    """Ray's own command, which ends when the node does."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = argv
+        self._process = self._start()
+        self._again = False
+        self._kill_at = 0.0
+        self.exit_code: int | None = None
+        """None while it runs."""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def terminate(self) -> None:
+        self._again = False
+        self._process.terminate()
+
+    def start_anew(self) -> None:
+        """End it and start it again; ``look`` does the second."""
+        self._again = True
+        self._kill_at = time.monotonic() + _RAY_ENDS_S
+        self._process.terminate()
+
+    def look(self, now: float) -> None:
+        """Take note of its end, which after ``start_anew`` is not the last one."""
+        code = self._process.poll()
+        if code is None:
+            if self._again and now > self._kill_at:
+                self._process.kill()
+        elif self._again:
+            self._again = False
+            _log.warning("Ray is started anew")
+            self._process = self._start()
+        else:
+            self.exit_code = code
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._argv, stdin=subprocess.DEVNULL)
+
+
 def main(words: Sequence[str]) -> int:
     """Run the node until Ray ends; its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     warm = words[0] == WARM_HOST
     # An engine outlives the host that forked it, and its end is collected here.
     adopt_orphans()
-    ray = subprocess.Popen(words[1:] if warm else words, stdin=subprocess.DEVNULL)
+    ray = RayProcess(words[1:] if warm else words)
     watchdog = ForkServerWatchdog([sys.executable, "-m", MODULE]) if warm else None
     signal.signal(signal.SIGTERM, lambda *_: ray.terminate())
+    signal.signal(signal.SIGHUP, lambda *_: ray.start_anew())
     try:
-        while ray.poll() is None:
+        while ray.exit_code is None:
+            ray.look(time.monotonic())
             if watchdog:
                 watchdog.look(time.monotonic())
             _collect_orphans({ray.pid, watchdog.pid if watchdog else None})
@@ -104,7 +150,7 @@ def main(words: Sequence[str]) -> int:
     finally:
         if watchdog:
             watchdog.stop()
-    return ray.returncode
+    return ray.exit_code
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from xinfer.cluster.ports import outward_address
+from xinfer.node_labels import check_labels
 from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT, Routing
 
 LOOPBACK_NODE = "127.0.0.2"
@@ -26,6 +28,8 @@ class StartOptions:
     join: str | None = None
     num_gpus: int | None = None
     """GPUs this node offers; None counts those it has."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What operators say of this node, for launches to choose by."""
     supervisors: int = 1
     routing: Routing = Routing.PREFIX
     cors_origins: tuple[str, ...] = ()
@@ -45,6 +49,7 @@ class StartOptions:
             raise ValueError(f"port={self.port}: expected a number from 1 to 65535")
         if self.supervisors < 1:
             raise ValueError(f"supervisors={self.supervisors}: expected at least 1")
+        check_labels(self.labels)
         if self.head_recovery and self.join:
             raise ValueError("head_recovery: a node that joins keeps no state of the cluster; start the head with it")
         if not self.is_loopback and not self.insecure:

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xinfer.cluster.environment import MARK, socket_folder
-from xinfer.cluster.gpu_labels import as_argument, gpu_labels
+from xinfer.cluster.gpu_labels import gpu_labels
 from xinfer.cluster.node_process import WARM_HOST
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchFailed, LaunchRefused
+from xinfer.names import NODE_PROCESS
+from xinfer.node_labels import as_text
 
-_NODE = "xinfer.cluster.node_process"
 _STARTED = "Ray runtime started"
 # Control messages only; tokens do not pass through it.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -38,7 +39,7 @@ class RayNode:
                 f"The recovery of the head needs a shorter XINFER_HOME than {home}: sockets are below it."
             )
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options)]
-        self._argv = [sys.executable, "-m", _NODE, *([WARM_HOST] if options.warm_host else []), *ray]
+        self._argv = [sys.executable, "-m", NODE_PROCESS, *([WARM_HOST] if options.warm_host else []), *ray]
         self._env = dict(env)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,9 +82,9 @@ class RayNode:
             arguments += ["--node-ip-address", self._node_address]
         if options.num_gpus is not None:
             arguments += ["--num-gpus", str(options.num_gpus)]
-        labels = gpu_labels()
+        labels = {**gpu_labels(), **options.labels}
         if labels:
-            arguments += ["--labels", as_argument(labels)]
+            arguments += ["--labels", as_text(labels)]
         if options.join:
             return [*arguments, "--address", options.join]
         return [

@@ -14,6 +14,7 @@ from xinfer.messages.model import (
     ThinkingMode,
     ThinkingSwitch,
 )
+from xinfer.messages.node import GpuReport, NodeReport
 from xinfer.messages.registration import Registration
 from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, ReplicaReport, ReplicaStage, StageTime
 
@@ -25,12 +26,14 @@ __all__ = [
     "EffortParameter",
     "Event",
     "EventType",
+    "GpuReport",
     "Histogram",
     "ModelMetrics",
     "ModelSpec",
     "ModelState",
     "ModelStatus",
     "ModelTable",
+    "NodeReport",
     "ReasoningOutput",
     "Registration",
     "ReplicaLoad",

@@ -137,6 +137,10 @@ class ModelSpec:
     """KV cache of each replica in GiB; None leaves it to the settings (CPU) or to the share of the GPU."""
     gpus: float = 0
     """GPUs each replica takes from Ray; a fraction shares one, 0 runs on the CPU."""
+    node: str | None = None
+    """The address of the node that its replicas have to be on."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """What the nodes of its replicas have to be labelled with."""
     trust_remote_code: bool = False
     chosen_because: str = ""
     """Why this model of the family, and so many GPUs, in sentences; empty where the launch left nothing to choose."""

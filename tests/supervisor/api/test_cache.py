@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import ray
 
 from supervisor.nodes import on_node as nodes
 from supervisor.nodes.hub_cache import remove, scan
-from tests.supervisor.fuzzed import NODE
+from tests.supervisor.fuzzed import NODE, agent_here
 from tests.supervisor.samples import model_status
 from tests.supervisor.servers import RegistryDouble
 from xinfer.catalog import Catalog
@@ -38,11 +37,7 @@ def put(cache: Path, repo: str, size: int = 1000, kind: str = "models") -> Path:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache of this process, which plays the only node."""
-
-    async def here(_node: Any, task: Any, *args: Any) -> Any:
-        return await asyncio.to_thread(task._function, *args)
-
-    monkeypatch.setattr(nodes, "on_node", here)
+    monkeypatch.setattr(nodes, "on_node", agent_here)
     monkeypatch.setattr(ray, "nodes", lambda: [NODE])
     whole = huggingface_hub.scan_cache_dir
     monkeypatch.setattr(huggingface_hub, "scan_cache_dir", lambda: whole(tmp_path / "hub"))

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import time
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import ray
-from ray.dashboard.modules.reporter.gpu_providers import GpuUtilizationInfo
-from ray.dashboard.utils import to_google_style
 
-from supervisor.api import cluster as cluster_api
 from supervisor.nodes import on_node as nodes
-from supervisor.nodes.node_stats import NodeReports, report_of
 from tests.supervisor.fuzzed import NODE
+from tests.supervisor.samples import node_report
 from tests.supervisor.servers import RegistryDouble
 from xinfer import __version__
+from xinfer.messages import GpuReport
 
 HEAD = "127.0.0.1"
 OTHER = {**NODE, "NodeID": "1" * 56, "NodeManagerAddress": "10.0.0.2", "Resources": {"CPU": 4.0}}
@@ -30,8 +26,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """The addresses of nodes that were given something to do, with what it was."""
     done: list[tuple[str, Any]] = []
 
-    async def here(node: Any, task: Any, timeout_s: float) -> Any:
-        done.append((node["NodeManagerAddress"], task))
+    async def here(node: Any, method: str, timeout_s: float) -> Any:
+        done.append((node["NodeManagerAddress"], method))
 
     monkeypatch.setattr(nodes, "on_node", here)
     monkeypatch.setattr(ray, "nodes", lambda: [NODE, OTHER, DEAD])
@@ -57,15 +53,9 @@ async def test_nodes_in_brief(http: httpx.AsyncClient, asked: list[tuple[str, An
     assert asked == []
 
 
-def summary(*gpus: GpuUtilizationInfo) -> dict[str, Any]:
-    """What Ray's agent on one node publishes."""
-    node: dict[str, Any] = to_google_style({"gpus": list(gpus)})
-    return {**node, "cpu": 25.0, "cpus": [8, 4], "mem": [1000, 600, 40.0, 400]}
-
-
 async def test_nodes_in_detail(http: httpx.AsyncClient, registry: RegistryDouble, asked: list[tuple[str, Any]]) -> None:
     """From what they report by themselves; one that has not yet is listed without it."""
-    registry.answers["node_reports"] = {NODE["NodeID"]: report_of(summary())}
+    registry.answers["node_reports"] = {NODE["NodeID"]: node_report()}
     head, worker, other = (await http.get("/v1/cluster/info", params={"detailed": True})).json()
     assert (worker["mem_total"], worker["mem_used"], worker["mem_available"]) == (1000, 400, 600)
     assert (worker["cpu_count"], worker["cpu_available"]) == (8, 6.0)
@@ -74,18 +64,6 @@ async def test_nodes_in_detail(http: httpx.AsyncClient, registry: RegistryDouble
     assert head["mem_used"] == 400
     assert "mem_used" not in other
     assert asked == [], "no task is started"
-
-
-def test_reports_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The latest one of each node counts, for a minute; what has measured nothing yet is none."""
-    reports = NodeReports()
-    reports.take("RAY_REPORTER:aa", json.dumps(summary()))
-    reports.take("RAY_REPORTER:aa", json.dumps({**summary(), "mem": [1000, 100, 90.0, 900]}))
-    reports.take("RAY_REPORTER:bb", json.dumps({"now": 1}))
-    assert {node: report.stats["mem_used"] for node, report in reports.latest().items()} == {"aa": 900}
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 61)
-    assert reports.latest() == {}
 
 
 async def test_nodes_in_detail_while_nobody_reports(
@@ -98,33 +76,37 @@ async def test_nodes_in_detail_while_nobody_reports(
     assert all("mem_used" not in row for row in rows)
 
 
-def gpu(total: int, free: int, utilization: int | None) -> GpuUtilizationInfo:
-    return GpuUtilizationInfo(
-        index=0, name="made up", uuid="GPU-0", utilization_gpu=utilization, memory_used=total - free, memory_total=total,
-        processes_pids=None,
-    )  # fmt: skip
+def gpu(total: int | None, used: int | None, utilization: int | None) -> GpuReport:
+    return GpuReport(0, "made up", total, used, utilization)
 
 
 @pytest.mark.parametrize(
     ("gpus", "total", "free", "busy"),
     [
         ([], 0, 0, None),
-        ([gpu(81559, 80000, 10), gpu(81559, 1000, 90)], 163118, 81000, 50.0),
-        ([gpu(100, 100, None), gpu(100, 50, 0)], 100, 50, 0.0),
+        ([gpu(81000, 1000, 10), gpu(81000, 80000, 90)], 162000, 81000, 50.0),
+        ([gpu(100, 0, None), gpu(100, 50, 0)], 100, 50, 0.0),
+        ([gpu(None, None, 30)], 0, 0, 30.0),
     ],
 )
-def test_stats_of_gpus(gpus: list[GpuUtilizationInfo], total: int, free: int, busy: float | None) -> None:
-    mib = 1024**2
-    stats = report_of(summary(*gpus)).stats
-    assert stats["gpu_vram_total"] == total * mib
-    assert stats["gpu_vram_available"] == free * mib
-    assert stats["gpu_utilization"] == busy
+async def test_gpus_in_detail(
+    http: httpx.AsyncClient,
+    registry: RegistryDouble,
+    asked: list[tuple[str, Any]],
+    gpus: list[GpuReport],
+    total: int,
+    free: int,
+    busy: float | None,
+) -> None:
+    registry.answers["node_reports"] = {NODE["NodeID"]: node_report(gpus=tuple(gpus))}
+    _, worker, _ = (await http.get("/v1/cluster/info", params={"detailed": True})).json()
+    assert (worker["gpu_vram_total"], worker["gpu_vram_available"], worker["gpu_utilization"]) == (total, free, busy)
 
 
 async def test_the_end_is_told_to_every_node(http: httpx.AsyncClient, asked: list[tuple[str, Any]]) -> None:
     answer = await http.delete("/v1/clusters")
     assert (answer.status_code, answer.json()) == (200, {"result": True})
-    assert asked == [(HEAD, cluster_api.stop_there), ("10.0.0.2", cluster_api.stop_there)]
+    assert asked == [(HEAD, "stop_node"), ("10.0.0.2", "stop_node")]
 
 
 async def test_web_pages_cannot_end_it(http: httpx.AsyncClient, asked: list[tuple[str, Any]]) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from supervisor.api import render as views
 from supervisor.api.launch_progress import progress
-from supervisor.launching import gpu_inventory as hardware
-from tests.supervisor.launching.ray_nodes import LABELS, ray_node
+from supervisor.nodes import gpu_inventory as hardware
+from tests.supervisor.nodes.ray_nodes import LABELS, ray_node
 from tests.supervisor.samples import model_status
 from tests.supervisor.servers import RegistryDouble
 from xinfer.messages import ModelSpec, ModelState, ModelStatus
@@ -26,8 +26,7 @@ def launched(registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch) -> list[
         await registry.tell(*(ModelStatus(spec, ModelState.LAUNCHING) for spec in specs))
 
     monkeypatch.setattr(registry, "launch", launch)
-    nodes = [{**ray_node("a", 2, **LABELS), "Alive": True}, {**ray_node("b", 8, **LABELS), "Alive": False}]
-    monkeypatch.setattr(hardware.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(hardware, "open_nodes", lambda: [{**ray_node("a", 2, **LABELS), "NodeID": "1"}])
     return specs
 
 

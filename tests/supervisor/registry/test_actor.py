@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
 
-from supervisor.launching.gpu_inventory import of_nodes
 from supervisor.registry import actor
 from supervisor.registry.actor import Registry
-from supervisor.registry.record import Record
 from supervisor.registry.store import Store
-from tests.supervisor.samples import model_status, report, spec
+from tests.supervisor.samples import report, spec
 from tests.waiting import eventually
 from xinfer.errors import Conflict, LaunchRefused, ModelNotFound, Unavailable
-from xinfer.messages import DownloadState, ModelSpec, ModelState, Registration, ReplicaStage
+from xinfer.messages import DownloadState, ModelSpec, ModelState, ModelStatus, Registration, ReplicaStage
 from xinfer.settings import EngineSettings
 
 
@@ -33,7 +31,7 @@ class DeployerDouble:
         self.failure: Exception | None = None
         self.refusal: LaunchRefused | None = None
 
-    def check_room(self, spec: ModelSpec, gpus_wanted: float) -> None:
+    def check_room(self, spec: ModelSpec, models: Iterable[ModelStatus]) -> None:
         if self.refusal:
             raise self.refusal
 
@@ -252,15 +250,6 @@ async def test_wake_without_room(start: Callable[..., Registry], tmp_path: Path)
     registry = start(deployer)
     assert "no GPUs" in await registry.wake("m")
     assert await state(registry) is ModelState.SLEEPING
-
-
-@pytest.mark.parametrize("state", list(ModelState))
-def test_both_halves_agree_on_who_holds_gpus(state: ModelState) -> None:
-    """The registry admits launches by its records, a supervisor places them by its table."""
-    node = {"NodeManagerAddress": "10.0.0.1", "Resources": {"GPU": 2.0}}
-    (left,) = of_nodes([node], [model_status(state=state, gpus=1)])
-    held = Record(spec(gpus=1), history=[state]).holds_resources
-    assert left.free == (1.0 if held else 2.0)
 
 
 async def test_suspect_that_nobody_reaches(start: Callable[..., Registry]) -> None:

@@ -168,21 +168,6 @@ def test_latest_hundred_launches_that_are_over_are_kept() -> None:
     assert "m20" in models.table().models
 
 
-def test_gpus_of_models_that_are_over_or_asleep_are_free() -> None:
-    models = Models(version=0)
-    models.add(spec("a", gpus=2, replicas=2))
-    models.add(spec("b", gpus=0.5))
-    models.asleep(spec("c", gpus=8))
-    assert models.gpus_wanted() == 4.5
-    models.cancel("a")
-    assert models.gpus_wanted() == 4.5
-    models.on_application_deleted("a", NOW)
-    assert models.gpus_wanted() == 0.5
-    models.terminate("b")
-    models.on_application_deleted("b", NOW)
-    assert models.gpus_wanted() == 0
-
-
 # What is to be done.
 
 

@@ -1,32 +1,11 @@
-"""Which nodes get a spare process."""
+"""Spare processes."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from supervisor.registry.prestarted_workers import PrestartedWorkers, prestart_worker
+from supervisor.registry.prestarted_workers import prestart_worker
 from xinfer.cluster import prestart
-
-
-def node(name: str) -> dict[str, Any]:
-    return {"NodeID": name, "Alive": True}
-
-
-def test_each_node_once() -> None:
-    spares = PrestartedWorkers()
-    assert spares.new([node("a")]) == [node("a")]
-    assert spares.new([node("a"), node("b")]) == [node("b")]
-    assert spares.new([node("a"), node("b")]) == []
-
-
-def test_node_that_comes_back() -> None:
-    """It has the same name only if it is another node: Ray gives each its own."""
-    spares = PrestartedWorkers()
-    spares.new([node("a")])
-    assert spares.new([]) == []
-    assert spares.new([node("a2")]) == [node("a2")]
 
 
 def test_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-import ray
-
-from supervisor.nodes.on_node import living_nodes
+from supervisor.nodes.on_node import open_nodes, suitable
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.cluster.gpu_labels import gpu_labels
 from xinfer.messages import ModelState, ModelStatus
@@ -17,9 +16,18 @@ _MIB = 1024**2
 _HOLDS_NOTHING = (ModelState.FAILED, ModelState.CANCELLED, ModelState.SLEEPING)
 
 
-def gpu_inventory(models: Iterable[ModelStatus]) -> list[NodeGpus]:
-    """Every living node, with the GPUs that ``models`` leave free on it. Blocks on Ray."""
-    return of_nodes(living_nodes(ray.nodes()), models)
+def gpu_inventory(
+    models: Iterable[ModelStatus], address: str | None = None, labels: Mapping[str, str] = MappingProxyType({})
+) -> list[NodeGpus]:
+    """The nodes that take new replicas, with the GPUs that ``models`` leave free on each. Blocks on Ray.
+
+    Only those at ``address`` and with ``labels``, if these are given; ``LaunchRefused`` if there is none.
+    """
+    records = open_nodes()
+    chosen = {node["NodeID"] for node in suitable(records, address, labels)}
+    # All are counted first: a replica that has no place yet may get one on any node.
+    every = zip(records, of_nodes(records, models), strict=True)
+    return [gpus for record, gpus in every if record["NodeID"] in chosen]
 
 
 def of_nodes(alive: Iterable[Mapping[str, Any]], models: Iterable[ModelStatus]) -> list[NodeGpus]:

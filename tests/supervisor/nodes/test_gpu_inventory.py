@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor.launching.gpu_inventory import gpu_bytes, of_nodes
-from tests.supervisor.launching.ray_nodes import GIB, LABELS, ray_node
+from supervisor.nodes.gpu_inventory import gpu_bytes, of_nodes
+from tests.supervisor.nodes.ray_nodes import GIB, LABELS, ray_node
 from tests.supervisor.samples import model_status, report
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.messages import ModelState, ReplicaStage
@@ -40,6 +40,12 @@ def test_those_without_a_place_are_taken_off_where_most_are_free() -> None:
 @pytest.mark.parametrize("state", [ModelState.FAILED, ModelState.CANCELLED, ModelState.SLEEPING])
 def test_what_does_not_run_takes_nothing(state: ModelState) -> None:
     assert of_nodes([ray_node("a", 8)], [model_status(gpus=4, state=state)])[0].free == 8
+
+
+@pytest.mark.parametrize("state", [ModelState.PENDING, ModelState.READY, ModelState.DRAINING, ModelState.TERMINATING])
+def test_what_runs_or_is_about_to_keeps_its_gpus(state: ModelState) -> None:
+    """A model that is about to sleep has them still, and one that terminates gives them back at its end."""
+    assert of_nodes([ray_node("a", 8)], [model_status(gpus=4, state=state)])[0].free == 4
 
 
 def test_two_nodes_at_one_address_and_a_node_that_has_gone() -> None:

@@ -1,0 +1,100 @@
+"""Sees to it that every node has its agent, and a spare process for its first replica.
+
+Replicas themselves replace the spare process that they have taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from supervisor.nodes.agent import NodeAgent
+from supervisor.nodes.on_node import Node, living_nodes
+from supervisor.registry.prestarted_workers import prestart_worker
+from xinfer.messages import NodeReport
+from xinfer.names import NAMESPACE, node_agent
+
+_log = logging.getLogger("xinfer.registry")
+# Every process that starts beside Serve and the supervisors delays the cluster's own start.
+_FIRST_LOOK_S = 5.0
+_PERIOD_S = 2.0
+_UP_S = 60.0
+_FORGOTTEN_AFTER_S = 60.0
+
+
+class NodeReports:
+    """The latest report of every node."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, NodeReport] = {}
+
+    def take(self, report: NodeReport) -> None:
+        self._latest[report.node] = report
+
+    def latest(self, now: float) -> dict[str, NodeReport]:
+        """By Ray's node ID, at a Unix time; none of a node that has been silent for a minute."""
+        oldest = now - _FORGOTTEN_AFTER_S
+        self._latest = {node: report for node, report in self._latest.items() if report.measured_at >= oldest}
+        return dict(self._latest)
+
+
+class NodeAgents:
+    """Remembers the nodes that have had what they need. With ``spare_workers`` each gets a spare process, too."""
+
+    def __init__(self, *, spare_workers: bool) -> None:
+        self._spare_workers = spare_workers
+        self._served: set[str] = set()
+        self._had_spares: set[str] = set()
+
+    async def tend(self, *, restarted: bool) -> None:
+        """Watch for new nodes, for ever. After a restart of the registry those there are have had their spare process."""
+        if restarted:
+            self._had_spares = {node["NodeID"] for node in await _nodes()}
+        else:
+            await asyncio.sleep(_FIRST_LOOK_S)
+        while True:
+            await asyncio.gather(*(self._serve(node) for node in self.new(await _nodes())))
+            await asyncio.sleep(_PERIOD_S)
+
+    def new(self, nodes: list[Node]) -> list[Node]:
+        """Those among the living ``nodes`` that have not been seen; each is named once."""
+        found = [node for node in nodes if node["NodeID"] not in self._served]
+        self._served = {node["NodeID"] for node in nodes}
+        return found
+
+    async def _serve(self, node: Node) -> None:
+        try:
+            await _start_agent(node)
+            # After the agent, which would take it.
+            if self._spare_workers and node["NodeID"] not in self._had_spares:
+                await prestart_worker(node)
+        except OSError as error:
+            _log.warning("%s", error)
+            self._served.discard(node["NodeID"])
+
+
+async def _start_agent(node: Node) -> None:
+    """``OSError`` if the agent does not come up."""
+    actor_class: Any = ray.remote(NodeAgent)
+    agent = actor_class.options(
+        name=node_agent(node["NodeID"]),
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=-1,
+        num_cpus=0,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+    ).remote()
+    try:
+        async with asyncio.timeout(_UP_S):
+            await agent.ping.remote()
+    except (TimeoutError, ray.exceptions.RayError) as error:
+        raise OSError(f"the agent of {node['NodeManagerAddress']} did not come up: {error}") from error
+
+
+async def _nodes() -> list[Node]:
+    return living_nodes(await asyncio.to_thread(ray.nodes))

@@ -1,0 +1,56 @@
+"""Which nodes get an agent, and what agents have said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervisor.registry import node_agents
+from supervisor.registry.node_agents import NodeAgents, NodeReports
+from tests.supervisor.samples import node_report
+
+
+def node(name: str) -> dict[str, Any]:
+    return {"NodeID": name, "Alive": True}
+
+
+def test_each_node_once() -> None:
+    agents = NodeAgents(spare_workers=True)
+    assert agents.new([node("a")]) == [node("a")]
+    assert agents.new([node("a"), node("b")]) == [node("b")]
+    assert agents.new([node("a"), node("b")]) == []
+
+
+def test_node_that_comes_back() -> None:
+    """It has the same name only if it is another node: Ray gives each its own."""
+    agents = NodeAgents(spare_workers=True)
+    agents.new([node("a")])
+    assert agents.new([]) == []
+    assert agents.new([node("a2")]) == [node("a2")]
+
+
+async def test_agent_that_does_not_come_up_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    async def start(found: dict[str, Any]) -> None:
+        tried.append(found["NodeID"])
+        raise OSError("it did not come up")
+
+    monkeypatch.setattr(node_agents, "_start_agent", start)
+    agents = NodeAgents(spare_workers=True)
+    for _ in range(2):
+        for found in agents.new([node("a")]):
+            await agents._serve(found)
+    assert tried == ["a", "a"]
+
+
+def test_latest_report_of_each_node() -> None:
+    """Until it is a minute old."""
+    reports = NodeReports()
+    reports.take(node_report("a", memory_available=1, measured_at=100.0))
+    reports.take(node_report("a", memory_available=2, measured_at=105.0))
+    reports.take(node_report("b", measured_at=130.0))
+    assert {name: report.memory_available for name, report in reports.latest(140.0).items()} == {"a": 2, "b": 600}
+    assert set(reports.latest(166.0)) == {"b"}
+    assert reports.latest(200.0) == {}
