@@ -54,7 +54,7 @@ def test_the_line_that_the_head_shows(cluster: RunningCluster, shell: Shell, fig
             (instance,) = client.get_instance_info(None, uid)
             assert [replica["worker_address"] for replica in instance["replica_statuses"]] == [ADDRESS]
             answer = client.get_model(uid).chat([{"role": "user", "content": "Hi"}], generate_config={"max_tokens": 4})
-            assert answer["choices"][0]["message"]["content"]
+            assert answer["usage"]["completion_tokens"] == 4
             assert client.get_model_log(uid)["replicas"][0]["lines"], "its agent reads its log"
         finally:
             client.terminate_model(uid)
@@ -68,9 +68,8 @@ def test_wrong_token(cluster: RunningCluster, shell: Shell) -> None:
     began = time.monotonic()
     done = shell(*words)
     assert done.returncode == 1
-    assert "token" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 30
+    assert "does not accept this token" in done.stderr
+    assert time.monotonic() - began < 20
     assert shell.record is None
 
 

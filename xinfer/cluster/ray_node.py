@@ -18,6 +18,7 @@ from xinfer.names import NODE_PROCESS
 from xinfer.node_labels import as_text
 
 _STARTED = "Ray runtime started"
+_WRONG_TOKEN = "InvalidAuthToken"
 # Control messages only; tokens do not pass through it.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 _DASHBOARD_PORT = 8265
@@ -67,9 +68,17 @@ class RayNode:
             self._process.wait()
 
     def wait_started(self, timeout_s: float) -> None:
-        """Return when the node is up; ``LaunchFailed`` with the end of its log if it does not come up in time."""
+        """Return when the node is up; ``LaunchFailed`` with the end of its log if it does not come up in time.
+
+        ``LaunchRefused`` if it is to join and the head does not accept its secret.
+        """
         deadline = time.monotonic() + timeout_s
         while _STARTED not in (text := self._log.read_text(errors="replace")):
+            # Ray would try for 20 seconds more.
+            if _WRONG_TOKEN in text:
+                raise LaunchRefused(
+                    f"The head at {self.address} does not accept this token; `xinfer nodes join-command` there shows its own."
+                )
             if not self.is_alive() or time.monotonic() > deadline:
                 raise LaunchFailed(f"Ray did not start. The end of {self._log}:\n" + "\n".join(text.splitlines()[-15:]))
             time.sleep(0.1)
