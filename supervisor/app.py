@@ -26,6 +26,7 @@ from supervisor.api.metrics import MetricsApi
 from supervisor.api.models import ModelsApi
 from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
+from supervisor.api.scaling import ScalingApi
 from supervisor.api.unsupported_routes import why_unsupported
 from supervisor.gateway.drain import Drain
 from supervisor.gateway.exchange import open_exchange
@@ -165,6 +166,7 @@ class Supervisor:
         RegistrationsApi(self._models, self._registry).add_routes(routes)
         ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).add_routes(routes)
         ReplicasApi(self._models, self._registry).add_routes(routes)
+        ScalingApi(self._models, self._registry).add_routes(routes)
         ClusterApi(self._models, self._registry).add_routes(routes)
         CacheApi(self._models).add_routes(routes)
         self._metrics.add_routes(routes)
