@@ -44,7 +44,7 @@ def parse_schedule(text: str) -> Schedule:
             raise _refusal(text, f"{word!r} is not understood")
     if not counts:
         raise _refusal(text, "it has neither min nor max")
-    if counts.get("max", 1) < max(1, counts.get("min", 1)):
+    if "max" in counts and counts["max"] < max(1, counts.get("min", 0)):
         raise _refusal(text, "max is at least 1, and not below min")
     begins, ends = hours or (0, _MIDNIGHT)
     days = days or tuple(range(7))

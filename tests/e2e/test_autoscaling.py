@@ -21,7 +21,8 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import XinferError
 
-COMPLETIONS = "/v1/completions"
+CHAT = "/v1/chat/completions"
+HELLO = [{"role": "user", "content": "Hi"}]
 UP_S = 60.0
 """For what takes a few seconds on a quiet machine."""
 
@@ -48,9 +49,9 @@ class Load:
                 running = {task for task in running if not task.done()}
 
     async def _one(self, session: aiohttp.ClientSession) -> None:
-        body = {"model": self.uid, "prompt": "Hi", "stream": True}
+        body = {"model": self.uid, "messages": HELLO, "stream": True}
         try:
-            async with session.post(f"{self.endpoint}{COMPLETIONS}", json=body) as answer:
+            async with session.post(f"{self.endpoint}{CHAT}", json=body) as answer:
                 text = await answer.text()
                 if answer.status != 200 or not text.endswith("data: [DONE]\n\n") or '"error"' in text:
                     self.failures.append(f"{answer.status} {text[-300:]}")
@@ -164,8 +165,8 @@ def test_burst_from_zero(
 
             async def one() -> float:
                 began = time.monotonic()
-                body = {"model": uid, "prompt": "Hi"}
-                async with session.post(f"{cluster.endpoint}{COMPLETIONS}", json=body) as answer:
+                body = {"model": uid, "messages": HELLO}
+                async with session.post(f"{cluster.endpoint}{CHAT}", json=body) as answer:
                     assert answer.status == 200, await answer.text()
                     await answer.read()
                 return time.monotonic() - began

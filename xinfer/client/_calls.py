@@ -255,8 +255,8 @@ def scale_model(
 
     ``autoscaling_config`` may have ``min_replicas``, ``max_replicas``, ``target_ongoing_requests`` or ``target_ttft_s``,
     ``upscale_delay_s``, ``downscale_delay_s``, ``downscale_to_zero_delay_s``, ``drain_timeout_s``, ``priority`` and
-    ``schedules``; what is left out stays as it is, and False ends autoscaling. Returns what ``get_model_scaling`` does, by default when
-    additional replicas are ready.
+    ``schedules``; what is left out stays as it is, and False ends autoscaling. Returns what ``get_model_scaling`` does, by
+    default when additional replicas are ready.
     """
     body: Json = {}
     if replicas is not None:

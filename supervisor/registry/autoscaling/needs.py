@@ -19,6 +19,8 @@ _TTFT_WINDOW_S = 10.0
 # Below this load per replica a slow first token is not the queue's fault.
 _LEAST_LOAD = 0.5
 _NEW_SHARE = 0.3
+# Requests become shorter: what was too much once is tried again after this time.
+_FORGET_S = 1800.0
 # In flight for so many times the target, the delay is not waited for.
 _PANIC_FACTOR = 2.0
 _EPSILON = 1e-9
@@ -71,8 +73,10 @@ class Needs:
         # Requests that a full engine was running, and the most that one was running without being full.
         self._capacity: float | None = None
         self._seen = 1.0
-        # Requests per replica at which TTFT was within its target.
+        # Requests per replica at which TTFT was within its target, and at which it was not.
         self._safe: float | None = None
+        self._too_much: float | None = None
+        self._too_much_at = 0.0
         self._highest = Window(_TTFT_WINDOW_S)
         self._lowest = Window(_TTFT_WINDOW_S, smallest=True)
         self._ready = 0
@@ -128,9 +132,7 @@ class Needs:
         if waits or (measured is not None and measured > target_s):
             return self._for_slow(load, target_s, per_replica, now)
 
-        held = self._lowest.extreme(now)
-        if measured is not None and measured <= _HEADROOM * target_s and held is not None:
-            self._safe = max(self._safe or 0.0, held)
+        self._learn_safe(measured, target_s, now)
         if self._safe is None:
             fits = load.desired
         else:
@@ -142,17 +144,32 @@ class Needs:
     def _for_slow(self, load: Load, target_s: float, per_replica: float, now: float) -> Need:
         cause = self._highest.extreme(now)
         if cause is not None and load.starting == 0:
-            limit = max(_LEAST_LOAD, _HEADROOM * cause)
-            self._safe = min(self._safe or limit, limit)
+            self._too_much = min(self._too_much or cause, max(_LEAST_LOAD, cause))
+            self._too_much_at = now
+            self._safe = min(self._safe or self._too_much, _HEADROOM * self._too_much)
         if load.waiting > 0 and load.oldest_wait_s > target_s:
             why = f"a request has waited {load.oldest_wait_s:.1f} s, the target for p90 TTFT is {target_s:g} s"
         else:
             why = f"p90 TTFT is {load.ttft_p90_s or 0.0:.2f} s, the target is {target_s:g} s"
-        replicas = load.desired
-        # Those on their way may be enough; and requests that are not there cannot be spread.
-        if load.starting == 0 and per_replica > _LEAST_LOAD:
-            replicas += 1
-        return Need(replicas, why)
+        # Those on their way may be enough, what is slow may be so because there were fewer a moment ago, and requests that
+        # are not there cannot be spread.
+        is_news = cause is not None or load.waiting > 0
+        if load.starting == 0 and is_news and per_replica > _LEAST_LOAD:
+            return Need(load.desired + 1, why)
+        return Need(load.desired, why)
+
+    def _learn_safe(self, measured: float | None, target_s: float, now: float) -> None:
+        held = self._lowest.extreme(now)
+        if measured is None or measured > _HEADROOM * target_s or held is None:
+            return
+        if measured <= target_s / 2:
+            # As far below the target as that, replicas have room for as much again, unless that was too much before.
+            held *= 2
+        if self._too_much is not None and now - self._too_much_at > _FORGET_S:
+            self._too_much = None
+        if self._too_much is not None:
+            held = min(held, _HEADROOM * self._too_much)
+        self._safe = max(self._safe or 0.0, held)
 
     def _by_cache(self, load: Load) -> Need:
         needed = _ceil(load.kv_cache_usage / _CACHE_TARGET)
