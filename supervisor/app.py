@@ -27,9 +27,11 @@ from supervisor.api.models import ModelsApi
 from supervisor.api.nodes import NodesApi
 from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
+from supervisor.api.scaling import ScalingApi
 from supervisor.api.unsupported_routes import why_unsupported
 from supervisor.gateway.drain import Drain
 from supervisor.gateway.exchange import open_exchange
+from supervisor.gateway.load_reports import LoadReports
 from supervisor.gateway.memory_trim import ALLOCATOR, MemoryTrimmer
 from supervisor.gateway.proxy import Proxy
 from supervisor.gateway.request_body import ClientGone
@@ -66,6 +68,7 @@ class Supervisor:
         self._upstream = Upstream(settings)
         self._drain = Drain(self._models, registry)
         self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics, self._drain)
+        self._load_reports = LoadReports(self._models, registry, self._request_metrics)
         self._trimmer = MemoryTrimmer(self._proxy.in_flight)
         self.control = self._build_control()
         # Outside of everything, so that pages can read errors as well.
@@ -88,8 +91,10 @@ class Supervisor:
                 await self._models.start()
                 self._metrics.start()
                 self._drain.start()
+                self._load_reports.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                await self._load_reports.stop()
                 await self._drain.stop()
                 await self._metrics.stop()
                 await self._models.stop()
@@ -162,6 +167,7 @@ class Supervisor:
         RegistrationsApi(self._models, self._registry).add_routes(routes)
         ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).add_routes(routes)
         ReplicasApi(self._models, self._registry).add_routes(routes)
+        ScalingApi(self._models, self._registry).add_routes(routes)
         ClusterApi(self._models, self._registry).add_routes(routes)
         NodesApi(self._models, self._registry).add_routes(routes)
         CacheApi(self._models).add_routes(routes)

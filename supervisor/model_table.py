@@ -60,6 +60,11 @@ class LiveTable:
         return self._table.models
 
     @property
+    def version(self) -> int:
+        """Of the table that this supervisor acts on."""
+        return self._table.version
+
+    @property
     def supervisor_id(self) -> str:
         """By which the registry knows this supervisor."""
         return self._id

@@ -14,12 +14,13 @@ from typing import Protocol
 
 import aiohttp
 
+from worker.engine_load import read_load
 from worker.engine_start import Start, start_plain
 from worker.process import EngineProcess, ReservedPort
 from xinfer.cluster.environment import MARK, socket_folder
 from xinfer.engine_log import LogReader, cause_of, stage_of, tail
 from xinfer.errors import LaunchFailed
-from xinfer.messages import ModelSpec, ReplicaStage
+from xinfer.messages import EngineLoad, ModelSpec, ReplicaStage
 from xinfer.settings import EngineSettings
 
 Argv = Callable[[ModelSpec, EngineSettings, str, int], list[str]]
@@ -60,6 +61,9 @@ class Engine(Protocol):
 
     async def check(self) -> None:
         """Raise ``RuntimeError`` if the engine cannot serve requests, ``EngineStuck`` if it never will again."""
+
+    async def load(self) -> EngineLoad | None:
+        """How busy it is, by its own account; None if it does not say."""
 
     async def wait(self) -> None:
         """Return when its process has ended."""
@@ -194,6 +198,16 @@ class ServerEngine:
             raise EngineStuck("The engine core does not respond.")
         if status != _HEALTHY:
             raise RuntimeError("the engine does not respond to its health check")
+
+    async def load(self) -> EngineLoad | None:
+        if self._http is None:
+            return None
+        try:
+            timeout = aiohttp.ClientTimeout(_HEALTH_TIMEOUT_S)
+            async with self._http.get(f"{self.address}/metrics", timeout=timeout) as response:
+                return read_load(await response.text())
+        except (aiohttp.ClientError, TimeoutError):
+            return None
 
     async def wait(self) -> None:
         if self._process:

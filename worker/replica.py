@@ -30,6 +30,8 @@ from xinfer.names import NAMESPACE, REGISTRY
 from xinfer.settings import EngineSettings, home
 
 _log = logging.getLogger("xinfer.worker")
+_LOAD_PERIOD_S = 1.0
+_WANTED_PERIOD_S = 0.2
 MakeEngine = Callable[[ModelSpec, EngineSettings, str, Path], Engine]
 
 
@@ -80,6 +82,7 @@ class EngineReplica:
         )
         self._reporter = Reporter(first)
         self._watch: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         await self._bring_up()
 
     async def check_health(self) -> None:
@@ -94,6 +97,7 @@ class EngineReplica:
 
     async def _bring_up(self) -> None:
         try:
+            await self._until_wanted()
             await self._download()
             await asyncio.to_thread(check_memory, self._spec, self._settings, self._reporter.latest.gpu_ids)
             await self._start()
@@ -107,8 +111,39 @@ class EngineReplica:
             raise
         else:
             self._watch = asyncio.create_task(self._end_with_engine())
+            self._following = asyncio.create_task(self._follow_orders())
         finally:
             await self._prestart_next()
+
+    async def _until_wanted(self) -> None:
+        """Serve replaces a replica that has left; such a one waits here, without an engine, until Serve stops it."""
+        orders = await self._reporter.report()
+        while not orders.start:
+            await asyncio.sleep(_WANTED_PERIOD_S)
+            orders = await self._reporter.report()
+
+    async def _follow_orders(self) -> None:
+        """While the registry wants to know, tell it how busy the engine is; leave when it says so."""
+        while True:
+            await asyncio.sleep(_LOAD_PERIOD_S)
+            orders = self._reporter.orders
+            if not orders.measure and not orders.leave:
+                continue
+            load = await self._engine.load()
+            if load is not None:
+                orders = await self._reporter.report_load(load)
+            is_idle = load is not None and not load.running and not load.waiting
+            if orders.leave and (is_idle or orders.leave_at_once):
+                await self._leave()
+
+    async def _leave(self) -> None:
+        """End for good. Serve replaces this replica before it hears that there are to be fewer (``_until_wanted``)."""
+        _log.info("leaving")
+        if self._watch:
+            self._watch.cancel()
+        await self._engine.stop()
+        await self._reporter.report(ReplicaStage.STOPPED)
+        os._exit(0)
 
     async def _prestart_next(self) -> None:
         """Have a Ray process prestarted for the next replica: this one has taken the idle one."""
@@ -151,8 +186,9 @@ class EngineReplica:
 
     async def __del__(self) -> None:
         """Serve calls this when the replica is to go: the engine goes first."""
-        if self._watch:
-            self._watch.cancel()
+        for task in (self._watch, self._following):
+            if task:
+                task.cancel()
         await self._engine.stop()
         await self._reporter.report(ReplicaStage.STOPPED)
 

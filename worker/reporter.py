@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import ray
 
-from xinfer.messages import ReplicaReport, ReplicaStage, StageTime
+from xinfer.messages import EngineLoad, ReplicaOrders, ReplicaReport, ReplicaStage, StageTime
 from xinfer.names import NAMESPACE, REGISTRY
 
 _log = logging.getLogger("xinfer.worker")
@@ -22,17 +22,30 @@ class Reporter:
 
     def __init__(self, first: ReplicaReport) -> None:
         self.latest = first
+        self.orders = ReplicaOrders()
+        """The last that the registry gave."""
 
-    async def report(self, stage: ReplicaStage | None = None, **facts: object) -> None:
-        """Send the latest report with these changes."""
+    async def report(self, stage: ReplicaStage | None = None, **facts: object) -> ReplicaOrders:
+        """Send the latest report with these changes; returns what this replica is to do."""
         now = time.time()
         changes = {**facts, "updated_at": now, **(self._moved(stage, now) if stage else {})}
         self.latest = replace(self.latest, **changes)  # type: ignore[arg-type]
+        return await self._send("report", self.latest)
+
+    async def report_load(self, load: EngineLoad) -> ReplicaOrders:
+        """Send how busy the engine is; returns what this replica is to do."""
+        return await self._send("report_engine_load", self.latest, load)
+
+    async def _send(self, method: str, *args: object) -> ReplicaOrders:
         try:
             registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)
-            await registry.report.remote(self.latest)
+            orders: ReplicaOrders = await getattr(registry, method).remote(*args)
         except (ValueError, ray.exceptions.RayError) as error:
             _log.warning("registry not reached, will report again: %s", type(error).__name__)
+            return replace(self.orders, start=True)
+        else:
+            self.orders = orders
+            return orders
 
     def _moved(self, stage: ReplicaStage, now: float) -> dict[str, object]:
         """A stage that is new, and the time at which it began."""

@@ -97,8 +97,15 @@ class Figures:
             "1 for each GPU of each replica.",
             labels=(*_MODEL, "replica_index", "worker_address", "gpu_index"),
         )
+        wanted = GaugeMetricFamily(
+            _PREFIX + "model_replicas",
+            "Replicas that are desired, take requests, are on their way up, and finish what they have.",
+            labels=(*_MODEL, "state"),
+        )
         for model in self._table.values():
             labels = _labels(model)
+            for kind, count in _replicas_by_state(model).items():
+                wanted.add_metric([*labels, kind], count)
             info.add_metric(labels, 1)
             status.add_metric([*labels, render.status(model)], 1)
             limit.add_metric(labels, (model.spec.request_limits or self._limit) * len(model.targets))
@@ -108,7 +115,15 @@ class Figures:
             for number, replica in enumerate(model.replicas):
                 for gpu in replica.gpu_ids:
                     bound.add_metric([*labels, str(number), replica.node, gpu], 1)
-        yield from (info, status, limit, load, bound)
+        yield from (info, status, limit, load, bound, wanted)
+
+
+def _replicas_by_state(model: ModelStatus) -> dict[str, int]:
+    if not model.is_served or model.is_asleep:
+        return {"desired": 0, "ready": 0, "starting": 0, "leaving": 0}
+    ready = len(model.targets)
+    starting = max(0, model.desired - ready)
+    return {"desired": model.desired, "ready": ready, "starting": starting, "leaving": len(model.leaving)}
 
 
 def _labels(model: ModelStatus) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from supervisor.api.schemas import Described, EventReply, Instance, ReplicaStatus, Status
+from supervisor.launching.autoscaling_request import as_json
 from xinfer.messages import Event, ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage
 from xinfer.model_size import size_as_number
 
@@ -70,6 +71,7 @@ def describe(model: ModelStatus) -> Described:
         "n_worker": 1,
         "n_gpu": spec.gpus,
         "idle_timeout": spec.idle_timeout_s,
+        "autoscaling_config": as_json(spec.autoscaling) if spec.autoscaling else None,
         "kv_cache_gib": spec.kv_cache_gib,
         "chosen_because": spec.chosen_because or None,
         "status": status(model),

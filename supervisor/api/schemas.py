@@ -58,6 +58,7 @@ class Described(TypedDict):
     n_worker: int
     n_gpu: float
     idle_timeout: float | None
+    autoscaling_config: dict[str, Any] | None
     kv_cache_gib: float | None
     chosen_because: str | None
     status: Status

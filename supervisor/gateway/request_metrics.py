@@ -7,20 +7,22 @@ import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from xinfer.errors import XinferError
-from xinfer.messages import ModelMetrics, ModelStatus, ReplicaLoad, Usage
+from xinfer.errors import ModelOverloaded, XinferError
+from xinfer.messages import ModelMetrics, ModelStatus, ReplicaLoad, SupervisorLoad, Usage
 
 _OVERLOADED = 429
+_NOTHING = ModelMetrics()
 
 
 class TrackedRequest:
     """One request in flight, as a context manager: the exception that leaves it, if any, tells how the request ended."""
 
     # Slots and plain attributes: every request makes one of these.
-    __slots__ = ("_began", "_metrics", "broken", "resumed")
+    __slots__ = ("_began", "_metrics", "_unanswered", "broken", "resumed")
 
-    def __init__(self, metrics: ModelMetrics) -> None:
+    def __init__(self, metrics: ModelMetrics, unanswered: dict[TrackedRequest, float]) -> None:
         self._metrics = metrics
+        self._unanswered = unanswered
         self.broken = False
         """Set when a response breaks off after its status has been sent."""
         self.resumed = False
@@ -29,11 +31,13 @@ class TrackedRequest:
     def __enter__(self) -> TrackedRequest:
         self._metrics.in_flight += 1
         self._began = time.monotonic()
+        self._unanswered[self] = self._began
         return self
 
     def responded(self, streams: bool) -> None:
         """The first byte of the engine's response is there; ``streams`` if the response is a stream of tokens."""
         seconds = time.monotonic() - self._began
+        self._unanswered.pop(self, None)
         self._metrics.time_to_response.observe(seconds)
         # A response that does not stream begins when its last token is there: it says nothing about the first one.
         if streams:
@@ -41,6 +45,7 @@ class TrackedRequest:
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         metrics = self._metrics
+        self._unanswered.pop(self, None)
         metrics.in_flight -= 1
         metrics.requests += 1
         metrics.resumed += self.resumed
@@ -49,6 +54,8 @@ class TrackedRequest:
         is_ours = isinstance(error, XinferError) and (error.status >= 500 or error.status == _OVERLOADED)
         if self.broken or is_ours:
             metrics.errors += 1
+        if isinstance(error, ModelOverloaded):
+            metrics.refused += 1
 
 
 class RequestMetrics:
@@ -56,6 +63,8 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         self._metrics: dict[str, ModelMetrics] = {}
+        # By model, when each request began of which nothing has come back yet; the oldest one comes first.
+        self._unanswered: dict[str, dict[TrackedRequest, float]] = {}
         self._load: Callable[[str], ReplicaLoad] = lambda _: ReplicaLoad()
 
     def read_replicas(self, load: Callable[[str], ReplicaLoad]) -> None:
@@ -68,15 +77,31 @@ class RequestMetrics:
         if metrics is None:
             metrics = ModelMetrics()
             self._metrics[uid] = metrics
-        return TrackedRequest(metrics)
+            self._unanswered[uid] = {}
+        return TrackedRequest(metrics, self._unanswered[uid])
 
     def snapshot(self, models: Mapping[str, ModelStatus]) -> dict[str, ModelMetrics]:
         """The metrics of ``models``. Those of other models are dropped once nothing of them is in flight."""
         self._metrics = {uid: each for uid, each in self._metrics.items() if uid in models or each.in_flight}
+        self._unanswered = {uid: self._unanswered[uid] for uid in self._metrics}
         known = {uid: each for uid, each in self._metrics.items() if uid in models}
         for uid, metrics in known.items():
             metrics.replicas = {target.replica: self._load(target.replica) for target in models[uid].targets}
         return known
+
+    def load(self, model: ModelStatus) -> SupervisorLoad:
+        """What this supervisor has to do for one model now."""
+        metrics = self._metrics.get(model.spec.uid, _NOTHING)
+        oldest = next(iter(self._unanswered.get(model.spec.uid, {}).values()), None)
+        in_flight = {report.replica: self._load(report.replica).in_flight for report in model.replicas}
+        return SupervisorLoad(
+            in_flight=metrics.in_flight,
+            arrived=metrics.requests + metrics.in_flight,
+            refused=metrics.refused,
+            oldest_unanswered_s=0.0 if oldest is None else time.monotonic() - oldest,
+            first_tokens=tuple(metrics.time_to_first_token.counts),
+            replicas={replica: count for replica, count in in_flight.items() if count},
+        )
 
 
 class IdleTracker:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from supervisor.launching.autoscaling_request import AutoscalingRequest
 from xinfer.engine_args import abbreviates
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ReasoningOutput
@@ -61,6 +62,7 @@ class LaunchRequest(BaseModel):
     n_worker: int | None = Field(1, ge=1, le=1)
     request_limits: int | None = Field(None, ge=1)
     idle_timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
+    autoscaling_config: AutoscalingRequest | None = None
     kv_cache_gib: float | None = Field(None, gt=0, allow_inf_nan=False)
     n_gpu: int | float | str | None = "auto"
     worker_ip: str | None = None

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+from supervisor.launching.autoscaling_request import AutoscalingRequest
 from supervisor.launching.launch_request import LaunchRequest
 from supervisor.launching.placement import choose_placement
 from supervisor.translate.resume import RESUME_VALUES
@@ -71,7 +72,15 @@ def resolve(
     )
     if request.enable_thinking is not None and "chat" in spec.abilities:
         check_thinking(request.enable_thinking, spec)
-    return spec
+    return _autoscaled(spec, request.autoscaling_config)
+
+
+def _autoscaled(spec: ModelSpec, asked: AutoscalingRequest | None) -> ModelSpec:
+    if asked is None:
+        return spec
+    spec = asked.applied_to(spec)
+    assert spec.autoscaling is not None
+    return replace(spec, replicas=asked.first_replicas(spec.autoscaling, spec.replicas))
 
 
 def _from_catalog(request: LaunchRequest, nodes: Sequence[NodeGpus], catalog: Catalog) -> ModelSpec:

@@ -14,6 +14,8 @@ import ray
 from ray.serve.exceptions import RayServeException
 
 from supervisor.nodes.join import Installed, installed
+from supervisor.registry.autoscaling.scaling import Scaling
+from supervisor.registry.autoscaling.signals import Signals
 from supervisor.registry.cluster_drain import ClusterDrain
 from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.events import Events
@@ -25,6 +27,8 @@ from supervisor.registry.prestarted_workers import prestart_worker_on
 from supervisor.registry.store import Store
 from xinfer.errors import LaunchRefused, cluster_stopping
 from xinfer.messages import (
+    AutoscalingConfig,
+    EngineLoad,
     Event,
     ModelMetrics,
     ModelSpec,
@@ -33,7 +37,10 @@ from xinfer.messages import (
     ModelTable,
     NodeReport,
     Registration,
+    ReplicaOrders,
     ReplicaReport,
+    ScalingStatus,
+    SupervisorLoad,
     Usage,
 )
 from xinfer.reachable import accepts_connections
@@ -45,6 +52,7 @@ _LATE_PERIODS = 1.5
 # Health periods without a report after which a replica counts as lost.
 _SILENCE_PERIODS = 4
 _IDLE_PERIOD_S = 1.0
+_SCALING_PERIOD_S = 0.5
 _RETRY_S = 1.0
 _SERVE_PERIOD_S = 0.2
 # For supervisors to end what is left when the time of a drain is over.
@@ -88,6 +96,12 @@ class Registry:
         self._now = now
         self._models = Models(version=time.time_ns())
         self._idleness = Idleness(time.monotonic())
+        self._signals = Signals()
+        self._scaling = Scaling(
+            self._models,
+            self._signals,
+            self._check_room,
+        )
         self._published = asyncio.Condition()
         self._knows_serve = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,6 +121,7 @@ class Registry:
         self._spawn(self._reconcile())
         self._spawn(self._expire_silent())
         self._spawn(self._watch_idle())
+        self._spawn(self._follow_load())
         self._node_reports = NodeReports()
         if agents:
             self._spawn(agents.tend(restarted=restarted))
@@ -133,6 +148,7 @@ class Registry:
         if supervisor:
             self._idleness.hear(supervisor, version, usages or {}, time.monotonic())
             self._drain.hear(supervisor, time.monotonic())
+            self._signals.hear(supervisor, time.monotonic())
             await self._check_idle()
         async with self._published:
             with contextlib.suppress(TimeoutError):
@@ -179,6 +195,10 @@ class Registry:
         self._drain.drained(supervisor)
         await self._publish()
 
+    def _check_room(self, spec: ModelSpec) -> None:
+        """``LaunchRefused`` if the nodes that ``spec`` may run on have no room for it beside all models."""
+        self._deployer.check_room(spec, self._models.table().models.values())
+
     def _refuse_if_stopping(self) -> None:
         if self._drain.stops_at is not None:
             raise cluster_stopping()
@@ -186,7 +206,7 @@ class Registry:
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and begin to bring it up. Raises ``Conflict`` or ``LaunchRefused``, and then nothing is left behind."""
         self._refuse_if_stopping()
-        self._deployer.check_room(spec, self._models.table().models.values())
+        self._check_room(spec)
         self._models.add(spec)
         self._store.save(spec)
         _log.info("launch %s: %s on %g GPUs, %d replicas", spec.uid, spec.name, spec.gpus, spec.replicas)
@@ -211,15 +231,25 @@ class Registry:
         If the additional ones do not come up, the model goes back to the replicas it has, and its route's reason says why.
         """
         self._refuse_if_stopping()
-        spec = self._models.get(uid).spec
+        before = self._models.get(uid).desired
         if replicas < 1:
             raise LaunchRefused("A model has at least one replica; terminate it to have none.", param="replica")
-        more = replicas - spec.replicas
-        if more > 0:
-            self._deployer.check_room(replace(spec, replicas=more), self._models.table().models.values())
-        self._models.scale(uid, replicas)
-        _log.info("scale %s from %d to %d replicas", uid, spec.replicas, replicas)
+        self._scaling.by_hand(uid, replicas, self._now())
+        _log.info("scale %s from %d to %d replicas", uid, before, replicas)
         await self._on_change(uid)
+
+    async def autoscale(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> None:
+        """Have the number of a model's replicas follow its load in this way, or stay as it is. Raises ``ModelNotFound``."""
+        self._refuse_if_stopping()
+        record = self._models.get(uid)
+        spec = self._models.configure(uid, autoscaling, idle_timeout_s)
+        self._store.save(spec, asleep=record.state is ModelState.SLEEPING)
+        _log.info("autoscaling of %s: %s", uid, autoscaling)
+        await self._on_change(uid)
+
+    async def scaling(self, uid: str) -> ScalingStatus:
+        """How a model is scaled, and the last decisions. Raises ``ModelNotFound``."""
+        return self._scaling.status(uid, self._now())
 
     async def wake(self, uid: str) -> str:
         """Have a sleeping model come up; empty, or the sentence that says why it stays asleep. Doing it twice is fine."""
@@ -229,11 +259,12 @@ class Registry:
         # A draining model has its GPUs still.
         if record.state is ModelState.SLEEPING:
             try:
-                self._deployer.check_room(record.spec, self._models.table().models.values())
+                replicas = self._scaling.replicas_to_wake(record.spec, self._now())
+                self._check_room(replace(record.spec, replicas=replicas))
             except LaunchRefused as refusal:
                 return refusal.message
         _log.info("wake %s", uid)
-        self._models.wake(uid, self._now())
+        self._models.wake(uid, self._now(), self._scaling.replicas_to_wake(record.spec, self._now()))
         await self._on_change(uid)
         return ""
 
@@ -247,13 +278,23 @@ class Registry:
         self._models.terminate(uid)
         await self._until_ended(uid)
 
-    async def report(self, report: ReplicaReport) -> None:
-        """A replica says how it is doing."""
+    async def report(self, report: ReplicaReport) -> ReplicaOrders:
+        """A replica says how it is doing, and gets to know what it is to do."""
         version = self._models.version
         self._models.report(report)
         if self._models.version != version:
             _log.info("%s %s: %s %s", report.model_uid, report.replica, report.stage, report.info)
             await self._on_change(report.model_uid)
+        return self._models.orders(report)
+
+    async def report_engine_load(self, report: ReplicaReport, load: EngineLoad) -> ReplicaOrders:
+        """A replica says how busy its engine is."""
+        self._signals.on_engine(report.model_uid, report.replica, load, time.monotonic())
+        return self._models.orders(report)
+
+    async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
+        """A supervisor acts on the table of ``version``, and says what it has to do for models that are scaled."""
+        self._signals.on_supervisor(supervisor, version, loads, time.monotonic())
 
     async def progress(self, uid: str) -> list[ReplicaReport]:
         """The latest reports of a model's replicas, downloads included; none if the model is unknown."""
@@ -375,8 +416,22 @@ class Registry:
                 self._models.touch()
                 await self._publish()
 
+    async def _follow_load(self) -> None:
+        while True:
+            await asyncio.sleep(_SCALING_PERIOD_S)
+            if self._drain.stops_at is not None:
+                continue
+            for change in self._scaling.step(time.monotonic(), self._now()):
+                if change.note:
+                    _log.info("%s: %s", change.uid, change.note)
+                    self._events.note(change.uid, change.note, self._now(), is_warning=change.is_warning)
+                if change.wakes:
+                    await self.wake(change.uid)
+                await self._on_change(change.uid)
+
     async def _check_idle(self) -> None:
-        for verdict in self._idleness.decide(self._models.table(), time.monotonic()):
+        awake = self._scaling.kept_awake(self._now())
+        for verdict in self._idleness.decide(self._models.table(), time.monotonic(), awake):
             _log.info("%s %s", type(verdict).__name__.lower(), verdict.uid)
             match verdict:
                 case Drain(uid):

@@ -9,6 +9,7 @@ import ray
 
 from xinfer.errors import Unavailable
 from xinfer.messages import (
+    AutoscalingConfig,
     Event,
     ModelMetrics,
     ModelSpec,
@@ -16,6 +17,8 @@ from xinfer.messages import (
     NodeReport,
     Registration,
     ReplicaReport,
+    ScalingStatus,
+    SupervisorLoad,
     Usage,
 )
 from xinfer.names import NAMESPACE, REGISTRY
@@ -43,6 +46,15 @@ class RegistryClient(Protocol):
 
     async def scale(self, uid: str, replicas: int) -> None:
         """Set the number of replicas of a ready model. Raises ``Conflict`` or ``LaunchRefused``."""
+
+    async def autoscale(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> None:
+        """Have a model's replicas follow its load in this way, or not at all. Raises ``ModelNotFound``."""
+
+    async def scaling(self, uid: str) -> ScalingStatus:
+        """How a model is scaled, and the last decisions. Raises ``ModelNotFound``."""
+
+    async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
+        """Report what this supervisor, which acts on the table of ``version``, has to do for models that are scaled."""
 
     async def wake(self, uid: str) -> str:
         """Start a sleeping model; returns an empty string, or why it stays asleep."""
@@ -100,6 +112,16 @@ class RayRegistryClient:
 
     async def scale(self, uid: str, replicas: int) -> None:
         await _call("scale", uid, replicas)
+
+    async def autoscale(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> None:
+        await _call("autoscale", uid, autoscaling, idle_timeout_s)
+
+    async def scaling(self, uid: str) -> ScalingStatus:
+        status: ScalingStatus = await _call("scaling", uid)
+        return status
+
+    async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
+        await _call("report_load", supervisor, version, loads)
 
     async def wake(self, uid: str) -> str:
         refusal: str = await _call("wake", uid)

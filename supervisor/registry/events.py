@@ -32,6 +32,11 @@ class Events:
         """Those of one model, oldest first; none if nothing is known of it."""
         return list(self._events.get(uid, ()))
 
+    def note(self, uid: str, content: str, at: float, *, is_warning: bool = False) -> None:
+        """Something that the table does not show."""
+        kind = EventType.WARNING if is_warning else EventType.INFO
+        self._note(uid, Event(kind, at, content))
+
     def observe(self, table: ModelTable, at: float) -> None:
         """``table`` is how things are since ``at``."""
         if table.version == self._seen.version:

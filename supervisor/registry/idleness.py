@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from xinfer.messages import ModelState, ModelStatus, ModelTable, Usage
@@ -79,20 +79,20 @@ class Idleness:
         """The table of this ``version`` is the first that says that the model drains."""
         self._naps[uid] = _Draining(version, now)
 
-    def decide(self, table: ModelTable, now: float) -> list[Verdict]:
-        """What is to be done about the models that have an idle timeout."""
+    def decide(self, table: ModelTable, now: float, awake: Collection[str] = ()) -> list[Verdict]:
+        """What is to be done about the models that have an idle timeout; those of ``awake`` do not begin to sleep."""
         self._forget(table, now)
         models = [model for model in table.models.values() if model.spec.idle_timeout_s is not None]
-        return [verdict for model in models if (verdict := self._verdict(model, now))]
+        return [verdict for model in models if (verdict := self._verdict(model, now, awake))]
 
-    def _verdict(self, model: ModelStatus, now: float) -> Verdict | None:
+    def _verdict(self, model: ModelStatus, now: float, awake: Collection[str]) -> Verdict | None:
         uid = model.spec.uid
         nap = self._naps.get(uid)
         if nap and model.state is ModelState.DRAINING:
             return self._end_of(nap, model, now)
         if nap or model.state is not ModelState.READY:
             self._start_again(uid)
-        if model.state is not ModelState.READY:
+        if model.state is not ModelState.READY or uid in awake:
             return None
         if self._is_idle(model, self._ready_since(model, now), now):
             return Drain(uid)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from supervisor.registry.record import Record
+from supervisor.registry.record import Departure, Record
 from xinfer.errors import Conflict, ModelNotFound
-from xinfer.messages import SETTLED, ModelSpec, ModelState, ModelTable, ReplicaReport, ReplicaStage
+from xinfer.messages import (
+    SETTLED,
+    AutoscalingConfig,
+    ModelSpec,
+    ModelState,
+    ModelTable,
+    ReplicaOrders,
+    ReplicaReport,
+    ReplicaStage,
+)
 
 _SETTLED_KEPT = 100
 _CANCELLED = "The launch was cancelled."
@@ -110,9 +120,78 @@ class Models:
             raise Conflict(f"The model {uid!r} is not up ({record.state.lower()}); only one that is can be scaled.")
         up = record.ready_replicas
         record.fallback = up if replicas > up else None
-        record.spec = replace(record.spec, replicas=replicas)
+        record.spec = replace(record.spec, replicas=replicas + record.departing)
         record.reason = ""
         self._changed()
+
+    def resize(self, uid: str, replicas: int, order: Sequence[str], at: float) -> None:
+        """As ``scale``, but replicas that are up leave without breaking a stream, the first of ``order`` first.
+
+        Replicas that were about to leave stay if more are wanted; those that are on their way up go before any other.
+        """
+        record = self.get(uid)
+        if record.state is not ModelState.READY or record.end is not None:
+            raise Conflict(f"The model {uid!r} is not up ({record.state.lower()}); only one that is can be scaled.")
+        if replicas > record.desired:
+            record.recall(replicas - record.desired)
+            # Serve replaces what has left anyway.
+            record.left -= min(record.left, replicas - record.desired)
+        up = record.ready_replicas
+        fewer = record.desired - replicas
+        # Serve stops first what is not up.
+        coming = max(0, record.desired - up)
+        gone_at_once = min(fewer, coming)
+        if fewer <= 0 or gone_at_once == fewer:
+            self.scale(uid, replicas)
+            return
+
+        if gone_at_once:
+            self.scale(uid, replicas + fewer - gone_at_once)
+        record.fallback = None
+        record.reason = ""
+        self._changed()
+        targets = [target.replica for target in record.status().targets]
+        known = [name for name in order if name in targets]
+        unknown = [name for name in targets if name not in known]
+        for name in [*known, *unknown][: fewer - gone_at_once]:
+            record.leaving[name] = Departure(self._version, at)
+
+    def configure(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> ModelSpec:
+        """Have the number of a model's replicas follow its load in another way; what runs is not touched."""
+        record = self.get(uid)
+        before = record.spec
+        record.spec = replace(before, autoscaling=autoscaling, idle_timeout_s=idle_timeout_s)
+        if self._applications.get(uid) == before:
+            # Serve need not be told.
+            self._applications[uid] = record.spec
+        self._changed()
+        return record.spec
+
+    def may_leave(self, uid: str, replica: str, *, at_once: bool) -> None:
+        """Nobody sends this replica anything any more, or its time is over: it ends with its next report."""
+        departure = self.get(uid).leaving[replica]
+        departure.told = True
+        departure.at_once = at_once
+
+    def forget_left(self, uid: str) -> None:
+        """Serve has no replacement for what has left, which may wait for a place: it is told to have fewer all the same."""
+        record = self.get(uid)
+        record.spec = replace(record.spec, replicas=record.spec.replicas - record.left)
+        record.left = 0
+        self._changed()
+
+    def orders(self, report: ReplicaReport) -> ReplicaOrders:
+        """What this replica is to do, by what is known now."""
+        record = self._records.get(report.model_uid)
+        if record is None:
+            return ReplicaOrders()
+        departure = record.leaving.get(report.replica)
+        return ReplicaOrders(
+            start=report.replica not in record.parked,
+            measure=record.spec.autoscaling is not None or bool(record.leaving),
+            leave=departure is not None and departure.told,
+            leave_at_once=departure is not None and departure.at_once,
+        )
 
     # Sleep. A model drains first: nobody sends it requests, but everything is there. Then it sleeps, or is READY again.
 
@@ -154,14 +233,19 @@ class Models:
             record.move(ModelState.SLEEPING)
             self._clear_away(record)
 
-    def wake(self, uid: str, at: float) -> None:
-        """Somebody needs the model: a draining one is READY at once, a sleeping one is launched. Twice is fine."""
+    def wake(self, uid: str, at: float, replicas: int | None = None) -> None:
+        """Somebody needs the model: a draining one is READY at once, a sleeping one is launched. Twice is fine.
+
+        ``replicas`` is how many a sleeping one gets, by default as many as it had.
+        """
         record = self.get(uid)
         if record.state is ModelState.DRAINING:
             self.resume(uid, at)
         elif record.state is ModelState.SLEEPING and record.end is None:
             record.move(ModelState.LAUNCHING, reason="")
             record.waking = True
+            if replicas is not None:
+                record.spec = replace(record.spec, replicas=replicas)
             record.failures = record.deployments = 0
             record.times.clear()
             record.begin(ReplicaStage.PENDING, at)
@@ -174,6 +258,10 @@ class Models:
         record = self._records.get(report.model_uid)
         if record is None or record.state in SETTLED or report.replica in record.ended:
             return
+        if record.is_parked(report):
+            self._park(record, report.replica)
+            return
+        record.parked.discard(report.replica)
         if report.stage.is_final:
             record.replica_ended(report, self._failures_allowed)
             self._changed()
@@ -210,8 +298,11 @@ class Models:
             if record:
                 record.restored = False
             return
-        # What runs is left alone.
+        # What runs is left alone. The number of replicas may have changed just before the registry ended, without Serve
+        # having heard of it; telling it again changes nothing if it has.
         self._applications[uid] = record.spec
+        if record.spec.autoscaling:
+            self._applications[uid] = replace(record.spec, replicas=0)
         # Its replicas report with their next health check, or have done so already.
         record.move(ModelState.LAUNCHING, reason="")
         record.update_state(at)
@@ -256,6 +347,15 @@ class Models:
             del self._records[uid]
         else:
             self._settle_for_good(record, end, at)
+        self._changed()
+
+    def _park(self, record: Record, replica: str) -> None:
+        """Serve has replaced one that has left. Told now to have one less, it stops the replacement, which is not up."""
+        if replica in record.parked:
+            return
+        record.parked.add(replica)
+        record.left -= 1
+        record.spec = replace(record.spec, replicas=record.spec.replicas - 1)
         self._changed()
 
     def _changed(self) -> None:

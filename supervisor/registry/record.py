@@ -33,6 +33,19 @@ class InvalidTransition(Exception):
 
 
 @dataclass(slots=True)
+class Departure:
+    """A replica that leaves: it finishes what it has, and gets nothing more."""
+
+    version: int
+    """Of the first table that says so."""
+    since: float
+    told: bool = False
+    """Whether it may end: no supervisor sends it anything any more, or its time is over."""
+    at_once: bool = False
+    """Whether it ends although its engine is busy."""
+
+
+@dataclass(slots=True)
 class Record:
     """One model and what has become of it."""
 
@@ -57,6 +70,12 @@ class Record:
     """Whether it comes from the file of a registry before this one, and not all of its replicas have reported since."""
     fallback: int | None = None
     """While it is scaled up: the replicas it had, to go back to."""
+    leaving: dict[str, Departure] = field(default_factory=dict)
+    left: int = 0
+    """Replicas that have left, of those that Serve is told to have: it replaces each of them."""
+    left_at: float = 0.0
+    parked: set[str] = field(default_factory=set)
+    """Those replacements. They start no engine, and are the first that Serve stops when it is told of fewer."""
 
     @property
     def state(self) -> ModelState:
@@ -71,6 +90,15 @@ class Record:
     @property
     def ready_replicas(self) -> int:
         return len(self.status().targets)
+
+    @property
+    def departing(self) -> int:
+        return len(self.leaving) + self.left
+
+    @property
+    def desired(self) -> int:
+        """Replicas that are wanted, without those that leave."""
+        return self.spec.replicas - self.departing
 
     @property
     def with_logs(self) -> list[ReplicaReport]:
@@ -98,13 +126,15 @@ class Record:
         if self.state not in (ModelState.LAUNCHING, ModelState.READY):
             return
         if not self.ready_replicas:
+            self.recall(len(self.leaving))
+        if not self.ready_replicas:
             self.move(ModelState.LAUNCHING)
             return
         if self.state is ModelState.LAUNCHING:
             self.reason = ""
         self.move(ModelState.READY)
         self.was_ready = True
-        if self.ready_replicas >= self.spec.replicas:
+        if self.ready_replicas >= self.desired:
             self.restored = False
             self.fallback = None
             self.begin(ReplicaStage.READY, self._all_ready_at(at))
@@ -127,6 +157,11 @@ class Record:
         known = self.replicas.pop(report.replica, None)
         self.ended.add(report.replica)
         self.last_ended = report
+        if self.leaving.pop(report.replica, None):
+            self.left += 1
+            self.left_at = report.updated_at
+            self.update_state(report.updated_at)
+            return
         if report.stage is ReplicaStage.FAILED and self.is_wanted:
             self.failures += 1
             self.reason = report.info
@@ -147,11 +182,30 @@ class Record:
         if all(time.stage is not stage for time in self.times):
             self.times.append(StageTime(stage, at))
 
+    def recall(self, count: int) -> int:
+        """Have so many replicas stay that were to leave, as far as they may not have ended; returns how many do."""
+        stay = [name for name, departure in self.leaving.items() if not departure.told][:count]
+        for name in stay:
+            del self.leaving[name]
+        return len(stay)
+
+    def is_parked(self, report: ReplicaReport) -> bool:
+        """Whether this replica, which has just come, only stands for one that has left, and is to wait for its end."""
+        if report.stage is not ReplicaStage.PLACING or report.replica in self.replicas:
+            return False
+        if not self.left and report.replica not in self.parked:
+            return False
+        others = [name for name in self.replicas if name not in self.leaving]
+        return len(others) >= self.desired
+
     def drop_replicas(self) -> None:
         """Believe none of those there are any more."""
         self.restored = False
         self.ended.update(self.replicas)
         self.replicas.clear()
+        self.leaving.clear()
+        self.parked.clear()
+        self.left = 0
 
     def status(self) -> ModelStatus:
         """What the supervisors get to see."""
@@ -166,13 +220,15 @@ class Record:
             waking=self.waking,
             ended=self.last_ended,
             restored=self.restored,
-            scaling=self.fallback is not None,
+            scaling=self.fallback is not None or self.departing > 0,
+            leaving=tuple(self.leaving),
+            departing=self.departing,
         )
 
     def _scale_back(self, replicas: int) -> None:
         count = "1 replica" if replicas == 1 else f"{replicas} replicas"
         self.reason = f"It stays at {count}, since another one did not come up: {self.reason}"
-        self.spec = replace(self.spec, replicas=replicas)
+        self.spec = replace(self.spec, replicas=replicas + self.departing)
         self.fallback = None
 
     def _all_ready_at(self, heard_at: float) -> float:

@@ -22,7 +22,7 @@ from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.cluster.ports import free_port
 from xinfer.errors import Unavailable
-from xinfer.messages import Event, ModelSpec, ModelStatus, NodeReport, Registration, ReplicaReport
+from xinfer.messages import Event, ModelSpec, ModelStatus, NodeReport, Registration, ReplicaReport, ScalingStatus
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -135,6 +135,15 @@ class RegistryDouble:
 
     async def scale(self, uid: str, replicas: int) -> None:
         await self._call("scale", uid, replicas)
+
+    async def autoscale(self, uid: str, autoscaling: Any, idle_timeout_s: float | None) -> None:
+        await self._call("autoscale", uid, autoscaling, idle_timeout_s)
+
+    async def scaling(self, uid: str) -> ScalingStatus:
+        return await self._call("scaling", uid) or ScalingStatus(1, 1, 0, 0)
+
+    async def report_load(self, supervisor: str, version: int, loads: Any) -> None:
+        await self._call("report_load", supervisor, version, loads)
 
     async def wake(self, uid: str) -> str:
         return str(await self._call("wake", uid) or "")

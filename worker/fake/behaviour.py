@@ -40,6 +40,8 @@ class Behaviour:
     first_token_s: float = 0.0
     gap_s: float = 0.0
     """Between two tokens."""
+    slots: int = 0
+    """Requests that it runs at once, others waiting their turn; 0 for any number. All of them hold half of its KV cache."""
     fault: Fault = "none"
     fault_after: int = 0
     """Tokens sent before the fault strikes."""

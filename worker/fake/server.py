@@ -40,14 +40,20 @@ class FakeEngine:
     running: int = 0
     served: int = 0
     aborted: int = 0
+    waiting: int = 0
     warm: bool = False
     last_body: dict[str, Any] = field(default_factory=dict)
+    turns: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.turns = asyncio.Semaphore(self.behaviour.slots or sys.maxsize)
 
     def app(self) -> Starlette:
         """Its HTTP server: the routes of vLLM's that xinfer uses, and ``/fake/state``."""
         routes = [
             Route("/health", self.health),
             Route("/v1/models", self.models),
+            Route("/metrics", self.metrics),
             Route("/fake/state", self.state),
             Route(CHAT, self.generate, methods=["POST"]),
             Route(COMPLETIONS, self.generate, methods=["POST"]),
@@ -63,6 +69,17 @@ class FakeEngine:
     async def models(self, request: Request) -> Response:
         """As vLLM's, the fields that a worker reads."""
         return JSONResponse({"object": "list", "data": [{"id": self.uid, "max_model_len": self.context_length}]})
+
+    async def metrics(self, request: Request) -> Response:
+        """As vLLM's, the lines that a worker reads."""
+        share = self.running / self.behaviour.slots / 2 if self.behaviour.slots else 0.0
+        values = {
+            "num_requests_running": self.running,
+            "num_requests_waiting": self.waiting,
+            "kv_cache_usage_perc": share,
+        }
+        lines = [f'vllm:{name}{{engine="0",model_name="{self.uid}"}} {value:.3f}' for name, value in values.items()]
+        return PlainTextResponse("\n".join([*lines, ""]))
 
     async def state(self, request: Request) -> Response:
         """What it has done so far, and the body of the last request as it arrived."""
@@ -116,6 +133,7 @@ class FakeEngine:
         fault = _FAULTS.get(prompt, self.behaviour.fault)
         before = wire.words_so_far(body)
         finished = False
+        await self._take_turn()
         self.running += 1
         try:
             await asyncio.sleep(self.behaviour.first_token_s)
@@ -126,9 +144,17 @@ class FakeEngine:
                 await asyncio.sleep(self.behaviour.gap_s)
             finished = True
         finally:
+            self.turns.release()
             self.running -= 1
             self.served += finished
             self.aborted += not finished
+
+    async def _take_turn(self) -> None:
+        self.waiting += 1
+        try:
+            await self.turns.acquire()
+        finally:
+            self.waiting -= 1
 
     async def _stream(self, body: dict[str, Any], words: AsyncIterator[str], *, chat: bool) -> AsyncIterator[bytes]:
         head = wire.envelope(self.uid, chat=chat, streamed=True)

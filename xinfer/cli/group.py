@@ -20,6 +20,7 @@ COMMANDS = {
     "launch": ("xinfer.cli.launch:launch", "Launch a model and wait until it is ready."),
     "list": ("xinfer.cli.running:list_models", "List the running models."),
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
+    "scale": ("xinfer.cli.scale:scale", "Set the number of a model's replicas, or how it follows the load."),
     "terminate": ("xinfer.cli.running:terminate", "Terminate a model and free its resources."),
     "logs": ("xinfer.cli.logs:logs", "Show the end of an engine's log."),
     "models": ("xinfer.cli.models:models", "List the models that can be launched by name."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xinfer.cli import engine_options
+from xinfer.cli.autoscaling_options import autoscaling_options, take_config
 from xinfer.cli.options import as_json, print_json, with_client
 from xinfer.cli.progress import display_for, follow
 from xinfer.cli.stages import summary
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
 
 
-_XINFER_FIELDS = ("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib", "node_labels")
+_XINFER_FIELDS = (
+    *("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib"),
+    *("autoscaling_config", "node_labels"),
+)
 """Fields that Xinference's API does not have: sent only if they are given."""
 
 
@@ -74,6 +78,7 @@ class GpuCount(click.ParamType[Any]):
     metavar="SECONDS",
     help="Free its GPUs after this long without a request; the next request wakes it.",
 )
+@autoscaling_options("--min-replicas", "--max-replicas")
 @click.option(
     "--kv-cache-gib",
     type=click.FloatRange(0, min_open=True),
@@ -178,7 +183,10 @@ def _keywords(words: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
         name = Path(path).name
     if not name:
         raise click.UsageError("Name a model: MODEL_NAME or --model-path. `xinfer models` lists the names.")
+    options = dict(options)
+    autoscaling = take_config(options)
     keywords = as_keywords(options)
+    keywords["autoscaling_config"] = autoscaling or None
     keywords |= {"model_name": name, "model_path": path, "envs": dict(options["envs"]) or None}
     # An engine option must not replace a field of the launch, under whose Python name it would be sent.
     taken = extra.keys() & {*keywords, "wait_ready"}

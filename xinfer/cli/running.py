@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from xinfer.cli.options import as_json, print_json, with_client, with_uid
+from xinfer.cli.scaling_text import scaling_lines
 from xinfer.cli.table import print_items, print_table
+from xinfer.errors import NotFound
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
@@ -46,10 +49,16 @@ def list_models(client: RESTfulClient, as_json: bool) -> None:
 def describe(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
     """Show everything about one running model."""
     description: dict[str, Any] = client.describe_model(model_uid)
+    scaling = None
+    # A server of another kind than xinfer's has no such route.
+    with contextlib.suppress(NotFound):
+        scaling = client.get_model_scaling(model_uid)
     if as_json:
-        print_json(description)
-    else:
-        print_table(["MODEL", model_uid], list(description.items()))
+        print_json({**description, "scaling": scaling})
+        return
+    print_table(["MODEL", model_uid], list(description.items()))
+    if scaling:
+        click.echo("\n" + "\n".join(scaling_lines(scaling)))
 
 
 @click.command()

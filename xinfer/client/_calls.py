@@ -122,7 +122,8 @@ def launch_model(
 ) -> Call[str]:
     """Launch a model and return its UID, by default when it is ready. ``wait_ready=False`` returns at once.
 
-    ``idle_timeout`` (seconds without a request after which it sleeps) and ``kv_cache_gib`` may be given as well.
+    ``idle_timeout`` (seconds without a request after which it sleeps), ``kv_cache_gib`` and ``autoscaling_config`` (a dict with
+    Ray Serve's names, as ``scale_model`` takes it) may be given as well.
     Further keywords go to the engine.
     """
     wait_ready = kwargs.pop("wait_ready", None)
@@ -242,6 +243,39 @@ def add_model_replica(
         repeatable=False,
         waits_for_launch=wait_ready is None or wait_ready,
     )
+
+
+def scale_model(
+    model_uid: str,
+    replicas: int | None = None,
+    autoscaling_config: Json | Literal[False] | None = None,
+    wait_ready: bool | None = None,
+) -> Call[Json]:
+    """Set the number of a model's replicas, which ends autoscaling, or how that number follows the load; one of the two.
+
+    ``autoscaling_config`` may have ``min_replicas``, ``max_replicas``, ``target_ongoing_requests`` or ``target_ttft_s``,
+    ``upscale_delay_s``, ``downscale_delay_s``, ``downscale_to_zero_delay_s``, ``drain_timeout_s``, ``priority`` and
+    ``schedules``; what is left out stays as it is, and False ends autoscaling. Returns what ``get_model_scaling`` does, by
+    default when additional replicas are ready.
+    """
+    body: Json = {}
+    if replicas is not None:
+        body["replicas"] = replicas
+    if autoscaling_config is not None:
+        body["autoscaling_config"] = autoscaling_config
+    return Call(
+        "POST",
+        _model(model_uid, "/scale"),
+        _whole,
+        body,
+        _params(wait_ready=wait_ready),
+        waits_for_launch=wait_ready is None or wait_ready,
+    )
+
+
+def get_model_scaling(model_uid: str) -> Call[Json]:
+    """How a model is scaled: ``desired``, ``ready``, ``starting`` and ``leaving`` replicas, and the last ten ``decisions``."""
+    return Call("GET", _model(model_uid, "/scale"), _whole)
 
 
 def terminate_model_replica(model_uid: str, replica_id: int) -> Call[int]:

@@ -53,6 +53,8 @@ class AsyncRESTfulClient:
     abort_request = async_method(_calls.abort_request)
     add_model_replica = async_method(_calls.add_model_replica)
     terminate_model_replica = async_method(_calls.terminate_model_replica)
+    scale_model = async_method(_calls.scale_model)
+    get_model_scaling = async_method(_calls.get_model_scaling)
     get_model_log = async_method(_calls.get_model_log)
     get_model_events = async_method(_calls.get_model_events)
     get_instance_info = async_method(_calls.get_instance_info)

@@ -51,6 +51,8 @@ class RESTfulClient:
     abort_request = method(_calls.abort_request)
     add_model_replica = method(_calls.add_model_replica)
     terminate_model_replica = method(_calls.terminate_model_replica)
+    scale_model = method(_calls.scale_model)
+    get_model_scaling = method(_calls.get_model_scaling)
     get_model_log = method(_calls.get_model_log)
     get_model_events = method(_calls.get_model_events)
     get_instance_info = method(_calls.get_instance_info)

@@ -1,5 +1,14 @@
 """What the supervisor, the registry and the workers say to each other: small frozen records that import neither side."""
 
+from xinfer.messages.autoscaling import (
+    AutoscalingConfig,
+    EngineLoad,
+    ReplicaOrders,
+    ScalingDecision,
+    ScalingStatus,
+    Schedule,
+    SupervisorLoad,
+)
 from xinfer.messages.event import Event, EventType
 from xinfer.messages.metrics import Histogram, ModelMetrics, ReplicaLoad, Usage
 from xinfer.messages.model import (
@@ -21,9 +30,11 @@ from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, Repl
 __all__ = [
     "SETTLED",
     "Ability",
+    "AutoscalingConfig",
     "BudgetParameter",
     "DownloadState",
     "EffortParameter",
+    "EngineLoad",
     "Event",
     "EventType",
     "GpuReport",
@@ -37,10 +48,15 @@ __all__ = [
     "ReasoningOutput",
     "Registration",
     "ReplicaLoad",
+    "ReplicaOrders",
     "ReplicaReport",
     "ReplicaStage",
     "Resume",
+    "ScalingDecision",
+    "ScalingStatus",
+    "Schedule",
     "StageTime",
+    "SupervisorLoad",
     "ThinkingMode",
     "ThinkingSwitch",
     "Usage",

@@ -51,6 +51,8 @@ class ModelMetrics:
     """Requests that have ended, failed ones included."""
     errors: int = 0
     """Requests that failed, or broke off, for a reason that was not the caller's."""
+    refused: int = 0
+    """Requests that no replica took, since each had as many as it may have."""
     resumed: int = 0
     """Streams that another replica has gone on with."""
     in_flight: int = 0
@@ -67,6 +69,7 @@ class ModelMetrics:
         """Count the requests of ``other`` as well."""
         self.requests += other.requests
         self.errors += other.errors
+        self.refused += other.refused
         self.resumed += other.resumed
         if with_in_flight:
             self.in_flight += other.in_flight

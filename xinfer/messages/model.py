@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from xinfer.messages.autoscaling import AutoscalingConfig
+
 Ability = Literal["chat", "generate", "tools", "vision", "audio", "omni", "reasoning", "hybrid"]
 
 
@@ -133,6 +135,8 @@ class ModelSpec:
     """Requests that each replica may have at once, running and queued; None leaves it to the supervisor's settings."""
     idle_timeout_s: float | None = None
     """Seconds without a request after which it goes to sleep; None keeps it awake."""
+    autoscaling: AutoscalingConfig | None = None
+    """How ``replicas`` follows the load; None leaves it as it is."""
     kv_cache_gib: float | None = None
     """KV cache of each replica in GiB; None leaves it to the settings (CPU) or to the share of the GPU."""
     gpus: float = 0

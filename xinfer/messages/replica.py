@@ -115,23 +115,33 @@ class ModelStatus:
     restored: bool = False
     """Whether a new registry has it from its file and does not know all of its replicas yet."""
     scaling: bool = False
-    """Whether replicas are being added to those it had."""
+    """Whether replicas are being added to those it had, or leave."""
+    leaving: tuple[str, ...] = ()
+    """Replicas that finish the requests they have and get no more."""
+    departing: int = 0
+    """Replicas that leave or have left, of those that Serve is still told to have."""
 
     @property
     def targets(self) -> tuple[ReplicaReport, ...]:
-        return tuple(r for r in self.replicas if r.stage is ReplicaStage.READY and r.address)
+        ready = [r for r in self.replicas if r.stage is ReplicaStage.READY and r.address]
+        return tuple(r for r in ready if r.replica not in self.leaving)
+
+    @property
+    def desired(self) -> int:
+        """Replicas that are wanted, without those that leave."""
+        return self.spec.replicas - self.departing
 
     @property
     def is_complete(self) -> bool:
         """Whether as many replicas take requests as were asked for; one is enough for the model to answer."""
-        return self.state is ModelState.READY and len(self.targets) >= self.spec.replicas
+        return self.state is ModelState.READY and len(self.targets) >= self.desired
 
     @property
     def is_degraded(self) -> bool:
         """True if it serves requests with fewer replicas than it had; not while it is launched or scaled up."""
         was_complete = any(time.stage is ReplicaStage.READY for time in self.times)
         is_up = self.state is ModelState.READY and was_complete and not self.scaling
-        return is_up and len(self.targets) < self.spec.replicas
+        return is_up and len(self.targets) < self.desired
 
     @property
     def is_served(self) -> bool:

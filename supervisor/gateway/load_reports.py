@@ -1,0 +1,45 @@
+"""Tells the registry twice a second what this supervisor has to do for models whose number of replicas changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from supervisor.gateway.request_metrics import RequestMetrics
+from supervisor.model_table import LiveTable
+from supervisor.registry.client import RegistryClient
+from xinfer.errors import Unavailable
+
+_PERIOD_S = 0.5
+
+
+class LoadReports:
+    """Reports nothing while no model is scaled by its load and no replica leaves."""
+
+    def __init__(self, models: LiveTable, registry: RegistryClient, metrics: RequestMetrics) -> None:
+        self._models = models
+        self._registry = registry
+        self._metrics = metrics
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_PERIOD_S)
+            with contextlib.suppress(Unavailable):
+                await self._report()
+
+    async def _report(self) -> None:
+        # Nothing is awaited between the version and the counts: they are of the same moment.
+        version = self._models.version
+        models = [each for each in self._models.all.values() if each.spec.autoscaling or each.leaving]
+        loads = {model.spec.uid: self._metrics.load(model) for model in models}
+        if loads:
+            await self._registry.report_load(self._models.supervisor_id, version, loads)

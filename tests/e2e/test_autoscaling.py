@@ -1,0 +1,271 @@
+"""The number of replicas follows the load, on real Ray Serve with the fake engine. No request fails, no stream is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+
+from tests.conftest import RunningCluster
+from tests.e2e.traces import actor
+from tests.waiting import wait_for
+from xinfer.client import RESTfulClient
+from xinfer.errors import XinferError
+
+CHAT = "/v1/chat/completions"
+HELLO = [{"role": "user", "content": "Hi"}]
+UP_S = 60.0
+"""For what takes a few seconds on a quiet machine."""
+
+
+@dataclass
+class Load:
+    """So many streams at once, each begun anew when it ends, from a thread of its own."""
+
+    endpoint: str
+    uid: str
+    streams: int = 0
+    done: int = 0
+    failures: list[str] = field(default_factory=list)
+    _stopping: bool = False
+
+    async def run(self) -> None:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(120)) as session:
+            running: set[asyncio.Task[None]] = set()
+            while not self._stopping or running:
+                while not self._stopping and len(running) < self.streams:
+                    running.add(asyncio.create_task(self._one(session)))
+                await asyncio.sleep(0.02)
+                running = {task for task in running if not task.done()}
+
+    async def _one(self, session: aiohttp.ClientSession) -> None:
+        body = {"model": self.uid, "messages": HELLO, "stream": True}
+        try:
+            async with session.post(f"{self.endpoint}{CHAT}", json=body) as answer:
+                text = await answer.text()
+                if answer.status != 200 or not text.endswith("data: [DONE]\n\n") or '"error"' in text:
+                    self.failures.append(f"{answer.status} {text[-300:]}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self.failures.append(repr(error))
+        self.done += 1
+
+    def stop(self) -> None:
+        self._stopping = True
+
+
+@contextmanager
+def load(cluster: RunningCluster, uid: str) -> Iterator[Load]:
+    """A load that begins with nothing; set ``streams``. At its end every stream has ended well."""
+    found = Load(cluster.endpoint, uid)
+    thread = threading.Thread(target=lambda: asyncio.run(found.run()))
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+        thread.join(120)
+    assert not thread.is_alive()
+    assert found.failures == []
+
+
+def ready(client: RESTfulClient, uid: str) -> int:
+    scaling = client.get_model_scaling(uid)
+    return int(scaling["ready"]) if not scaling["starting"] and not scaling["leaving"] else -1
+
+
+def changes(client: RESTfulClient, uid: str) -> list[tuple[int, int]]:
+    decisions = client.get_model_scaling(uid)["decisions"]
+    return [(each["before"], each["desired"]) for each in decisions if each["before"] != each["desired"]]
+
+
+def workers(cluster: RunningCluster, uid: str) -> int:
+    return len(actor(cluster, f"ServeReplica:model-{uid}"))
+
+
+def test_square_wave(
+    client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]
+) -> None:
+    """Three times what one replica holds, then a third: up in one or two steps, down again, and nothing is cut."""
+    config = {"max_replicas": 3, "upscale_delay_s": 1, "downscale_delay_s": 4}
+    uid = launch_fake("square-wave", slots=4, tokens=10, gap_s=0.15, autoscaling_config=config)
+    with load(cluster, uid) as work:
+        work.streams = 1
+        wait_for(lambda: work.done >= 2, UP_S, "the first answers")
+        began = time.time()
+        work.streams = 12
+        wait_for(lambda: client.get_model_scaling(uid)["desired"] == 3, UP_S, "the decision")
+        decided = client.get_model_scaling(uid)["decisions"][-1]["at"] - began
+        wait_for(lambda: ready(client, uid) == 3, UP_S, "three replicas")
+        figures.append(
+            f"step to three times one replica: decided after {decided:.1f} s, up after {time.time() - began:.1f} s"
+        )
+        up = changes(client, uid)
+        # Steady: nothing changes for longer than every delay.
+        time.sleep(6)
+        assert changes(client, uid) == up
+        work.streams = 1
+        wait_for(lambda: ready(client, uid) == 1, UP_S, "one replica")
+    assert all(before < desired for before, desired in up)
+    down = changes(client, uid)[len(up) :]
+    assert all(before > desired for before, desired in down)
+    wait_for(lambda: workers(cluster, uid) == 1, UP_S, "one worker")
+    texts = [event["event_content"] for event in client.get_model_events(uid)]
+    assert any(text.startswith("Autoscaling from 1 to ") for text in texts)
+
+
+def test_leaving_replica_finishes_its_streams(
+    client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
+) -> None:
+    """By hand: the busy replica stays, the one that goes gets nothing more, and no stream is cut."""
+    uid = launch_fake("leaving", replica=2, tokens=60, gap_s=0.1)
+    with load(cluster, uid) as work:
+        work.streams = 5
+        wait_for(lambda: sum(_running(client, uid).values()) == 5, UP_S, "streams at both replicas")
+        before = _running(client, uid)
+        least_busy = min(before, key=lambda name: before[name])
+        scaling = client.scale_model(uid, 1)
+        assert (scaling["desired"], scaling["leaving"], scaling["autoscaling_config"]) == (1, 1, None)
+        wait_for(lambda: ready(client, uid) == 1 and client.describe_model(uid)["replica"] == 1, UP_S, "one replica")
+        assert least_busy not in _running(client, uid)
+    wait_for(lambda: workers(cluster, uid) == 1, UP_S, "no worker in its place")
+
+
+def _running(client: RESTfulClient, uid: str) -> dict[str, int]:
+    (instance,) = client.get_instance_info(None, uid)
+    found: dict[str, int] = {}
+    for each in instance["replica_statuses"]:
+        if each["status"] == "READY":
+            found[each["replica_uid"]] = requests.get(f"{each['model_address']}/fake/state", timeout=5).json()[
+                "running"
+            ]
+    return found
+
+
+def test_burst_from_zero(
+    client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]
+) -> None:
+    """Two hundred requests at once at a model that sleeps: one wake, and all are answered."""
+    config = {"min_replicas": 0, "max_replicas": 3, "downscale_to_zero_delay_s": 1, "upscale_delay_s": 1}
+    uid = launch_fake("burst", slots=64, tokens=3, gap_s=0.02, autoscaling_config=config)
+    wait_for(lambda: _status(client, uid) == "SLEEPING", UP_S, "asleep")
+
+    async def burst() -> list[float]:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(90)) as session:
+
+            async def one() -> float:
+                began = time.monotonic()
+                body = {"model": uid, "messages": HELLO}
+                async with session.post(f"{cluster.endpoint}{CHAT}", json=body) as answer:
+                    assert answer.status == 200, await answer.text()
+                    await answer.read()
+                return time.monotonic() - began
+
+            return await asyncio.gather(*(one() for _ in range(200)))
+
+    seconds = sorted(asyncio.run(burst()))
+    figures.append(f"burst of 200 from zero: first answer after {seconds[0]:.1f} s, p99 after {seconds[197]:.1f} s")
+    woken = [e for e in client.get_model_events(uid) if e["event_content"] == "Woken by a request."]
+    assert len(woken) == 1
+
+
+def _status(client: RESTfulClient, uid: str) -> str:
+    (instance,) = client.get_instance_info(None, uid)
+    return str(instance["status"])
+
+
+def test_contention(client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
+    """Two models on two GPUs: one that needs a second says what it would take, and gets what the other does not need."""
+    config = {"max_replicas": 2, "upscale_delay_s": 1, "downscale_delay_s": 600}
+    busy = launch_fake("contender", n_gpu=0.5, slots=2, tokens=10, gap_s=0.1, autoscaling_config=config)
+    idle = launch_fake(
+        "surplus", n_gpu=0.5, replica=3, slots=2, tokens=10, autoscaling_config={**config, "max_replicas": 3}
+    )
+    with load(cluster, busy) as work:
+        work.streams = 4
+        wait_for(lambda: ready(client, busy) == 2, 2 * UP_S, "the second replica of the busy model")
+    reasons = [each["reason"] for each in client.get_model_scaling(busy)["decisions"]]
+    assert any("GPUs are asked for" in reason and "free" in reason for reason in reasons)
+    given = client.get_model_scaling(idle)["decisions"][-1]
+    assert given["desired"] < given["before"]
+    assert "other models wait" in given["reason"]
+
+
+def test_schedule(client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
+    """Hours that hold now make the bounds, at a launch and when they are changed."""
+    uid = launch_fake("scheduled", autoscaling_config={"max_replicas": 3, "downscale_delay_s": 600})
+    today = datetime.now(UTC).strftime("%a")
+    tomorrow = datetime.fromtimestamp(time.time() + 86_400, UTC).strftime("%a")
+    words = f"{today},{tomorrow} 00:00-24:00"
+    client.scale_model(uid, autoscaling_config={"schedules": [f"{words} min=2"]})
+    wait_for(lambda: ready(client, uid) == 2, UP_S, "what the schedule wants")
+    assert words in client.get_model_scaling(uid)["decisions"][-1]["reason"]
+    client.scale_model(uid, autoscaling_config={"schedules": [f"{words} max=1"]})
+    wait_for(lambda: ready(client, uid) == 1, UP_S, "what the other schedule allows")
+
+
+def test_registry_is_killed_in_the_middle(
+    client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
+) -> None:
+    """The settings are on disk: another registry goes on scaling, and no request notices."""
+    config = {"max_replicas": 2, "target_ongoing_requests": 2, "upscale_delay_s": 1, "downscale_delay_s": 3}
+    uid = launch_fake("orphaned", tokens=10, gap_s=0.1, autoscaling_config=config)
+    with load(cluster, uid) as work:
+        work.streams = 4
+        wait_for(lambda: client.get_model_scaling(uid)["desired"] == 2, UP_S, "the decision")
+        (registry,) = actor(cluster, "Registry")
+        registry.kill()
+        registry.wait(10)
+        wait_for(lambda: actor(cluster, "Registry"), UP_S, "another registry")
+        wait_for(lambda: _tells(client, uid) == 2, UP_S, "two replicas")
+        assert client.describe_model(uid)["autoscaling_config"]["target_ongoing_requests"] == 2
+        work.streams = 1
+        wait_for(lambda: _tells(client, uid) == 1, UP_S, "one replica")
+    wait_for(lambda: workers(cluster, uid) == 1, UP_S, "one worker")
+
+
+def _tells(client: RESTfulClient, uid: str) -> int:
+    try:
+        return ready(client, uid)
+    except XinferError:
+        return -1
+
+
+def test_commands(client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
+    """What a person sees of all that."""
+    uid = launch_fake("by-hand", autoscaling_config={"max_replicas": 2})
+    shown = cluster.run("scale", uid, "--max", "3", "--target-requests", "8").stdout
+    assert "Autoscaling: from 1 to 3 replicas now; 8 requests per replica are the target." in shown
+    assert "Replicas: 2 desired, 2 ready" in cluster.run("scale", uid, "2").stdout
+    described = cluster.run("describe", uid).stdout
+    assert "Autoscaling: off." in described
+    assert client.get_model_scaling(uid)["autoscaling_config"] is None
+
+
+@pytest.mark.engine
+def test_real_engine_says_how_busy_it_is(client: RESTfulClient, tiny_chat: str) -> None:
+    """A worker reads vLLM's own metrics."""
+    client.scale_model(tiny_chat, autoscaling_config={"max_replicas": 1})
+    try:
+        handle: Any = client.get_model(tiny_chat)
+        stream = handle.chat(
+            [{"role": "user", "content": "Hello"}],
+            generate_config={"stream": True, "max_tokens": 2000, "ignore_eos": True},
+        )
+        next(stream)
+        wait_for(
+            lambda: client.get_model_scaling(tiny_chat)["load"].get("running") == 1, UP_S, "the engine's own count"
+        )
+        stream.close()
+    finally:
+        client.scale_model(tiny_chat, autoscaling_config=False)
