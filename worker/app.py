@@ -34,7 +34,7 @@ def build(spec: ModelSpec, settings: EngineSettings) -> Application:
         health_check_period_s=settings.health_period_s,
         health_check_timeout_s=settings.health_timeout_s,
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=settings.stop_grace_s + 5,
+        graceful_shutdown_timeout_s=settings.finish_timeout_s + settings.stop_grace_s + 5,
     )
     deployment = configure(EngineReplica).options(version=f"{spec.created_at}", _internal=True)
     application: Application = deployment.bind(spec, settings)

@@ -145,6 +145,19 @@ class EngineReplica:
         await self._reporter.report(ReplicaStage.STOPPED)
         os._exit(0)
 
+    async def _finish(self) -> None:
+        """Let requests end that are under way, if Serve has started another replica for this one: its node is drained."""
+        deadline = time.monotonic() + self._settings.finish_timeout_s
+        while time.monotonic() < deadline:
+            orders = await self._reporter.report_end()
+            if orders.leave_at_once:
+                return
+            if orders.leave:
+                load = await self._engine.load()
+                if load is None or not (load.running or load.waiting):
+                    return
+            await asyncio.sleep(_WANTED_PERIOD_S)
+
     async def _prestart_next(self) -> None:
         """Have a Ray process prestarted for the next replica: this one has taken the idle one."""
         wanted = prestart.wanted()
@@ -186,9 +199,11 @@ class EngineReplica:
 
     async def __del__(self) -> None:
         """Serve calls this when the replica is to go: the engine goes first."""
-        for task in (self._watch, self._following):
-            if task:
-                task.cancel()
+        if self._following:
+            self._following.cancel()
+        await self._finish()
+        if self._watch:
+            self._watch.cancel()
         await self._engine.stop()
         await self._reporter.report(ReplicaStage.STOPPED)
 

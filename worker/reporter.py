@@ -36,6 +36,10 @@ class Reporter:
         """Send how busy the engine is; returns what this replica is to do."""
         return await self._send("report_engine_load", self.latest, load)
 
+    async def report_end(self) -> ReplicaOrders:
+        """Say that Serve ends this replica; returns whether it is to finish its requests before."""
+        return await self._send("end_replica", self.latest)
+
     async def _send(self, method: str, *args: object) -> ReplicaOrders:
         try:
             registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)

@@ -116,6 +116,8 @@ class EngineSettings:
     """From the start of the process to its first response, the download of weights included."""
     stop_grace_s: float = 5.0
     """Between SIGTERM and SIGKILL."""
+    finish_timeout_s: float = 30.0
+    """For the requests of a replica that Serve has moved to another node."""
     health_period_s: float = 5.0
     health_timeout_s: float = 8.0
     core_timeout_s: float = 15.0
@@ -147,6 +149,7 @@ class EngineSettings:
 ENGINE_VARIABLES = {
     "start_timeout_s": "XINFER_ENGINE_START_TIMEOUT_S",
     "stop_grace_s": "XINFER_ENGINE_STOP_GRACE_S",
+    "finish_timeout_s": "XINFER_ENGINE_FINISH_TIMEOUT_S",
     "health_period_s": "XINFER_ENGINE_HEALTH_PERIOD_S",
     "health_timeout_s": "XINFER_ENGINE_HEALTH_TIMEOUT_S",
     "core_timeout_s": "XINFER_ENGINE_CORE_TIMEOUT_S",

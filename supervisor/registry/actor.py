@@ -287,6 +287,16 @@ class Registry:
             await self._on_change(report.model_uid)
         return self._models.orders(report)
 
+    async def end_replica(self, report: ReplicaReport) -> ReplicaOrders:
+        """A replica says that Serve ends it, and gets to know whether it is to finish its requests before."""
+        before = self._models.version
+        version = self._models.moved(report.model_uid, report.replica)
+        if self._models.version != before:
+            await self._publish()
+        if version is None:
+            return ReplicaOrders(leave_at_once=True)
+        return ReplicaOrders(leave=self._signals.nobody_uses(report.model_uid, report.replica, version))
+
     async def report_engine_load(self, report: ReplicaReport, load: EngineLoad) -> ReplicaOrders:
         """A replica says how busy its engine is."""
         self._signals.on_engine(report.model_uid, report.replica, load, time.monotonic())

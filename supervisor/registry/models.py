@@ -173,6 +173,21 @@ class Models:
         departure.told = True
         departure.at_once = at_once
 
+    def moved(self, uid: str, replica: str) -> int | None:
+        """Serve ends this replica. If others take its place, it gets nothing more and may finish what it has.
+
+        Returns the version of the first table that says so; None if it has nothing to wait for.
+        """
+        record = self._records.get(uid)
+        if record is None or not record.is_wanted or replica not in record.replicas:
+            return None
+        if replica not in record.moved:
+            if all(target.replica == replica for target in record.status().targets):
+                return None
+            self._changed()
+            record.moved[replica] = self._version
+        return record.moved[replica]
+
     def forget_left(self, uid: str) -> None:
         """Serve has no replacement for what has left, which may wait for a place: it is told to have fewer all the same."""
         record = self.get(uid)

@@ -71,6 +71,8 @@ class Record:
     fallback: int | None = None
     """While it is scaled up: the replicas it had, to go back to."""
     leaving: dict[str, Departure] = field(default_factory=dict)
+    moved: dict[str, int] = field(default_factory=dict)
+    """Replicas that Serve ends, having started others for them, with the version of the first table that says so."""
     left: int = 0
     """Replicas that have left, of those that Serve is told to have: it replaces each of them."""
     left_at: float = 0.0
@@ -157,6 +159,7 @@ class Record:
         known = self.replicas.pop(report.replica, None)
         self.ended.add(report.replica)
         self.last_ended = report
+        self.moved.pop(report.replica, None)
         if self.leaving.pop(report.replica, None):
             self.left += 1
             self.left_at = report.updated_at
@@ -204,6 +207,7 @@ class Record:
         self.ended.update(self.replicas)
         self.replicas.clear()
         self.leaving.clear()
+        self.moved.clear()
         self.parked.clear()
         self.left = 0
 
@@ -221,7 +225,7 @@ class Record:
             ended=self.last_ended,
             restored=self.restored,
             scaling=self.fallback is not None or self.departing > 0,
-            leaving=tuple(self.leaving),
+            leaving=(*self.leaving, *self.moved),
             departing=self.departing,
         )
 

@@ -28,6 +28,7 @@ from xinfer.cli import launch as launching
 from xinfer.cli import xinfer
 from xinfer.client import _calls
 from xinfer.cluster.options import StartOptions
+from xinfer.node_labels import parse_labels
 
 _HOLD_OPTIONS = ("EngineArgs", "BaseFrontendArgs", "FrontendArgs")
 """vLLM's classes whose fields are its server's flags."""
@@ -102,8 +103,9 @@ def _check_xinfer(words: list[str]) -> None:
 
 def _check_start(options: dict[str, Any]) -> None:
     models = options.pop("models")
-    del options["foreground"], options["drain_timeout"]
-    StartOptions(**options)
+    labels = parse_labels(options.pop("labels"))
+    del options["foreground"], options["drain_timeout"], options["token"]
+    StartOptions(**options, labels=labels)
     for model in models:
         Catalog.load().select(model)
 

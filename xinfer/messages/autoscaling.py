@@ -117,4 +117,4 @@ class ReplicaOrders:
     leave: bool = False
     """No supervisor sends it anything any more: end once the engine has finished."""
     leave_at_once: bool = False
-    """Its time to finish is over."""
+    """Its time to finish is over, or nobody wants it to."""

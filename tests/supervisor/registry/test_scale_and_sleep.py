@@ -153,3 +153,27 @@ def test_what_does_not_sleep_is_not_woken(state: ModelState) -> None:
     before = models.table()
     models.wake("m", NOW)
     assert models.table() == before
+
+
+# Replicas that Serve has moved to other nodes.
+
+
+def test_moved_replica_gets_nothing_more_and_may_finish() -> None:
+    models = models_in(READY)
+    models.report(report("r2"))
+    version = models.moved("m", "r1")
+    assert version == models.version
+    assert [target.replica for target in models.table().models["m"].targets] == ["r2"]
+    assert models.moved("m", "r1") == version, "asked again"
+    models.report(report("r1", ReplicaStage.STOPPED))
+    status = models.table().models["m"]
+    assert ([each.replica for each in status.replicas], status.leaving) == (["r2"], ())
+
+
+def test_replica_whose_place_nobody_takes_has_nothing_to_wait_for() -> None:
+    models = models_in(READY)
+    assert models.moved("m", "r1") is None
+    assert models.moved("nobody", "r1") is None
+    models.report(report("r2"))
+    models.terminate("m")
+    assert models.moved("m", "r1") is None
