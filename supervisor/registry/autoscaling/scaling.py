@@ -172,7 +172,7 @@ class Scaling:
         verdict = autoscaler.decide(load, limits, now, pressed=pressed)
         if verdict.desired > record.desired:
             changes += self._grow(record, autoscaler, verdict, unix_time)
-        else:
+        elif min(autoscaler.need, limits.most) <= record.desired:
             self._blocked.pop(uid, None)
         if verdict.desired < record.desired:
             before = record.desired
