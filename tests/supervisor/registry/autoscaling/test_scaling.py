@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from supervisor.registry.autoscaling.scaling import Change, Scaling
@@ -189,3 +191,35 @@ def test_spec_keeps_its_settings_through_a_change_of_size() -> None:
     world.live(2, in_flight=4)
     step = world.models.next_action("m", NOW)
     assert step == Deploy(spec(replicas=2, autoscaling=CONFIG))
+
+
+def test_models_share_gpus_by_weight() -> None:
+    """The heavier one gets three of four, whoever came first, and then nothing changes any more."""
+    world = World(replace(CONFIG, priority=1.0), free=0)
+    world.models.add(spec("heavy", gpus=1, autoscaling=replace(CONFIG, priority=3.0)))
+    world.models.next_action("heavy", NOW)
+    world.models.report(report("h1", uid="heavy"))
+    world.models.get("m").spec = spec(gpus=1, replicas=3, autoscaling=CONFIG)
+    for number in (2, 3):
+        world.models.report(report(f"r{number}"))
+    sizes = []
+    for _ in range(120):
+        world.now += 0.5
+        loads = {uid: SupervisorLoad(in_flight=20) for uid in ("m", "heavy")}
+        world.signals.on_supervisor("s", world.models.version, loads, world.now)
+        world.scaling.step(world.now, NOW + world.now)
+        for uid in ("m", "heavy"):
+            record = world.models.get(uid)
+            for replica in list(record.leaving):
+                # It has nothing to finish, and Serve knows at once.
+                world.models.report(report(replica, ReplicaStage.STOPPED, uid))
+                world.models.forget_left(uid)
+                world.room.free += 1
+            for number in range(record.desired - record.ready_replicas):
+                world.room.free -= 1
+                world.models.report(report(f"{uid}-{world.now}-{number}", uid=uid))
+        sizes.append((world.models.get("m").desired, world.models.get("heavy").desired))
+    assert sizes[-1] == (1, 3)
+    assert sizes[20:] == [(1, 3)] * 100
+    reasons = [decision.reason for decision in world.scaling.status("m", NOW).decisions]
+    assert any("as its share by weight" in reason for reason in reasons)
