@@ -87,7 +87,7 @@ class ReplicasApi:
         return added
 
     async def remove(self, uid: str, replica_id: int) -> schemas.RemainingReplicas:
-        """One replica less; answers when it is gone. Which one goes is Serve's choice; with the last one the model goes."""
+        """One replica less, the least busy one; answers when it has finished and is gone. With the last one the model goes."""
         async with self._adding:
             left = await self._remove(uid, replica_id)
         return {"remaining_replicas": left}
@@ -103,11 +103,11 @@ class ReplicasApi:
 
     async def _remove(self, uid: str, number: int) -> int:
         before = self._models.get(uid)
-        spec, left = before.spec, before.spec.replicas - 1
+        spec, left = before.spec, before.desired - 1
         if before.state is not ModelState.READY:
             raise Conflict(f"The model {uid!r} is not up ({before.state.lower()}); terminate it, or wait until it is.")
         if not 0 <= number <= left:
-            raise NotFound(f"The model {uid!r} has no replica {number}; it has {spec.replicas}, counted from 0.")
+            raise NotFound(f"The model {uid!r} has no replica {number}; it has {left + 1}, counted from 0.")
         if left:
             await self._registry.scale(uid, left)
         else:

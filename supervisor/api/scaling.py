@@ -91,11 +91,10 @@ class ScalingApi:
             raise LaunchRefused("Give one of replicas and autoscaling_config.", param="replicas")
         if isinstance(asked.autoscaling_config, AutoscalingRequest):
             await self._configure(model, asked.autoscaling_config)
+        elif asked.replicas is not None:
+            await self._set(model, asked.replicas, wait_ready)
         else:
-            if model.spec.autoscaling:
-                await self._registry.autoscale(uid, None, model.spec.idle_timeout_s)
-            if asked.replicas is not None:
-                await self._set(model, asked.replicas, wait_ready)
+            await self._registry.autoscale(uid, None, model.spec.idle_timeout_s)
         return await self.show(uid)
 
     async def _configure(self, model: ModelStatus, asked: AutoscalingRequest) -> None:
@@ -109,6 +108,8 @@ class ScalingApi:
         uid = model.spec.uid
         more = replicas - model.desired
         await self._registry.scale(uid, replicas)
+        # Only now: a number that is refused leaves autoscaling as it is.
+        await self._registry.autoscale(uid, None, model.spec.idle_timeout_s)
         if more <= 0 or not wait_ready:
             return
         addition = ScaleUp(model, more)

@@ -21,12 +21,12 @@ class ScaleUp:
     @property
     def total(self) -> int:
         """Replicas that the registry is asked for."""
-        return self.before.spec.replicas + self.count
+        return self.before.desired + self.count
 
     def is_noted(self, table: Table) -> bool:
         """Whether the table is one from after the registry was asked: by the total, or by what has failed since."""
         model = self._model(table)
-        return model is None or model.spec.replicas >= self.total or model.ended != self.before.ended
+        return model is None or model.desired >= self.total or model.ended != self.before.ended
 
     def is_settled(self, table: Table) -> bool:
         """Whether there is nothing to wait for any more: they are up, or will not be."""
@@ -65,7 +65,7 @@ class ScaleUp:
         return None
 
     def _has_failed(self, model: ModelStatus) -> bool:
-        return model.state is not ModelState.READY or model.spec.replicas < self.total
+        return model.state is not ModelState.READY or model.desired < self.total
 
     def _new(self, model: ModelStatus) -> list[tuple[int, ReplicaReport]]:
         """The replicas that were not there before, each with its number."""

@@ -157,8 +157,13 @@ class Models:
             record.leaving[name] = Departure(self._version, at)
 
     def configure(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> ModelSpec:
-        """Have the number of a model's replicas follow its load in another way; what runs is not touched."""
+        """Have the number of a model's replicas follow its load in another way; what runs is not touched.
+
+        ``Conflict`` if it is being taken down, or its launch has failed.
+        """
         record = self.get(uid)
+        if record.state in SETTLED or record.end is not None:
+            raise Conflict(f"The model {uid!r} is not there any more ({record.state.lower()}).")
         before = record.spec
         record.spec = replace(before, autoscaling=autoscaling, idle_timeout_s=idle_timeout_s)
         if self._applications.get(uid) == before:

@@ -96,7 +96,7 @@ def test_square_wave(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]
 ) -> None:
     """Three times what one replica holds, then a third: up in one or two steps, down again, and nothing is cut."""
-    config = {"max_replicas": 3, "upscale_delay_s": 1, "downscale_delay_s": 4}
+    config = {"max_replicas": 3, "upscale_delay_s": 1, "downscale_delay_s": 3}
     uid = launch_fake("square-wave", slots=4, tokens=10, gap_s=0.15, autoscaling_config=config)
     with load(cluster, uid) as work:
         work.streams = 1
@@ -111,7 +111,7 @@ def test_square_wave(
         )
         up = changes(client, uid)
         # Steady: nothing changes for longer than every delay.
-        time.sleep(6)
+        time.sleep(4)
         assert changes(client, uid) == up
         work.streams = 1
         wait_for(lambda: ready(client, uid) == 1, UP_S, "one replica")
@@ -127,7 +127,7 @@ def test_leaving_replica_finishes_its_streams(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:
     """By hand: the busy replica stays, the one that goes gets nothing more, and no stream is cut."""
-    uid = launch_fake("leaving", replica=2, tokens=60, gap_s=0.1)
+    uid = launch_fake("leaving", replica=2, tokens=30, gap_s=0.1)
     with load(cluster, uid) as work:
         work.streams = 5
         wait_for(lambda: sum(_running(client, uid).values()) == 5, UP_S, "streams at both replicas")

@@ -279,7 +279,7 @@ def get_model_scaling(model_uid: str) -> Call[Json]:
 
 
 def terminate_model_replica(model_uid: str, replica_id: int) -> Call[int]:
-    """Remove one replica and return how many remain. Ray Serve chooses which; removing the last terminates the model."""
+    """Remove the least busy replica and return how many remain; removing the last terminates the model."""
     return Call(
         "DELETE", _model(model_uid, f"/replicas/{replica_id}"), lambda response: int(response["remaining_replicas"])
     )

@@ -77,6 +77,10 @@ class Autoscaler:
         """What the last measurement needs, whatever there may be."""
         return self._last_need
 
+    def need_lately(self, now: float) -> int:
+        """The most that a measurement of the last seconds needs."""
+        return int(self._used_lately.extreme(now) or self._last_need)
+
     def reconfigure(self, config: AutoscalingConfig) -> None:
         """Go on with other settings, and measure anew."""
         decisions = self.decisions

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from supervisor.registry.autoscaling.autoscaler import Autoscaler, Bounds, Verdict, bounds
 from supervisor.registry.autoscaling.needs import Load
+from supervisor.registry.autoscaling.shares import Claim, fair_sizes
 from supervisor.registry.autoscaling.signals import Signals
 from supervisor.registry.models import Models
 from supervisor.registry.record import Record
@@ -60,6 +61,7 @@ class Scaling:
 
         at = datetime.fromtimestamp(unix_time, UTC)
         changes: list[Change] = []
+        shares = self._shares(at, now)
         for uid in table.models:
             record = self._models.get(uid)
             changes += self._departures(record, unix_time)
@@ -69,7 +71,8 @@ class Scaling:
             elif record.state is ModelState.SLEEPING and record.end is None and bounds(config, at).least > 0:
                 changes.append(Change(uid, f"Woken {bounds(config, at).why}.", wakes=True))
             elif record.state is ModelState.READY and record.end is None:
-                changes += self._autoscale(record, bounds(config, at), now, unix_time)
+                limits = _within_share(bounds(config, at), record.desired, shares.get(uid))
+                changes += self._autoscale(record, limits, now, unix_time)
         return changes
 
     def kept_awake(self, unix_time: float) -> set[str]:
@@ -127,6 +130,26 @@ class Scaling:
             decisions=tuple(autoscaler.decisions) if autoscaler else (),
         )
 
+    def _shares(self, at: datetime, now: float) -> dict[str, int]:
+        """What models have to be content with while one cannot grow: their share, by weight, of what all of them have."""
+        claims: list[Claim] = []
+        gpus = 0.0
+        if not self._blocked:
+            return {}
+        for uid, autoscaler in self._autoscalers.items():
+            record = self._models.get(uid)
+            spec = record.spec
+            if spec.autoscaling is None or not spec.gpus or record.state is not ModelState.READY:
+                continue
+            limits = bounds(spec.autoscaling, at)
+            least = max(1, limits.least)
+            need = max(least, min(limits.most, autoscaler.need_lately(now)))
+            claims.append(Claim(uid, spec.gpus, spec.autoscaling.priority, least, need))
+            gpus += spec.gpus * record.desired
+        sizes = fair_sizes(claims, gpus)
+        # One that needs less than its share gives the rest up when it has not needed it for some seconds.
+        return {claim.uid: sizes[claim.uid] for claim in claims if sizes[claim.uid] < claim.need}
+
     def _departures(self, record: Record, unix_time: float) -> list[Change]:
         """Let replicas end that nobody uses any more, and tell Serve of those that it finds no replacement for."""
         uid = record.spec.uid
@@ -172,7 +195,7 @@ class Scaling:
         verdict = autoscaler.decide(load, limits, now, pressed=pressed)
         if verdict.desired > record.desired:
             changes += self._grow(record, autoscaler, verdict, unix_time)
-        else:
+        elif min(autoscaler.need, limits.most) <= record.desired:
             self._blocked.pop(uid, None)
         if verdict.desired < record.desired:
             before = record.desired
@@ -234,3 +257,10 @@ class Scaling:
     def _forget(self, uid: str) -> None:
         for known in (self._autoscalers, self._loads, self._blocked, self._asked, self._launches):
             known.pop(uid, None)
+
+
+def _within_share(limits: Bounds, desired: int, share: int | None) -> Bounds:
+    """One that has more than its share gives it up; one that has less may still grow if there is room after all."""
+    if share is None or desired <= share:
+        return limits
+    return Bounds(min(limits.least, share), share, "as its share by weight, while other models wait for GPUs")
