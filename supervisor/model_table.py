@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -119,8 +119,8 @@ class LiveTable:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    def on_change(self, listener: Callable[[set[str]], None]) -> None:
-        """Have ``listener`` called with the names of all replicas there are whenever the table has changed."""
+    def on_replicas_gone(self, listener: Callable[[set[str]], None]) -> None:
+        """Have ``listener`` called with the names of replicas that the table has no more."""
         self._listeners.append(listener)
 
     def report_usage(self, usages: Callable[[Mapping[str, ModelStatus]], dict[str, Usage]]) -> None:
@@ -146,24 +146,30 @@ class LiveTable:
         while True:
             try:
                 usages = self._usages(self._table.models)
-                table = await self._registry.watch(
+                news = await self._registry.watch(
                     self._table.version, _WATCH_S, self._id, usages, self._table.families_version
                 )
             except Unavailable:
                 _log.warning("the registry is away; going on with the last table")
                 await asyncio.sleep(_RETRY_S)
                 continue
-            if table.families is None:
-                table = replace(table, families=self._table.families)
-            table = replace(table, models=self._with_known_replicas(table.models))
+            gone = self._apply(news)
             async with self._changed:
-                self._table = table
                 self._changed.notify_all()
-            replicas: set[str] = set()
-            for model in table.models.values():
-                replicas.update(report.replica for report in model.replicas)
-            for listener in self._listeners:
-                listener(replicas)
+            if gone:
+                for listener in self._listeners:
+                    listener(gone)
+
+    def _apply(self, news: ModelTable) -> set[str]:
+        """Act on ``news`` from now on; returns the names of the replicas that are gone with it."""
+        before = self._table.models
+        news = replace(news, models=self._with_known_replicas(news.models))
+        self._table = news.applied_to(self._table)
+        touched = before.keys() if news.since is None else {*news.models, *news.gone}
+        gone = _replicas_of(before, touched)
+        if gone:
+            gone -= _replicas_of(self._table.models, touched)
+        return gone
 
     def _with_known_replicas(self, models: dict[str, ModelStatus]) -> dict[str, ModelStatus]:
         """``models``; those that a new registry has from its file only, with the replicas that were last heard of.
@@ -180,6 +186,14 @@ class LiveTable:
     async def _report_suspect(self, uid: str, replica: ReplicaReport) -> None:
         with contextlib.suppress(Unavailable):
             await self._registry.suspect(uid, replica.replica, str(replica.address))
+
+
+def _replicas_of(models: Mapping[str, ModelStatus], uids: Iterable[str]) -> set[str]:
+    names: set[str] = set()
+    for uid in uids:
+        if uid in models:
+            names.update(report.replica for report in models[uid].replicas)
+    return names
 
 
 def _with_replicas_of(before: ModelStatus, model: ModelStatus) -> ModelStatus:

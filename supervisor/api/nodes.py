@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 
-from supervisor.api.node_schemas import Node, NodeList, NodeState, ReplicaOnNode
+from supervisor.api.node_schemas import GpuOfNode, Node, NodeList, NodeState, ReplicaOnNode
 from supervisor.api.schemas import Result
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
 from supervisor.nodes.draining import drain
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Conflict, NotFound, Unavailable
-from xinfer.messages import ModelStatus, NodeReport
+from xinfer.messages import GpuReport, ModelStatus, NodeReport
 from xinfer.names import RESERVED_LABELS
 
 _LONGEST_SHOWN = 100
@@ -176,9 +175,20 @@ def _measured(report: NodeReport, now: float) -> Any:
             "available": report.memory_available,
         },
         "disk": {"total": report.disk_total, "free": report.disk_free},
-        "gpus": [asdict(gpu) for gpu in report.gpus],
+        "gpus": list(map(_gpu, report.gpus)),
         "cached_models": list(report.cached_models),
         "warm_host": report.fork_server,
         "version": report.version,
         "age_s": max(0.0, round(now - report.measured_at, 1)),
+    }
+
+
+def _gpu(gpu: GpuReport) -> GpuOfNode:
+    # Not dataclasses.asdict, which copies each value: a large cluster has thousands.
+    return {
+        "index": gpu.index,
+        "name": gpu.name,
+        "memory_total": gpu.memory_total,
+        "memory_used": gpu.memory_used,
+        "utilization": gpu.utilization,
     }

@@ -49,8 +49,12 @@ class Balancer:
 
         Raises ``ModelOverloaded`` if each of them has ``limit`` requests already.
         """
-        candidates = [r for r in replicas if r.replica not in avoid] or replicas
-        free = [r for r in candidates if self._in_flight[r.replica] < limit]
+        candidates = replicas
+        if avoid:
+            candidates = [r for r in replicas if r.replica not in avoid] or replicas
+        # A model may have a hundred replicas: ``get``, since a Counter makes a call of each key that it has not.
+        in_flight = self._in_flight.get
+        free = [r for r in candidates if in_flight(r.replica, 0) < limit]
         if not free:
             uid = replicas[0].model_uid
             raise ModelOverloaded(f"The model {uid!r} has all the requests it can take.", retry_after_s=1)
@@ -73,15 +77,15 @@ class Balancer:
         """A stream from ``replica`` has begun so many seconds after its request was sent."""
         self._first_tokens.observe(replica.replica, first_token_s)
 
-    def keep_only(self, replicas: Collection[str]) -> None:
-        """Forget what is known of all others; they are gone from the table."""
-        gone = frozenset(self._last_chosen.keys() - set(replicas))
-        for name in gone:
+    def forget(self, replicas: Collection[str]) -> None:
+        """They are gone from the table."""
+        known = frozenset(self._last_chosen.keys() & set(replicas))
+        for name in known:
             del self._last_chosen[name]
             del self._sent[name]
             self._first_tokens.forget(name)
-        if gone:
-            self._memory.forget(gone)
+        if known:
+            self._memory.forget(known)
 
     def in_flight(self, replica: str | None = None) -> int:
         """Requests under way from here, at one replica or at all."""
@@ -110,9 +114,11 @@ class Balancer:
 
     def _knowing(self, free: Sequence[ReplicaReport], key: PromptKey) -> ReplicaReport | None:
         """The one that knows most of the prompt, among those that are not much busier than the least busy one."""
-        least = min(self._in_flight[r.replica] for r in free)
+        in_flight = self._in_flight.get
+        counts = [in_flight(r.replica, 0) for r in free]
+        least = min(counts)
         bound = least + _SLACK + least // _SLACK_SHARE
-        even = {r.replica: r for r in free if self._in_flight[r.replica] <= bound}
+        even = {r.replica: r for r, count in zip(free, counts, strict=True) if count <= bound}
         matches = self._memory.matches(key, frozenset(even))
         if not matches:
             return None

@@ -35,11 +35,13 @@ class FirstTokens:
 
     def slowness(self, replicas: Sequence[str]) -> dict[str, float]:
         """How many times as slow as the fastest of ``replicas`` the far slower ones are, at most 8; empty if none is."""
+        # For every request, over all replicas of its model: the clock is read once.
+        oldest = self._now() - _VALID_S
         known: dict[str, float] = {}
         for replica in replicas:
-            average = self._average(replica)
-            if average is not None:
-                known[replica] = average
+            measured = self._averages.get(replica)
+            if measured is not None and measured[1] > oldest:
+                known[replica] = measured[0]
         if len(known) < 2:
             return {}
 

@@ -74,7 +74,7 @@ class Proxy:
         self._balancer = Balancer(settings.routing)
         self._last_use = IdleTracker(self._balancer.in_flight)
         self._waking = Waking(models, registry, settings.wake_timeout_s)
-        models.on_change(self._balancer.keep_only)
+        models.on_replicas_gone(self._balancer.forget)
         metrics.read_replicas(self._balancer.load)
         models.report_usage(self._last_use.usages)
 

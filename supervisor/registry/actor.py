@@ -149,7 +149,8 @@ class Registry:
             self._idleness.hear(supervisor, version, usages or {}, time.monotonic())
             self._drain.hear(supervisor, time.monotonic())
             self._signals.hear(supervisor, time.monotonic())
-            await self._check_idle()
+            if usages:
+                await self._check_idle()
         async with self._published:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
@@ -159,7 +160,7 @@ class Registry:
         if families_version != self._families_version:
             families = self._families.texts
         return replace(
-            self._models.table(),
+            self._models.table(since=version),
             families=families,
             families_version=self._families_version,
             stops_at=self._drain.stops_at,
@@ -477,7 +478,7 @@ class Registry:
         return version
 
     async def _publish(self) -> None:
-        self._events.observe(self._models.table(), self._now())
+        self._events.observe(self._models.table(since=self._events.version), self._now())
         async with self._published:
             self._published.notify_all()
 

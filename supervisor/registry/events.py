@@ -28,6 +28,11 @@ class Events:
         for uid in table.models:
             self._note(uid, Event(EventType.WARNING, at, "The registry was started again."))
 
+    @property
+    def version(self) -> int:
+        """Of the table that was seen last."""
+        return self._seen.version
+
     def of(self, uid: str) -> list[Event]:
         """Those of one model, oldest first; none if nothing is known of it."""
         return list(self._events.get(uid, ()))
@@ -38,12 +43,15 @@ class Events:
         self._note(uid, Event(kind, at, content))
 
     def observe(self, table: ModelTable, at: float) -> None:
-        """``table`` is how things are since ``at``."""
+        """``table`` is how things are since ``at``, or what has changed."""
         if table.version == self._seen.version:
             return
         before = self._seen.models
-        self._seen = table
-        for uid in before.keys() | table.models.keys():
+        self._seen = table.applied_to(self._seen)
+        changed = table.models.keys() | set(table.gone)
+        if table.since is None:
+            changed |= before.keys()
+        for uid in changed:
             for kind, content in _differences(before.get(uid), table.models.get(uid)):
                 self._note(uid, Event(kind, at, content))
 

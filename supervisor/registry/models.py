@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ from xinfer.messages import (
 )
 
 _SETTLED_KEPT = 100
+_GONE_KEPT = 1_000
 _CANCELLED = "The launch was cancelled."
 _NO_REASON = "The engine could not be started; the log of the replica says why."
 _END_STAGES = {ModelState.FAILED: ReplicaStage.FAILED, ModelState.CANCELLED: ReplicaStage.CANCELLED}
@@ -53,6 +55,9 @@ class Models:
         # UIDs, oldest end first.
         self._settled: dict[str, None] = {}
         self._version = version
+        # Models that were removed, with the version of the table without them; those before the first number are forgotten.
+        self._gone: deque[tuple[int, str]] = deque()
+        self._complete_since = version
         self._failures_allowed = failures_allowed
 
     @property
@@ -62,10 +67,15 @@ class Models:
 
     def touch(self) -> None:
         """Something else that travels with the table has changed."""
-        self._changed()
+        self._version += 1
 
-    def table(self) -> ModelTable:
-        return ModelTable(self._version, {uid: record.status() for uid, record in self._records.items()})
+    def table(self, since: int | None = None) -> ModelTable:
+        """All models; for somebody who has the table of version ``since``, only what has changed after it, if that is known."""
+        if since is None or not self._complete_since <= since <= self._version:
+            return ModelTable(self._version, {uid: record.status() for uid, record in self._records.items()})
+        changed = {uid: record.status() for uid, record in self._records.items() if record.version > since}
+        gone = tuple(uid for version, uid in self._gone if version > since and uid not in self._records)
+        return ModelTable(self._version, changed, since=since, gone=gone)
 
     def get(self, uid: str) -> Record:
         if uid not in self._records:
@@ -93,7 +103,7 @@ class Models:
         self._settled.pop(spec.uid, None)
         record = self._records[spec.uid] = Record(spec)
         record.begin(ReplicaStage.PENDING, spec.created_at)
-        self._changed()
+        self._changed(record)
 
     def terminate(self, uid: str) -> None:
         """Have the model taken down and forgotten."""
@@ -101,7 +111,7 @@ class Models:
         record.move(ModelState.TERMINATING, reason="")
         record.end = ModelState.TERMINATING
         self._settled.pop(uid, None)
-        self._changed()
+        self._changed(record)
 
     def cancel(self, uid: str) -> None:
         """Have a launch that is under way taken down and kept as CANCELLED; one that is over or ends already stays as it is."""
@@ -111,7 +121,7 @@ class Models:
         if record.end is None and record.state not in SETTLED:
             record.move(ModelState.TERMINATING, _CANCELLED)
             record.end = ModelState.CANCELLED
-            self._changed()
+            self._changed(record)
 
     def scale(self, uid: str, replicas: int) -> None:
         """Have a model that is up get this many replicas; ``Conflict`` if it is not."""
@@ -122,7 +132,7 @@ class Models:
         record.fallback = up if replicas > up else None
         record.spec = replace(record.spec, replicas=replicas + record.departing)
         record.reason = ""
-        self._changed()
+        self._changed(record)
 
     def resize(self, uid: str, replicas: int, order: Sequence[str], at: float) -> None:
         """As ``scale``, but replicas that are up leave without breaking a stream, the first of ``order`` first.
@@ -149,7 +159,7 @@ class Models:
             self.scale(uid, replicas + fewer - gone_at_once)
         record.fallback = None
         record.reason = ""
-        self._changed()
+        self._changed(record)
         targets = [target.replica for target in record.status().targets]
         known = [name for name in order if name in targets]
         unknown = [name for name in targets if name not in known]
@@ -169,7 +179,7 @@ class Models:
         if self._applications.get(uid) == before:
             # Serve need not be told.
             self._applications[uid] = record.spec
-        self._changed()
+        self._changed(record)
         return record.spec
 
     def may_leave(self, uid: str, replica: str, *, at_once: bool) -> None:
@@ -189,7 +199,7 @@ class Models:
         if replica not in record.moved:
             if all(target.replica == replica for target in record.status().targets):
                 return None
-            self._changed()
+            self._changed(record)
             record.moved[replica] = self._version
         return record.moved[replica]
 
@@ -198,7 +208,7 @@ class Models:
         record = self.get(uid)
         record.spec = replace(record.spec, replicas=record.spec.replicas - record.left)
         record.left = 0
-        self._changed()
+        self._changed(record)
 
     def orders(self, report: ReplicaReport) -> ReplicaOrders:
         """What this replica is to do, by what is known now."""
@@ -225,7 +235,7 @@ class Models:
         for record in self._records.values():
             if record.restored:
                 record.restored = False
-                self._changed()
+                self._changed(record)
 
     def asleep(self, spec: ModelSpec) -> None:
         """Record a model that was asleep when the registry ended."""
@@ -236,7 +246,7 @@ class Models:
         """Announce that a READY model is about to sleep."""
         record = self.get(uid)
         record.move(ModelState.DRAINING, reason="")
-        self._changed()
+        self._changed(record)
 
     def resume(self, uid: str, at: float) -> None:
         """A draining model is used after all."""
@@ -244,7 +254,7 @@ class Models:
         if record.state is ModelState.DRAINING:
             record.move(ModelState.READY, reason="")
             record.update_state(at)
-            self._changed()
+            self._changed(record)
 
     def sleep(self, uid: str) -> None:
         """A draining model gives everything back."""
@@ -269,7 +279,7 @@ class Models:
             record.failures = record.deployments = 0
             record.times.clear()
             record.begin(ReplicaStage.PENDING, at)
-            self._changed()
+            self._changed(record)
 
     # What replicas say, and what is found out about them.
 
@@ -284,16 +294,16 @@ class Models:
         record.parked.discard(report.replica)
         if report.stage.is_final:
             record.replica_ended(report, self._failures_allowed)
-            self._changed()
+            self._changed(record)
         elif record.is_wanted and record.on_report(report):
-            self._changed()
+            self._changed(record)
 
     def lost(self, uid: str, replica: str, at: float) -> None:
         """Nobody reaches this replica any more; a later report of its brings it back."""
         record = self._records.get(uid)
         if record and record.replicas.pop(replica, None):
             record.update_state(at)
-            self._changed()
+            self._changed(record)
 
     def silent(self, oldest: float) -> list[ReplicaReport]:
         """Replicas that take requests but have not reported since ``oldest``."""
@@ -317,6 +327,7 @@ class Models:
             self._applications[uid] = None
             if record:
                 record.restored = False
+                self._changed(record)
             return
         # What runs is left alone. The number of replicas may have changed just before the registry ended, without Serve
         # having heard of it; telling it again changes nothing if it has.
@@ -326,7 +337,7 @@ class Models:
         # Its replicas report with their next health check, or have done so already.
         record.move(ModelState.LAUNCHING, reason="")
         record.update_state(at)
-        self._changed()
+        self._changed(record)
 
     def next_action(self, uid: str, at: float) -> Deploy | Delete | None:
         """What has to be done next about ``uid``, if anything; a deployment counts as begun with this."""
@@ -353,7 +364,7 @@ class Models:
             record.update_state(at)
         else:
             record.give_up(record.reason or _NO_REASON)
-            self._changed()
+            self._changed(record)
 
     def on_application_deleted(self, uid: str, at: float) -> None:
         """Serve has nothing of this UID any more."""
@@ -364,10 +375,10 @@ class Models:
         end = record.end
         record.end = None
         if end is ModelState.TERMINATING:
-            del self._records[uid]
+            self._forget(uid)
         else:
             self._settle_for_good(record, end, at)
-        self._changed()
+            self._changed(record)
 
     def _park(self, record: Record, replica: str) -> None:
         """Serve has replaced one that has left. Told now to have one less, it stops the replacement, which is not up."""
@@ -376,10 +387,18 @@ class Models:
         record.parked.add(replica)
         record.left -= 1
         record.spec = replace(record.spec, replicas=record.spec.replicas - 1)
-        self._changed()
+        self._changed(record)
 
-    def _changed(self) -> None:
+    def _changed(self, record: Record) -> None:
         self._version += 1
+        record.version = self._version
+
+    def _forget(self, uid: str) -> None:
+        del self._records[uid]
+        self._version += 1
+        if len(self._gone) == _GONE_KEPT:
+            self._complete_since, _ = self._gone.popleft()
+        self._gone.append((self._version, uid))
 
     def _deploy(self, record: Record, at: float) -> Deploy:
         if record.spec.uid not in self._applications:
@@ -389,14 +408,14 @@ class Models:
             record.move(ModelState.LAUNCHING)
             record.begin(ReplicaStage.PLACING, at)
         self._applications[record.spec.uid] = record.spec
-        self._changed()
+        self._changed(record)
         return Deploy(record.spec)
 
     def _clear_away(self, record: Record) -> None:
         """Whatever Serve has of it has to go, even if the model is wanted again before that has begun."""
         record.drop_replicas()
         self._applications[record.spec.uid] = None
-        self._changed()
+        self._changed(record)
 
     def _settle_for_good(self, record: Record, end: ModelState, at: float) -> None:
         """FAILED or CANCELLED, and not before all is cleaned up: whoever reads that may launch the UID again at once."""
@@ -407,4 +426,5 @@ class Models:
         self._settled[record.spec.uid] = None
         if len(self._settled) > _SETTLED_KEPT:
             oldest = next(iter(self._settled))
-            del self._settled[oldest], self._records[oldest]
+            del self._settled[oldest]
+            self._forget(oldest)

@@ -50,6 +50,8 @@ class Record:
     """One model and what has become of it."""
 
     spec: ModelSpec
+    version: int = 0
+    """Of the first table that has its last change."""
     history: list[ModelState] = field(default_factory=lambda: [ModelState.PENDING])
     """Its latest states, the present one last."""
     reason: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from xinfer.messages.model import ModelSpec, ModelState
@@ -164,7 +164,10 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """All models at one moment. ``version`` grows with every change and never falls, restarts of the registry included."""
+    """All models at one moment, or what has changed.
+
+    ``version`` grows with every change and never falls, restarts of the registry included.
+    """
 
     version: int = 0
     models: dict[str, ModelStatus] = field(default_factory=dict)
@@ -174,3 +177,18 @@ class ModelTable:
     """Of the table in which the families last changed."""
     stops_at: float | None = None
     """Unix time at which the cluster ends whatever is under way; None unless it is being stopped."""
+    since: int | None = None
+    """If given, ``models`` has only those that have changed since that version."""
+    gone: tuple[str, ...] = ()
+    """The models that have gone since then."""
+
+    def applied_to(self, before: ModelTable) -> ModelTable:
+        """The whole table, for somebody who has ``before``."""
+        families = before.families if self.families is None else self.families
+        if self.since is None:
+            return replace(self, families=families)
+        assert self.since == before.version, "changes of another table"
+        models = {**before.models, **self.models}
+        for uid in self.gone:
+            models.pop(uid, None)
+        return replace(self, models=models, since=None, gone=(), families=families)

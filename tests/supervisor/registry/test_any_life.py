@@ -32,7 +32,7 @@ class AnyLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.models = Models(version=0)
-        self.seen = self.models.table()
+        self.seen = self.followed = self.models.table()
         self.launches = 0
         self.owner: dict[str, str] = {}
         self.serve: dict[str, object] = {}
@@ -130,6 +130,17 @@ class AnyLife(RuleBasedStateMachine):
         if _routable(now.models) != _routable(self.seen.models):
             assert now.version > self.seen.version
         self.seen = now
+
+    @invariant()
+    def changes_lead_to_the_same_table(self) -> None:
+        """Also for somebody who has missed some: the rule ``look`` is not called after every event."""
+        later = self.models.table(since=self.followed.version).applied_to(self.followed)
+        assert _routable(later.models) == _routable(self.models.table().models)
+        assert later.version == self.models.version
+
+    @rule()
+    def look(self) -> None:
+        self.followed = self.models.table(since=self.followed.version).applied_to(self.followed)
 
     def teardown(self) -> None:
         """Left alone, everything comes to rest: what is wanted is there, and nothing else."""

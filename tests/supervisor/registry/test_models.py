@@ -245,3 +245,43 @@ def test_news_of_an_older_application_mean_nothing() -> None:
     over.deploy_failed(spec(), NOW)
     assert over.next_action("m", NOW) is None
     assert over.get("m").state is CANCELLED
+
+
+# What supervisors are sent.
+
+
+def test_only_what_has_changed_is_sent() -> None:
+    models = models_in(READY)
+    models.add(spec("other"))
+    before = models.table()
+    models.report(report("r2"))
+    changes = models.table(since=before.version)
+    assert (set(changes.models), changes.since, changes.gone) == ({"m"}, before.version, ())
+    assert changes.applied_to(before) == models.table()
+    assert models.table(since=models.version).models == {}
+
+
+def test_models_that_are_gone_are_named_unless_they_are_back() -> None:
+    models = models_in(READY)
+    models.add(spec("other"))
+    before = models.table()
+    for uid in ("m", "other"):
+        models.terminate(uid)
+        models.on_application_deleted(uid, NOW)
+    models.add(spec("other", created_at=NOW))
+    changes = models.table(since=before.version)
+    assert (set(changes.models), changes.gone) == ({"other"}, ("m",))
+    assert changes.applied_to(before) == models.table()
+
+
+def test_who_knows_another_registry_s_table_or_one_too_old_gets_all() -> None:
+    models = Models(version=100)
+    models.add(spec("m"))
+    for version in (0, 99, 10_000):
+        assert models.table(since=version).since is None
+    for number in range(1_001):
+        models.add(spec(f"m{number}"))
+        models.terminate(f"m{number}")
+        models.on_application_deleted(f"m{number}", NOW)
+    assert models.table(since=101).since is None
+    assert models.table(since=models.version - 10).since is not None
