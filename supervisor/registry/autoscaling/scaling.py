@@ -266,7 +266,8 @@ class Scaling:
             self._launches[spec.uid] = spec.created_at
             self._asked.pop(spec.uid, None)
         elif autoscaler.config != spec.autoscaling:
-            autoscaler.reconfigure(spec.autoscaling)
+            # Measured anew, with other windows.
+            autoscaler = self._autoscalers[spec.uid] = Autoscaler(spec.autoscaling, autoscaler.decisions)
         return autoscaler
 
     def _forget(self, uid: str) -> None:
