@@ -133,7 +133,9 @@ class Needs:
             return self._for_slow(load, target_s, per_replica, now)
 
         self._learn_safe(measured, target_s, now)
-        if self._safe is None:
+        if not load.in_flight:
+            fits = 0
+        elif self._safe is None:
             fits = load.desired
         else:
             fits = _ceil(load.in_flight / max(_LEAST_LOAD, self._safe))

@@ -145,6 +145,12 @@ def test_ttft_adds_while_it_is_over_the_target_and_keeps_what_holds_it() -> None
     assert model.see(60, in_flight=2, ttft_p90_s=0.1) == 1
 
 
+def test_ttft_that_was_never_measured_keeps_what_is_used_and_not_what_is_idle() -> None:
+    model = Model(AutoscalingConfig(1, 8, target_ttft_s=0.5, downscale_delay_s=20), replicas=3)
+    assert model.see(60, in_flight=1) == 3
+    assert model.see(60, in_flight=0) == 1
+
+
 def test_ttft_over_the_target_without_load_adds_nothing() -> None:
     model = Model(AutoscalingConfig(1, 8, target_ttft_s=0.05))
     assert model.see(60, in_flight=0, ttft_p90_s=2.0) == 1
