@@ -180,6 +180,22 @@ def test_ten_minute_square_wave_makes_the_needed_changes_only() -> None:
     assert turns <= 3, "up, down, up, down"
 
 
+@pytest.mark.parametrize("config", [BY_REQUESTS, AutoscalingConfig(1, 100)], ids=["target", "engines"])
+def test_ramp_goes_up_and_down_once(config: AutoscalingConfig) -> None:
+    """A load that grows for twenty minutes and falls for twenty, as arrivals by chance have it."""
+    rates = [number / 300 for number in range(2400)]
+    cluster = Cluster(slots=8, service_s=4)
+    autoscaler = Autoscaler(replace(config, downscale_delay_s=120))
+    desired = run(
+        cluster,
+        poisson([*rates, *reversed(rates)], seed=5),
+        lambda each: autoscaler.decide(each.load(), Bounds(1, 20), each.now).desired,
+    )
+    assert max(desired) >= 4
+    assert _turns(desired) == 1
+    assert sum(wait > 5 for wait in cluster.waits) / len(cluster.waits) < 0.01
+
+
 def _turns(values: list[int]) -> int:
     """How often the direction of change changes."""
     steps = [after - before for before, after in itertools.pairwise(values) if after != before]
