@@ -206,7 +206,8 @@ class ServerEngine:
             timeout = aiohttp.ClientTimeout(_HEALTH_TIMEOUT_S)
             async with self._http.get(f"{self.address}/metrics", timeout=timeout) as response:
                 return read_load(await response.text())
-        except (aiohttp.ClientError, TimeoutError):
+        # ValueError: a page that is cut off, or not the engine's.
+        except (aiohttp.ClientError, TimeoutError, ValueError):
             return None
 
     async def wait(self) -> None:

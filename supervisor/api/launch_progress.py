@@ -57,7 +57,7 @@ def _stage_of(model: ModelStatus, report: ReplicaReport | None) -> ReplicaStage:
 def _asked_for(model: ModelStatus) -> list[ReplicaReport | None]:
     """The replicas there are, then None for each that has not reported; of a launch that is over, the one that ended last."""
     known = list(model.replicas) or ([model.ended] if model.ended and _is_over(model) else [])
-    return [*known, *[None] * max(0, model.spec.replicas - len(known))]
+    return [*known, *[None] * max(0, model.desired - len(known))]
 
 
 def _is_over(model: ModelStatus) -> bool:
@@ -110,7 +110,7 @@ def _last_heard(model: ModelStatus) -> float:
 def _placed_at(model: ModelStatus) -> float | None:
     """When the last of the replicas had its place and began; None while one looks for it."""
     began = [report.times[0].began_at if report.times else report.created_at for report in _asked_for(model) if report]
-    if began and (_is_over(model) or len(began) >= model.spec.replicas):
+    if began and (_is_over(model) or len(began) >= model.desired):
         return max(began)
     return None
 

@@ -67,7 +67,7 @@ def describe(model: ModelStatus) -> Described:
         "thinking": spec.thinking.mode.value,
         "address": next((r.address for r in model.targets), None),
         "accelerators": _accelerators(model),
-        "replica": spec.replicas,
+        "replica": model.desired,
         "n_worker": 1,
         "n_gpu": spec.gpus,
         "idle_timeout": spec.idle_timeout_s,
@@ -100,7 +100,7 @@ def instance(model: ModelStatus, gpus_free: float | None = None) -> Instance:
         "model_uid": spec.uid,
         "model_version": version(spec.name, spec.size_in_billions, spec.format, spec.quantization),
         "model_ability": list(spec.abilities),
-        "replica": spec.replicas,
+        "replica": model.desired,
         "status": status(model),
         "state": state(model),
         "reason": _reason(model, gpus_free),
@@ -114,7 +114,7 @@ def _reason(model: ModelStatus, gpus_free: float | None) -> str | None:
     """Why it is not ready, or not complete."""
     if not model.is_degraded:
         return model.reason or None
-    missing = f"{len(model.targets)} of {model.spec.replicas} replicas take requests"
+    missing = f"{len(model.targets)} of {model.desired} replicas take requests"
     coming = [report.stage.value.replace("_", " ") for report in model.replicas if report not in model.targets]
     if coming:
         next_one = f"another one is {coming[0]}"

@@ -432,13 +432,22 @@ class Registry:
             await asyncio.sleep(_SCALING_PERIOD_S)
             if self._drain.stops_at is not None:
                 continue
-            for change in self._scaling.step(time.monotonic(), self._now()):
-                if change.note:
-                    _log.info("%s: %s", change.uid, change.note)
-                    self._events.note(change.uid, change.note, self._now(), is_warning=change.is_warning)
-                if change.wakes:
-                    await self.wake(change.uid)
-                await self._on_change(change.uid)
+            try:
+                await self._scale_all()
+            except Exception:  # noqa: BLE001  # whatever Ray raises of its nodes: the next step may go well
+                _log.exception("a step of autoscaling failed")
+
+    async def _scale_all(self) -> None:
+        for change in self._scaling.step(time.monotonic(), self._now()):
+            if change.wakes:
+                refusal = await self.wake(change.uid)
+                if refusal:
+                    _log.warning("%s cannot wake: %s", change.uid, refusal)
+                    continue
+            if change.note:
+                _log.info("%s: %s", change.uid, change.note)
+                self._events.note(change.uid, change.note, self._now(), is_warning=change.is_warning)
+            await self._on_change(change.uid)
 
     async def _check_idle(self) -> None:
         awake = self._scaling.kept_awake(self._now())

@@ -93,9 +93,9 @@ def _differences(old: ModelStatus | None, new: ModelStatus | None) -> Iterator[_
 
 
 def _rescaled(old: ModelStatus, new: ModelStatus) -> Iterator[_Change]:
-    if old.spec.replicas != new.spec.replicas:
+    if old.desired != new.desired:
         kind = EventType.WARNING if new.reason else EventType.INFO
-        yield kind, " ".join(filter(None, [f"Scaled from {old.spec.replicas} to {_size(new)}.", new.reason]))
+        yield kind, " ".join(filter(None, [f"Scaled from {old.desired} to {_size(new)}.", new.reason]))
 
 
 def _replica_changes(old: ModelStatus | None, new: ModelStatus) -> Iterator[_Change]:
@@ -130,7 +130,7 @@ def _stage(report: ReplicaReport) -> str:
 
 
 def _size(model: ModelStatus) -> str:
-    count = model.spec.replicas
+    count = model.desired
     if count == 1:
         return "1 replica"
     return f"{count} replicas"

@@ -204,7 +204,8 @@ class Record:
         return len(others) >= self.desired
 
     def drop_replicas(self) -> None:
-        """Believe none of those there are any more."""
+        """Believe none of those there are any more, and want none in the place of those that were to leave."""
+        self.spec = replace(self.spec, replicas=self.desired)
         self.restored = False
         self.ended.update(self.replicas)
         self.replicas.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,9 +61,9 @@ class Autoscaler:
     wait for the delay.
     """
 
-    def __init__(self, config: AutoscalingConfig) -> None:
+    def __init__(self, config: AutoscalingConfig, decisions: Iterable[ScalingDecision] = ()) -> None:
         self.config = config
-        self.decisions: deque[ScalingDecision] = deque(maxlen=_DECISIONS_KEPT)
+        self.decisions = deque(decisions, maxlen=_DECISIONS_KEPT)
         self._needs = Needs(config)
         self._asked = Window(config.upscale_delay_s, smallest=True)
         self._used = Window(max(config.downscale_delay_s, config.upscale_delay_s))
@@ -80,12 +81,6 @@ class Autoscaler:
     def need_lately(self, now: float) -> int:
         """The most that a measurement of the last seconds needs."""
         return int(self._used_lately.extreme(now) or self._last_need)
-
-    def reconfigure(self, config: AutoscalingConfig) -> None:
-        """Go on with other settings, and measure anew."""
-        decisions = self.decisions
-        self.__init__(config)  # type: ignore[misc]
-        self.decisions = decisions
 
     def decide(self, load: Load, limits: Bounds, now: float, *, pressed: bool = False) -> Verdict:
         """What there should be from now on. ``pressed`` if other models want for what this one does not need."""

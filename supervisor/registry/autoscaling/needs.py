@@ -133,7 +133,9 @@ class Needs:
             return self._for_slow(load, target_s, per_replica, now)
 
         self._learn_safe(measured, target_s, now)
-        if self._safe is None:
+        if not load.in_flight:
+            fits = 0
+        elif self._safe is None:
             fits = load.desired
         else:
             fits = _ceil(load.in_flight / max(_LEAST_LOAD, self._safe))
@@ -179,13 +181,14 @@ class Needs:
         return Need(needed, f"running requests hold {share:.0%} of the KV cache of the replicas")
 
     def _by_engines(self, load: Load) -> Need:
-        """An engine with a queue is full, whatever the target says."""
-        if not load.waiting or not load.ready or load.full < load.ready:
-            # Refused requests wait nowhere, and one full engine beside one with room is the balancer's matter.
-            if load.waiting and load.ready and not load.full:
-                why = f"{load.waiting} requests were refused since every replica had as many as it may have"
-                return Need(load.desired + (load.starting == 0), why, is_urgent=True)
+        """An engine with a queue is full, whatever the target says; one that is full beside others is the balancer's matter."""
+        if load.waiting and load.ready and not load.full:
+            # These wait nowhere.
+            why = f"{load.waiting} requests were refused since every replica had as many as it may have"
+            return Need(load.desired + (load.starting == 0), why, is_urgent=True)
+        if not load.full or load.full < load.ready:
             return Need(0, "")
+
         capacity = self._capacity or self._seen
         total = max(load.in_flight, load.running + load.waiting)
         why = f"{load.waiting} requests wait, and all replicas are full with {capacity:.0f} running in each"

@@ -12,7 +12,7 @@ from supervisor.registry.autoscaling.shares import Claim, fair_sizes
 from supervisor.registry.autoscaling.signals import Signals
 from supervisor.registry.models import Models
 from supervisor.registry.record import Record
-from xinfer.errors import LaunchRefused
+from xinfer.errors import LaunchRefused, Unavailable
 from xinfer.messages import AutoscalingConfig, ModelSpec, ModelState, ScalingDecision, ScalingStatus
 
 DRAIN_TIMEOUT_S = AutoscalingConfig().drain_timeout_s
@@ -20,6 +20,7 @@ DRAIN_TIMEOUT_S = AutoscalingConfig().drain_timeout_s
 _REPLACED_S = 15.0
 # A replica that leaves and has not been heard of for so long is gone.
 _SILENT_S = 30.0
+_WAKE_AGAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,14 @@ class Scaling:
         self._blocked: dict[str, str] = {}
         # The number that was last asked for, to notice that the registry went back from it.
         self._asked: dict[str, int] = {}
+        self._wake_again: dict[str, float] = {}
 
     def step(self, now: float, unix_time: float) -> list[Change]:
         """Measure and decide. ``now`` is of a clock that does not go back."""
         table = self._models.table()
         self._signals.keep_only(table.models, now)
-        for known in (self._autoscalers, self._loads, self._blocked, self._asked, self._launches):
+        kept = (self._autoscalers, self._loads, self._blocked, self._asked, self._launches, self._wake_again)
+        for known in kept:
             for uid in known.keys() - table.models.keys():
                 del known[uid]
 
@@ -68,12 +71,19 @@ class Scaling:
             config = record.spec.autoscaling
             if config is None:
                 self._forget(uid)
-            elif record.state is ModelState.SLEEPING and record.end is None and bounds(config, at).least > 0:
-                changes.append(Change(uid, f"Woken {bounds(config, at).why}.", wakes=True))
+            elif record.state is ModelState.SLEEPING and record.end is None:
+                changes += self._wake_by_schedule(uid, bounds(config, at), now)
             elif record.state is ModelState.READY and record.end is None:
                 limits = _within_share(bounds(config, at), record.desired, shares.get(uid))
                 changes += self._autoscale(record, limits, now, unix_time)
         return changes
+
+    def _wake_by_schedule(self, uid: str, limits: Bounds, now: float) -> list[Change]:
+        if limits.least == 0 or now < self._wake_again.get(uid, now):
+            return []
+        # There may be no room for it.
+        self._wake_again[uid] = now + _WAKE_AGAIN_S
+        return [Change(uid, f"Woken {limits.why}.", wakes=True)]
 
     def kept_awake(self, unix_time: float) -> set[str]:
         """The models that a schedule, or their configuration, keeps from sleeping."""
@@ -94,9 +104,11 @@ class Scaling:
     def by_hand(self, uid: str, replicas: int, unix_time: float) -> None:
         """Have a model that is up get this many replicas, the least busy ones leaving first.
 
-        Raises ``Conflict``, ``LaunchRefused`` or ``ModelNotFound``. Without autoscaling it stays at that.
+        Raises ``Conflict``, ``LaunchRefused``, ``ModelNotFound``, or ``Unavailable`` while not all of them are known yet.
         """
         record = self._models.get(uid)
+        if record.restored and record.state is ModelState.READY and replicas < record.desired:
+            raise Unavailable("The registry has just started and does not know all replicas yet.", retry_after_s=5)
         more = replicas - record.desired
         if more > 0:
             self._check_room(replace(record.spec, replicas=more))
@@ -179,6 +191,9 @@ class Scaling:
         autoscaler = self._autoscaler(record)
         model = record.status()
         load = self._signals.load(model, now)
+        if record.restored:
+            # Replicas that this registry has not heard of yet must not be taken for ones that are not up.
+            load = replace(load, is_whole=False)
         self._loads[uid] = load
         changes: list[Change] = []
 
@@ -251,7 +266,8 @@ class Scaling:
             self._launches[spec.uid] = spec.created_at
             self._asked.pop(spec.uid, None)
         elif autoscaler.config != spec.autoscaling:
-            autoscaler.reconfigure(spec.autoscaling)
+            # Measured anew, with other windows.
+            autoscaler = self._autoscalers[spec.uid] = Autoscaler(spec.autoscaling, autoscaler.decisions)
         return autoscaler
 
     def _forget(self, uid: str) -> None:

@@ -171,3 +171,12 @@ async def test_where_the_engines_are(http: httpx.AsyncClient, registry: Registry
         (["10.0.0.1:80"], "0"),
         (["10.0.0.2:81"], "1"),
     ]
+
+
+def test_replicas_by_what_they_do() -> None:
+    model = replace(model_status(report(), report("r2"), replicas=4), leaving=("r2",), departing=1)
+    found: dict[str, float] = {}
+    for family in Figures({"m": model}, {}, 1, 1, 1.0).collect():
+        if family.name == "xinference:model_replicas":
+            found = {sample.labels["state"]: sample.value for sample in family.samples}
+    assert found == {"desired": 3, "ready": 1, "starting": 2, "leaving": 1}

@@ -73,6 +73,25 @@ class AnyLife(RuleBasedStateMachine):
         except (ModelNotFound, Conflict):
             assert self.state(uid) is not READY or self.models.get(uid).end
 
+    @rule(uid=UIDS, replicas=st.integers(1, 3))
+    def resize(self, uid: str, replicas: int) -> None:
+        try:
+            self.models.resize(uid, replicas, [], NOW)
+        except (ModelNotFound, Conflict):
+            assert self.state(uid) is not READY or self.models.get(uid).end
+        else:
+            assert self.models.get(uid).desired == replicas
+
+    @rule(uid=UIDS)
+    def leave(self, uid: str) -> None:
+        if uid in self.owner and (leaving := self.models.get(uid).leaving):
+            self.models.may_leave(uid, next(iter(leaving)), at_once=False)
+
+    @rule(uid=UIDS)
+    def forget_left(self, uid: str) -> None:
+        if uid in self.owner:
+            self.models.forget_left(uid)
+
     @rule(uid=UIDS, call=st.sampled_from(["wake", "resume"]))
     def wake(self, uid: str, call: str) -> None:
         if uid in self.owner:
@@ -117,6 +136,12 @@ class AnyLife(RuleBasedStateMachine):
         for each in self.models.table().models.values():
             if each.state in (LAUNCHING, READY):
                 assert (each.state is READY) == bool(each.targets)
+
+    @invariant()
+    def some_replica_is_wanted_and_none_of_those_that_leave_is_routed_to(self) -> None:
+        for each in self.models.table().models.values():
+            assert each.desired >= 1
+            assert not {target.replica for target in each.targets} & set(each.leaving)
 
     @invariant()
     def waking_means_on_its_way_up(self) -> None:

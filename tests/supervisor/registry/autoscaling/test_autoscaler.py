@@ -145,6 +145,12 @@ def test_ttft_adds_while_it_is_over_the_target_and_keeps_what_holds_it() -> None
     assert model.see(60, in_flight=2, ttft_p90_s=0.1) == 1
 
 
+def test_ttft_that_was_never_measured_keeps_what_is_used_and_not_what_is_idle() -> None:
+    model = Model(AutoscalingConfig(1, 8, target_ttft_s=0.5, downscale_delay_s=20), replicas=3)
+    assert model.see(60, in_flight=1) == 3
+    assert model.see(60, in_flight=0) == 1
+
+
 def test_ttft_over_the_target_without_load_adds_nothing() -> None:
     model = Model(AutoscalingConfig(1, 8, target_ttft_s=0.05))
     assert model.see(60, in_flight=0, ttft_p90_s=2.0) == 1
@@ -172,6 +178,22 @@ def test_ten_minute_square_wave_makes_the_needed_changes_only() -> None:
     )
     turns = _turns(desired)
     assert turns <= 3, "up, down, up, down"
+
+
+@pytest.mark.parametrize("config", [BY_REQUESTS, AutoscalingConfig(1, 100)], ids=["target", "engines"])
+def test_ramp_goes_up_and_down_once(config: AutoscalingConfig) -> None:
+    """A load that grows for twenty minutes and falls for twenty, as arrivals by chance have it."""
+    rates = [number / 300 for number in range(2400)]
+    cluster = Cluster(slots=8, service_s=4)
+    autoscaler = Autoscaler(replace(config, downscale_delay_s=120))
+    desired = run(
+        cluster,
+        poisson([*rates, *reversed(rates)], seed=5),
+        lambda each: autoscaler.decide(each.load(), Bounds(1, 20), each.now).desired,
+    )
+    assert max(desired) >= 4
+    assert _turns(desired) == 1
+    assert sum(wait > 5 for wait in cluster.waits) / len(cluster.waits) < 0.01
 
 
 def _turns(values: list[int]) -> int:

@@ -11,7 +11,7 @@ from supervisor.registry.autoscaling.signals import Signals, quantile_s
 from supervisor.registry.models import Deploy, Models
 from tests.supervisor.registry.states import NOW, READY, SLEEPING, models_in
 from tests.supervisor.samples import report, spec
-from xinfer.errors import LaunchRefused
+from xinfer.errors import LaunchRefused, Unavailable
 from xinfer.messages import AutoscalingConfig, EngineLoad, ModelSpec, ReplicaStage, SupervisorLoad
 from xinfer.messages.metrics import FIRST_TOKEN_BOUNDS_S, Histogram
 from xinfer.schedules import parse_schedule
@@ -126,6 +126,10 @@ def test_a_schedule_wakes_what_sleeps() -> None:
     world = World(config, SLEEPING)
     world.live(0.5, in_flight=0)
     assert world.changes == [Change("m", "Woken by the schedule 'daily min=2'.", wakes=True)]
+    world.live(9, in_flight=0)
+    assert len(world.changes) == 1, "there may be no room; it is tried again after a while"
+    world.live(2, in_flight=0)
+    assert len(world.changes) == 2
     assert world.scaling.kept_awake(NOW) == {"m"}
     assert world.scaling.replicas_to_wake(world.models.get("m").spec, NOW) == 2
     assert World(AutoscalingConfig(0, 4), SLEEPING).scaling.kept_awake(NOW) == set()
@@ -223,3 +227,18 @@ def test_models_share_gpus_by_weight() -> None:
     assert sizes[20:] == [(1, 3)] * 100
     reasons = [decision.reason for decision in world.scaling.status("m", NOW).decisions]
     assert any("as its share by weight" in reason for reason in reasons)
+
+
+def test_new_registry_removes_nothing_before_it_knows_all_replicas() -> None:
+    world = World(replace(CONFIG, downscale_delay_s=1))
+    world.models.scale("m", 2)
+    record = world.models.get("m")
+    record.restored = True
+    world.live(10, in_flight=0)
+    assert world.desired == 2
+    with pytest.raises(Unavailable):
+        world.scaling.by_hand("m", 1, NOW)
+    world.models.report(report("r2"))
+    assert not record.restored
+    world.live(10, in_flight=0)
+    assert world.desired == 1
