@@ -26,6 +26,7 @@ from supervisor.api.metrics import MetricsApi
 from supervisor.api.models import ModelsApi
 from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
+from supervisor.api.scrape_targets import ScrapeTargetsApi
 from supervisor.api.unsupported_routes import why_unsupported
 from supervisor.gateway.drain import Drain
 from supervisor.gateway.exchange import open_exchange
@@ -164,6 +165,7 @@ class Supervisor:
         ClusterApi(self._models, self._registry).add_routes(routes)
         CacheApi(self._models).add_routes(routes)
         self._metrics.add_routes(routes)
+        ScrapeTargetsApi(self._models).add_routes(routes)
         pages.add_routes(routes)
         not_kept.add_routes(routes)
         AnthropicModelsApi(self._models).add_routes(routes)

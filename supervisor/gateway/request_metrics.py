@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
+from supervisor.gateway.request_body import ClientGone
 from xinfer.errors import XinferError
-from xinfer.messages import ModelMetrics, ModelStatus, ReplicaLoad, Usage
+from xinfer.messages import Histogram, ModelMetrics, ModelStatus, Outcome, ReplicaLoad, RoutingCounts, Usage
 
 _OVERLOADED = 429
+# A 429 counts as an error: the cluster was too small, the caller did nothing wrong.
+_ERRORS = frozenset({Outcome.OVERLOADED, Outcome.FAILED, Outcome.BROKEN})
 
 
 class TrackedRequest:
@@ -31,6 +35,24 @@ class TrackedRequest:
         self._began = time.monotonic()
         return self
 
+    @property
+    def routing(self) -> RoutingCounts:
+        """Where the choice of a replica is counted."""
+        return self._metrics.routing
+
+    @property
+    def inter_token(self) -> Histogram:
+        """Takes the seconds between two chunks of the stream."""
+        return self._metrics.inter_token
+
+    def retried(self) -> None:
+        """The request is sent once more, since its replica was lost."""
+        self._metrics.retries += 1
+
+    def awake(self) -> None:
+        """The model has woken up for this request."""
+        self._metrics.wake_wait.observe(time.monotonic() - self._began)
+
     def responded(self, streams: bool) -> None:
         """The first byte of the engine's response is there; ``streams`` if the response is a stream of tokens."""
         seconds = time.monotonic() - self._began
@@ -45,10 +67,23 @@ class TrackedRequest:
         metrics.requests += 1
         metrics.resumed += self.resumed
         metrics.duration.observe(time.monotonic() - self._began)
-        # A 429 counts as an error: the cluster was too small, the caller did nothing wrong.
-        is_ours = isinstance(error, XinferError) and (error.status >= 500 or error.status == _OVERLOADED)
-        if self.broken or is_ours:
-            metrics.errors += 1
+        outcome = _outcome(error)
+        if self.broken and error is None:
+            outcome = Outcome.BROKEN
+        metrics.outcomes[outcome] += 1
+        metrics.errors += outcome in _ERRORS
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    if error is None:
+        return Outcome.OK
+    if isinstance(error, (ClientGone, asyncio.CancelledError)):
+        return Outcome.CANCELLED
+    if not isinstance(error, XinferError):
+        return Outcome.FAILED
+    if error.status == _OVERLOADED:
+        return Outcome.OVERLOADED
+    return Outcome.FAILED if error.status >= 500 else Outcome.REFUSED
 
 
 class RequestMetrics:

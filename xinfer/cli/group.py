@@ -21,6 +21,7 @@ COMMANDS = {
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
     "terminate": ("xinfer.cli.running:terminate", "Terminate a model and free its resources."),
     "logs": ("xinfer.cli.logs:logs", "Show the end of an engine's log."),
+    "metrics": ("xinfer.cli.metrics:metrics", "Set up Prometheus and Grafana for a cluster."),
     "models": ("xinfer.cli.models:models", "List the models that can be launched by name."),
     "cal-model-mem": ("xinfer.cli.model_memory:cal_model_mem", "Estimate the GPU memory that one model needs."),
     "cached": ("xinfer.cli.cached:cached", "List the models whose files are on the nodes."),

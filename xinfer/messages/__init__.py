@@ -1,7 +1,19 @@
 """What the supervisor, the registry and the workers say to each other: small frozen records that import neither side."""
 
 from xinfer.messages.event import Event, EventType
-from xinfer.messages.metrics import Histogram, ModelMetrics, ReplicaLoad, Usage
+from xinfer.messages.metrics import (
+    STAGE_BOUNDS_S,
+    Histogram,
+    LaunchOutcome,
+    ModelLife,
+    ModelMetrics,
+    Outcome,
+    ReplicaEnd,
+    ReplicaLoad,
+    RoutingCounts,
+    RoutingReason,
+    Usage,
+)
 from xinfer.messages.model import (
     SETTLED,
     Ability,
@@ -19,6 +31,7 @@ from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, Repl
 
 __all__ = [
     "SETTLED",
+    "STAGE_BOUNDS_S",
     "Ability",
     "BudgetParameter",
     "DownloadState",
@@ -26,17 +39,23 @@ __all__ = [
     "Event",
     "EventType",
     "Histogram",
+    "LaunchOutcome",
+    "ModelLife",
     "ModelMetrics",
     "ModelSpec",
     "ModelState",
     "ModelStatus",
     "ModelTable",
+    "Outcome",
     "ReasoningOutput",
     "Registration",
+    "ReplicaEnd",
     "ReplicaLoad",
     "ReplicaReport",
     "ReplicaStage",
     "Resume",
+    "RoutingCounts",
+    "RoutingReason",
     "StageTime",
     "ThinkingMode",
     "ThinkingSwitch",
