@@ -45,6 +45,7 @@ CALLS: list[tuple[Any, ...]] = [
     ("families", (), {}, "GET", "/v1/models/families", {}, {"chat": []}, {"chat": []}),
     ("get_workers_info", (), {}, "GET", "/v1/workers", {}, [], []),
     ("get_supervisor_info", (), {}, "GET", "/v1/supervisor", {}, {}, {}),
+    ("get_scrape_targets", ("ray",), {}, "GET", "/v1/metrics/targets", {"component": "ray"}, {}, {}),
     ("cluster_info", (), {"detailed": True}, "GET", "/v1/cluster/info", {"detailed": "true"}, [], []),
     ("status", (), {}, "GET", "/status", {}, {"uptime": 1}, {"uptime": 1}),
     ("list_cached_models", ("n",), {}, "GET", "/v1/cache/models", {"model_name": "n"}, {"list": [{}]}, [{}]),

@@ -40,6 +40,8 @@ class Behaviour:
     first_token_s: float = 0.0
     gap_s: float = 0.0
     """Between two tokens."""
+    kv_cache_usage: float = 0.0
+    """What its metrics say of its KV cache, from 0 to 1."""
     fault: Fault = "none"
     fault_after: int = 0
     """Tokens sent before the fault strikes."""

@@ -40,6 +40,8 @@ class FakeEngine:
     running: int = 0
     served: int = 0
     aborted: int = 0
+    generated: int = 0
+    """Tokens, of all answers."""
     warm: bool = False
     last_body: dict[str, Any] = field(default_factory=dict)
 
@@ -49,6 +51,7 @@ class FakeEngine:
             Route("/health", self.health),
             Route("/v1/models", self.models),
             Route("/fake/state", self.state),
+            Route("/metrics", self.metrics),
             Route(CHAT, self.generate, methods=["POST"]),
             Route(COMPLETIONS, self.generate, methods=["POST"]),
             Route("/tokenize", self.tokenize, methods=["POST"]),
@@ -68,6 +71,17 @@ class FakeEngine:
         """What it has done so far, and the body of the last request as it arrived."""
         facts = {"running": self.running, "served": self.served, "aborted": self.aborted}
         return JSONResponse({**facts, "last_body": self.last_body, "pid": os.getpid()})
+
+    async def metrics(self, request: Request) -> Response:
+        """Those of vLLM's metrics that alerts are about, under its names."""
+        labels = f'{{engine="0",model_name="{self.uid}"}}'
+        figures = {
+            "num_requests_running": self.running,
+            "num_requests_waiting": 0,
+            "kv_cache_usage_perc": self.behaviour.kv_cache_usage,
+            "generation_tokens_total": self.generated,
+        }
+        return PlainTextResponse("".join(f"vllm:{name}{labels} {value}\n" for name, value in figures.items()))
 
     async def tokenize(self, request: Request) -> Response:
         """Counts the words of a prompt."""
@@ -122,6 +136,7 @@ class FakeEngine:
             for number in range(count):
                 if number >= self.behaviour.fault_after:
                     await _strike(fault)
+                self.generated += 1
                 yield f"{before + number} "
                 await asyncio.sleep(self.behaviour.gap_s)
             finished = True

@@ -281,6 +281,11 @@ def get_supervisor_internal_address() -> Call[str]:
     return Call("GET", "/v1/address", _whole)
 
 
+def get_scrape_targets(component: Literal["supervisor", "engine", "haproxy", "ray"] | None = None) -> Call[list[Json]]:
+    """Where the cluster's metrics are, as Prometheus' ``http_sd_configs`` reads it; only one kind with ``component``."""
+    return Call("GET", "/v1/metrics/targets", _whole, params=_params(component=component))
+
+
 def get_progress(request_id: str) -> Call[Json]:
     """The progress of an image or video request; NotFound for text, whose progress is its stream."""
     return Call("GET", f"/v1/requests/{_quoted(request_id)}/progress", _whole)
