@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.scripted_server import ScriptedServer
+from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer.client import _calls
 from xinfer.errors import AbilityNotSupported
 
@@ -93,6 +93,11 @@ def test_a_method_is_one_request(
     assert getattr(client, name)(*args, **kwargs) == value
     assert [(asked.method, asked.path, asked.params) for asked in server.asked] == [(method, path, params)]
     assert "authorization" not in server.asked[0].headers
+
+
+def test_metrics_are_text(client: Any, server: ScriptedServer) -> None:
+    server.answer("GET", "/metrics", Answer(pieces=[b"xinfer_nodes 1.0\n"]))
+    assert client.get_metrics() == "xinfer_nodes 1.0\n"
 
 
 def test_a_slash_at_the_end_of_the_address_does_not_matter(make_client: Any, server: ScriptedServer) -> None:

@@ -149,6 +149,15 @@ def test_supervisor_counts_what_clients_get(prometheus: Prometheus) -> None:
     assert 0.005 < mean < 1, "the fake engine makes a token every 10 ms"
 
 
+def test_top_shows_what_runs(prometheus: Prometheus, cluster: RunningCluster, tiny_chat: str) -> None:
+    """Under the load of this module; engines are reached from here."""
+    lines = cluster.run("top", "--once", "--interval", "2").stdout.splitlines()
+    (row,) = (line.split() for line in lines if line.startswith(f"{tiny_chat} "))
+    assert row[1:3] == ["ready", "1/1"]
+    assert float(row[6]) > 0, "tokens per second"
+    assert any(line.startswith("127.0.0.2 ") for line in lines), lines
+
+
 def test_alerts_fire_for_what_goes_wrong(prometheus: Prometheus, cluster: RunningCluster, tmp_path: Path) -> None:
     """A launch that fails, an engine that says its cache is full, and replicas that die under load."""
     with RESTfulClient(cluster.endpoint) as client:

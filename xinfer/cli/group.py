@@ -21,6 +21,8 @@ COMMANDS = {
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
     "terminate": ("xinfer.cli.running:terminate", "Terminate a model and free its resources."),
     "logs": ("xinfer.cli.logs:logs", "Show the end of an engine's log."),
+    "top": ("xinfer.cli.top:top", "Watch models, replicas and nodes, refreshed each second."),
+    "doctor": ("xinfer.cli.doctor:doctor", "Check this machine for what xinfer needs."),
     "metrics": ("xinfer.cli.metrics:metrics", "Set up Prometheus and Grafana for a cluster."),
     "models": ("xinfer.cli.models:models", "List the models that can be launched by name."),
     "cal-model-mem": ("xinfer.cli.model_memory:cal_model_mem", "Estimate the GPU memory that one model needs."),

@@ -73,6 +73,7 @@ class AsyncRESTfulClient:
     get_supervisor_info = async_method(_calls.get_supervisor_info)
     # Xinference's name.
     _get_supervisor_internal_address = async_method(_calls.get_supervisor_internal_address)
+    get_metrics = async_method(_calls.get_metrics)
     get_scrape_targets = async_method(_calls.get_scrape_targets)
     get_progress = async_method(_calls.get_progress)
     cluster_info = async_method(_calls.cluster_info)
