@@ -88,13 +88,14 @@ class Proxy:
         """
         raw = await read_body(exchange.scope, exchange.receive, self._settings.max_body_bytes)
         request = self._read(exchange.path, exchange.uid_in_path, raw)
-        with self._metrics.count(request.uid) as tracked:
+        with self._metrics.count(request.uid, exchange.request_id, exchange.path) as tracked:
             async with DisconnectWatch(exchange.receive) as client, self._drain.request() as under_way:
                 if not request.targets:
                     request = await self._when_awake(request)
                     tracked.awake()
                 replica, response, body = await self._send_with_retry(request, tracked)
                 tracked.responded(response.is_stream)
+                tracked.line.replica = replica.replica
                 resuming = None
                 engine_timeout_s = self._settings.idle_timeout_s
                 if body is None and request.engine_request.resumable:
@@ -108,7 +109,9 @@ class Proxy:
                     if body is None:
                         under_way.on_end(relay.stop)
                         tracked.broken = not await relay.copy(resuming or response)
+                        tracked.line.read_usage(*relay.last_pieces)
                     else:
+                        tracked.line.read_usage(body)
                         await relay.pass_whole(response, body)
                 finally:
                     response.close()

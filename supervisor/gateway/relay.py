@@ -26,7 +26,17 @@ _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 class Relay:
     """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
 
-    __slots__ = ("_client", "_exchange", "_format", "_guard", "_inter_token", "_last", "_settings", "_stopped")
+    __slots__ = (
+        "_client",
+        "_exchange",
+        "_format",
+        "_guard",
+        "_inter_token",
+        "_last",
+        "_last_but_one",
+        "_settings",
+        "_stopped",
+    )
 
     def __init__(
         self,
@@ -45,9 +55,15 @@ class Relay:
         self._client = client
         self._format = ErrorFormat.of(exchange.path)
         self._last = b""
+        self._last_but_one = b""
         self._guard = StallGuard(engine_timeout_s, settings.write_timeout_s)
         self._inter_token = inter_token
         self._stopped = False
+
+    @property
+    def last_pieces(self) -> tuple[bytes, bytes]:
+        """The last two chunks of the stream: the one that ends it may be for itself."""
+        return self._last_but_one, self._last
 
     def stop(self) -> None:
         """End the stream with an error event: the cluster is being stopped."""
@@ -89,6 +105,7 @@ class Relay:
         while data:
             await send({"type": "http.response.body", "body": data, "more_body": True})
             guard.engine()
+            self._last_but_one = self._last
             self._last = data
             data = await read()
             guard.client()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from supervisor.gateway.request_body import ClientGone
+from supervisor.gateway.request_line import RequestLine
 from xinfer.errors import XinferError
 from xinfer.messages import Histogram, ModelMetrics, ModelStatus, Outcome, ReplicaLoad, RoutingCounts, Usage
 
@@ -21,10 +22,11 @@ class TrackedRequest:
     """One request in flight, as a context manager: the exception that leaves it, if any, tells how the request ended."""
 
     # Slots and plain attributes: every request makes one of these.
-    __slots__ = ("_began", "_metrics", "broken", "resumed")
+    __slots__ = ("_began", "_metrics", "broken", "line", "resumed")
 
-    def __init__(self, metrics: ModelMetrics) -> None:
+    def __init__(self, metrics: ModelMetrics, line: RequestLine) -> None:
         self._metrics = metrics
+        self.line = line
         self.broken = False
         """Set when a response breaks off after its status has been sent."""
         self.resumed = False
@@ -60,18 +62,28 @@ class TrackedRequest:
         # A response that does not stream begins when its last token is there: it says nothing about the first one.
         if streams:
             self._metrics.time_to_first_token.observe(seconds)
+            self.line.first_token_s = seconds
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         metrics = self._metrics
         metrics.in_flight -= 1
         metrics.requests += 1
         metrics.resumed += self.resumed
-        metrics.duration.observe(time.monotonic() - self._began)
+        duration_s = time.monotonic() - self._began
+        metrics.duration.observe(duration_s)
         outcome = _outcome(error)
         if self.broken and error is None:
             outcome = Outcome.BROKEN
         metrics.outcomes[outcome] += 1
         metrics.errors += outcome in _ERRORS
+        self.line.write(outcome, _status(error), duration_s)
+
+
+def _status(error: BaseException | None) -> int:
+    """What the client was sent."""
+    if error is None:
+        return 200
+    return error.status if isinstance(error, XinferError) else 500
 
 
 def _outcome(error: BaseException | None) -> Outcome:
@@ -97,13 +109,16 @@ class RequestMetrics:
         """Have ``load`` say what each replica has got from here."""
         self._load = load
 
-    def count(self, uid: str) -> TrackedRequest:
-        """Count one request of this model, which has to be one that the registry knows: UIDs become metric labels."""
+    def count(self, uid: str, request_id: str = "", path: str = "") -> TrackedRequest:
+        """Count one request of this model, which has to be one that the registry knows: UIDs become metric labels.
+
+        ``request_id`` and ``path`` are for its line in the log.
+        """
         metrics = self._metrics.get(uid)
         if metrics is None:
             metrics = ModelMetrics()
             self._metrics[uid] = metrics
-        return TrackedRequest(metrics)
+        return TrackedRequest(metrics, RequestLine(request_id, path, uid))
 
     def snapshot(self, models: Mapping[str, ModelStatus]) -> dict[str, ModelMetrics]:
         """The metrics of ``models``. Those of other models are dropped once nothing of them is in flight."""

@@ -18,6 +18,7 @@ from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.errors import LaunchFailed, XinferError
+from xinfer.request_log import LogFormat, log_format, logged_share
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
 
 _DEFAULTS = StartOptions()
@@ -102,6 +103,12 @@ Try:
     help="Keep Ray's state on disk: if this head is lost, nodes that have joined go on, and the next start takes the cluster "
     "over.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([each.value for each in LogFormat]),
+    callback=lambda _context, _option, value: value and LogFormat(value),
+    help="How each request's line is written to logs/requests; text by default.",
+)
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @drain_timeout
@@ -117,6 +124,8 @@ def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **opt
             cors_origins=start_options.cors_origins,
         )
         EngineSettings.from_environment()
+        log_format()
+        logged_share()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if start_options.join and models:
