@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -63,7 +64,7 @@ class LineFormatter(logging.Formatter):
         self._is_json = form is LogFormat.JSON
 
     def format(self, record: logging.LogRecord) -> str:
-        at = self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z")
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields: Mapping[str, Any] = record.fields  # type: ignore[attr-defined]
         if self._is_json:
             return json.dumps({"time": at, **fields}, ensure_ascii=False)
@@ -71,11 +72,24 @@ class LineFormatter(logging.Formatter):
         return " ".join([at, *words])
 
 
+class LineFile(RotatingFileHandler):
+    """A file that is replaced when it is full. The library's handler would format each line twice, and look at the disk."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record) + "\n"
+        assert self.stream is not None, "the file is open from the start"
+        if self.stream.tell() + len(line) > self.maxBytes:
+            self.doRollover()
+            assert self.stream is not None, "the new file is open"
+        self.stream.write(line)
+        self.stream.flush()
+
+
 def attach_file(home: Path) -> None:
     """Have this process write its lines to a file of its own; the oldest of them go when there are too many."""
     path = folder(home) / f"{os.getpid()}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT)
+    handler = LineFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT)
     handler.setFormatter(LineFormatter(log_format()))
     logger = logging.getLogger(LOGGER)
     logger.setLevel(log_level())

@@ -17,7 +17,16 @@ from tests.supervisor.completions import chat
 from tests.supervisor.servers import RegistryDouble, fake_engine
 from tests.waiting import eventually
 from xinfer.messages import Outcome
-from xinfer.request_log import LOGGER, LineFormatter, LogFormat, attach_file, lines_about, log_format, logged_share
+from xinfer.request_log import (
+    LOGGER,
+    LineFile,
+    LineFormatter,
+    LogFormat,
+    attach_file,
+    lines_about,
+    log_format,
+    logged_share,
+)
 
 
 @pytest.fixture
@@ -101,6 +110,20 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[dict[
         logger.propagate = True
     read = json.loads(line)
     assert (read["request"], read["status"], read["duration_s"]) == ("abc", 200, 0.5)
+
+
+def test_full_file_is_replaced(tmp_path: Path) -> None:
+    handler = LineFile(tmp_path / "1.log", maxBytes=100, backupCount=2)
+    handler.setFormatter(LineFormatter(LogFormat.TEXT))
+    for number in range(10):
+        record = logging.LogRecord(LOGGER, logging.INFO, "", 0, "request", None, None)
+        record.fields = {"request": number}
+        handler.emit(record)
+    handler.close()
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["1.log", "1.log.1", "1.log.2"]
+    assert all(file.stat().st_size <= 100 for file in files)
+    assert files[0].read_text().endswith("request=9\n")
 
 
 def test_text_leaves_out_what_is_not_known() -> None:
