@@ -13,8 +13,11 @@ import ray
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from ray.serve._private.constants import RAY_SERVE_HAPROXY_METRICS_PORT
-from ray.serve.context import _get_global_client
+from ray.serve._private.constants import (
+    RAY_SERVE_HAPROXY_METRICS_PORT,
+    SERVE_CONTROLLER_NAME,
+    SERVE_NAMESPACE,
+)
 
 from supervisor.api.schemas import ScrapeTarget
 from supervisor.model_table import LiveTable
@@ -140,13 +143,12 @@ def _target(component: Component, address: str, **labels: str) -> ScrapeTarget:
 async def _supervisors() -> list[SupervisorAddress]:
     """The supervisors that Serve has told HAProxy of. Raises ``Unavailable`` while Serve's controller is away."""
     try:
-        client: Any = _get_global_client()
-        controller = client._controller
+        controller = await asyncio.to_thread(_controller)
         async with asyncio.timeout(_SERVE_TIMEOUT_S):
             # As HAProxy asks: others get HAProxy's address instead.
             groups = await controller.get_target_groups.remote(SUPERVISOR_APP, from_proxy_manager=True)
             options = await controller.get_http_config.remote()
-    except (TimeoutError, ray.exceptions.RayError):
+    except (TimeoutError, ValueError, ray.exceptions.RayError):
         raise Unavailable("Serve's controller does not respond.", retry_after_s=5) from None
     found: list[SupervisorAddress] = []
     for group in groups:
@@ -155,6 +157,13 @@ async def _supervisors() -> list[SupervisorAddress]:
                 host = _LOOPBACK if _is_loopback(options.host) else each.ip
                 found.append(SupervisorAddress(each.name, each.ip, f"{host}:{each.port}"))
     return sorted(found, key=lambda each: each.address)
+
+
+def _controller() -> Any:
+    """Serve's controller; ``ValueError`` if there is none. Serve's own way to it would start a Ray where there is none."""
+    if not ray.is_initialized():
+        raise ValueError("this process has no Ray")
+    return ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
 
 
 def _is_loopback(host: str) -> bool:

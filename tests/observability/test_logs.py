@@ -18,7 +18,8 @@ def test_request_by_its_id(cluster: RunningCluster, tiny_chat: str) -> None:
         assert response.content.endswith(b"data: [DONE]\n\n")
 
     def found() -> str:
-        return cluster.run("logs", "--request", "find-me-again", "--json", check=False).stdout
+        text = cluster.run("logs", "--request", "find-me-again", "--json").stdout
+        return text if "outcome=" in text else ""
 
     lines = json.loads(wait_for(found, 30, "the request's line"))
     (line,) = (each for each in lines if "outcome=ok" in each)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import ray
 
 from supervisor.api import scrape_targets
 from supervisor.api.scrape_targets import SupervisorAddress, engine_targets, haproxy_targets, ray_targets
@@ -33,10 +34,8 @@ def controller(monkeypatch: pytest.MonkeyPatch, host: str, *targets: tuple[str, 
         SimpleNamespace(app_name="", protocol="HTTP", targets=[SimpleNamespace(name="proxy", ip=HERE, port=9997)]),
     ]
     options = SimpleNamespace(host=host)
-    client = SimpleNamespace(
-        _controller=SimpleNamespace(get_target_groups=remote(groups), get_http_config=remote(options))
-    )
-    monkeypatch.setattr(scrape_targets, "_get_global_client", lambda: client)
+    played = SimpleNamespace(get_target_groups=remote(groups), get_http_config=remote(options))
+    monkeypatch.setattr(scrape_targets, "_controller", lambda: played)
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +77,12 @@ async def test_supervisors_of_a_cluster_on_loopback(http: httpx.AsyncClient, mon
     controller(monkeypatch, "127.0.0.1", ("s1", "127.0.0.2", 30001))
     ((_, address, labels),) = await asked(http, component="supervisor")
     assert (address, labels["node"]) == ("127.0.0.1:30001", "127.0.0.2")
+
+
+async def test_serve_s_controller_that_is_away(http: httpx.AsyncClient) -> None:
+    """No Ray is started to look for it."""
+    assert (await http.get("/v1/metrics/targets")).status_code == 503
+    assert not ray.is_initialized()
 
 
 async def test_haproxy_that_does_not_respond(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
