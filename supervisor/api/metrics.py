@@ -111,9 +111,9 @@ class MetricsApi:
         return sums
 
     async def _facts(self) -> ClusterFacts:
-        lives: dict[str, ModelLife] = {}
+        lives: dict[str, ModelLife] | None = None
+        # While the registry is away the rest is worth having.
         with contextlib.suppress(Unavailable):
-            # While the registry is away the rest is worth having.
             lives = await self._registry.model_lives()
         nodes = await asyncio.to_thread(_workers)
         return ClusterFacts(self._models.all, lives, self._limit, nodes)

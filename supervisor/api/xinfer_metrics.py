@@ -31,7 +31,8 @@ class ClusterFacts:
     """What is known of the whole cluster at one moment."""
 
     models: Mapping[str, ModelStatus]
-    lives: Mapping[str, ModelLife]
+    lives: Mapping[str, ModelLife] | None
+    """None while the registry is away."""
     limit: int
     """Requests that each replica may have, unless its launch says otherwise."""
     nodes: int
@@ -47,7 +48,6 @@ class XinferMetrics(Collector):
         self._cluster = cluster
         self._models = cluster.models
         self._requests = {uid: requests.get(uid) or ModelMetrics() for uid in cluster.models}
-        self._lives = {uid: cluster.lives.get(uid) or ModelLife() for uid in cluster.models}
 
     def collect(self) -> Iterator[Metric]:
         """All of them, as ``prometheus_client`` asks for them."""
@@ -55,7 +55,9 @@ class XinferMetrics(Collector):
         yield from self._times()
         yield from self._replica_loads()
         yield from self._states()
-        yield from self._launches()
+        # Counters that showed zero for a moment would seem to have risen by all that they count when they are back.
+        if self._cluster.lives is not None:
+            yield from self._launches(self._cluster.lives)
         build = GaugeMetricFamily("xinfer_build_info", "1; the versions are labels.", labels=("version", "ray_version"))
         build.add_metric([__version__, ray.__version__], 1)
         yield build
@@ -153,7 +155,7 @@ class XinferMetrics(Collector):
             limit.add_metric([uid], (model.spec.request_limits or self._cluster.limit) * len(model.targets))
         yield from (state, wanted, replicas, limit)
 
-    def _launches(self) -> Iterator[Metric]:
+    def _launches(self, lives: Mapping[str, ModelLife]) -> Iterator[Metric]:
         launches = CounterMetricFamily("xinfer_launches", "Launches, by how they ended.", labels=("model", "outcome"))
         stages = HistogramMetricFamily(
             "xinfer_launch_stage_duration_seconds",
@@ -166,7 +168,8 @@ class XinferMetrics(Collector):
             "xinfer_model_scalings", "Changes of its number of replicas.", labels=("model", "direction")
         )
         ends = CounterMetricFamily("xinfer_replica_ends", "Replicas that ended.", labels=("model", "reason"))
-        for uid, life in self._lives.items():
+        for uid in self._models:
+            life = lives.get(uid) or ModelLife()
             for outcome, count in life.launches.items():
                 launches.add_metric([uid, outcome], count)
             for stage, spread in life.stages.items():

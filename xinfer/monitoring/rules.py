@@ -143,8 +143,8 @@ RULES = (
         "max by (node) (ray_node_disk_utilization_percentage) > 90",
         "10m",
         "{{ $labels.node }}: {{ $value | humanize }} % of the disk is used.",
-        "`xinfer cached` lists the models' files on each node, `xinfer remove-cache` deletes those of one. Ray stops placing "
-        "replicas on a node whose disk is 95 % full.",
+        "`xinfer cached` lists the models' files on each node, `xinfer remove-cache` deletes those of one. "
+        "When the disk is full, downloads and logs stop.",
     ),
 )
 

@@ -267,6 +267,21 @@ async def test_page_of_one_supervisor(
     assert "ghost" not in {label for family in found.values() for has, _ in family for label in has.values()}
 
 
+async def test_page_while_the_registry_is_away(
+    http: httpx.AsyncClient, registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its counters are missing, and not zero: back again, they would seem to have risen."""
+    monkeypatch.setattr("supervisor.api.metrics.ray.nodes", list)
+    await registry.tell_replicas(report())
+    registry.away = True
+    page = await http.get("/metrics/supervisor")
+    found = samples(page.text)
+    assert page.status_code == 200
+    assert found["xinfer_requests_total"]
+    assert "xinfer_launches_total" not in found
+    assert "xinfer_replica_ends_total" not in found
+
+
 async def test_retries_are_counted(
     http: httpx.AsyncClient, registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
