@@ -105,7 +105,8 @@ def test_quantile(buckets: dict[float, float], share: float, expected: float | N
 
 
 def drawn(window: Window) -> str:
-    console = Console(width=140, record=True, file=io.StringIO())
+    """On the narrowest terminal."""
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(draw(window, "http://127.0.0.1:9997"))
     return console.export_text()
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
 
 
+_PIPE_WIDTH = 160
+
+
 @click.command()
 @with_client
 @click.option(
@@ -40,6 +43,9 @@ def top(client: RESTfulClient, interval_s: float, once: bool) -> None:
     from xinfer.top.window import Window
 
     console = Console()
+    if not console.is_terminal:
+        # A file or a pipe cuts nothing off.
+        console.width = _PIPE_WIDTH
     window = Window()
     window.add(scrape(client))
     if once:

@@ -29,8 +29,9 @@ def draw(window: Window, endpoint: str) -> RenderableType:
 def _models(rows: list[ModelRow]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("MODEL", no_wrap=True)
+    # Narrow headers: a terminal of 80 columns has to show all of it.
     table.add_column("STATE", no_wrap=True)
-    for name in ("REPLICAS", "IN FLIGHT", "WAITING", "REQ/S", "TOK/S", "TTFT P50", "TTFT P90", "KV CACHE"):
+    for name in ("REPL", "RUN", "WAIT", "REQ/S", "TOK/S", "TTFT P50", "P90", "KV"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
