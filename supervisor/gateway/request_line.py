@@ -38,8 +38,8 @@ class RequestLine:
         self.completion_tokens = _last(_COMPLETION, tail)
 
     def write(self, outcome: Outcome, status: int, duration_s: float) -> None:
-        """Log it, unless it is one of those that are left out."""
-        if not _log.isEnabledFor(logging.INFO) or (outcome is Outcome.OK and not _share.takes()):
+        """Log it, unless it is one of those that are left out, or this process has no file for it."""
+        if not _log.handlers or not _log.isEnabledFor(logging.INFO) or (outcome is Outcome.OK and not _share.takes()):
             return
         fields = {
             "request": self.request_id,
