@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -38,8 +39,8 @@ def download(scratch: Path, run: Run) -> Path:
     """The package's file; with lists of packages of its own if the machine has none."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise SetupFailed("this machine has no apt-get; put prometheus and promtool on the PATH.")
-    at = f"cd {scratch} && exec apt-get"
-    own = " ".join(_own_lists(scratch))
+    at = f"cd {shlex.quote(str(scratch))} && exec apt-get"
+    own = " ".join(map(shlex.quote, _own_lists(scratch)))
     try:
         _shell(run, f"{at} download {PACKAGE}")
     except CommandFailed:
