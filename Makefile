@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 PYTEST_WORKERS ?= 2
 # What needs a cluster runs by itself: beside other tests, on two cores, clusters were seen not to come up in time.
-ON_A_CLUSTER := tests/e2e tests/faults tests/performance tests/docs tests/clients tests/gpu
+ON_A_CLUSTER := tests/e2e tests/faults tests/performance tests/docs tests/clients tests/observability tests/gpu
 SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addprefix --ignore=,$(ON_A_CLUSTER))
 
 .DEFAULT_GOAL := help

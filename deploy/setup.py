@@ -20,6 +20,7 @@ from setup_parts.console import Console
 from setup_parts.environment import Environment
 from setup_parts.errors import CommandFailed, SetupFailed
 from setup_parts.pip import Pip
+from setup_parts.prometheus import install_prometheus
 from setup_parts.steps import ROOT, Step, steps
 
 FIRST_TIME = {
@@ -88,6 +89,8 @@ def set_up(options: argparse.Namespace, console: Console) -> None:
         todo = [step for step in steps(flavor, options.with_tests, pip) if environment.lacks(step)]
         for number, step in enumerate(todo, start=1):
             perform(step, f"[{number}/{len(todo)}]", environment, console)
+    if options.with_tests:
+        install_prometheus(environment.folder, console.run, console.say)
     console.say(
         "xinfer is set up in {} ({}, Python {}.{}.{}).".format(environment.folder, flavor, *environment.version or ())
     )

@@ -28,13 +28,15 @@ from supervisor.api.nodes import NodesApi
 from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
 from supervisor.api.scaling import ScalingApi
+from supervisor.api.scrape_targets import ScrapeTargetsApi
 from supervisor.api.unsupported_routes import why_unsupported
 from supervisor.gateway.drain import Drain
-from supervisor.gateway.exchange import open_exchange
+from supervisor.gateway.exchange import is_in_serve, open_exchange
 from supervisor.gateway.load_reports import LoadReports
 from supervisor.gateway.memory_trim import ALLOCATOR, MemoryTrimmer
 from supervisor.gateway.proxy import Proxy
 from supervisor.gateway.request_body import ClientGone
+from supervisor.gateway.request_line import set_share
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
@@ -44,8 +46,9 @@ from supervisor.web_pages import refuse_changes, with_cors
 from xinfer import __version__
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, XinferError
 from xinfer.logs import attach_to_serve
+from xinfer.request_log import attach_file
 from xinfer.sched_batch import use_batch_scheduling
-from xinfer.settings import GatewaySettings
+from xinfer.settings import GatewaySettings, home
 from xinfer.wire.error_format import ErrorFormat
 
 _log = logging.getLogger("xinfer.gateway")
@@ -85,6 +88,9 @@ class Supervisor:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 attach_to_serve()
+                set_share()
+                if is_in_serve():
+                    attach_file(home())
                 use_batch_scheduling()
                 await self._upstream.start()
                 self._trimmer.start()
@@ -172,6 +178,7 @@ class Supervisor:
         NodesApi(self._models, self._registry).add_routes(routes)
         CacheApi(self._models).add_routes(routes)
         self._metrics.add_routes(routes)
+        ScrapeTargetsApi(self._models).add_routes(routes)
         pages.add_routes(routes)
         not_kept.add_routes(routes)
         AnthropicModelsApi(self._models).add_routes(routes)

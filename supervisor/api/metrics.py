@@ -10,16 +10,19 @@ import uuid
 import ray
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.registry import Collector
 
 from supervisor.api.prometheus import Figures
 from supervisor.api.schemas import ScrapeTarget, ServerLoad
+from supervisor.api.scrape_targets import SUPERVISOR_PATH
+from supervisor.api.xinfer_metrics import ClusterFacts, XinferMetrics
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
 from supervisor.nodes.on_node import living_nodes
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Unavailable
-from xinfer.messages import ModelMetrics
+from xinfer.messages import ModelLife, ModelMetrics
 
 _TELL_PERIOD_S = 5.0
 
@@ -52,6 +55,13 @@ class MetricsApi:
             response_class=PlainTextResponse,
         )
         routes.add_api_route(
+            SUPERVISOR_PATH,
+            self.supervisor,
+            methods=["GET"],
+            summary="Metrics of the supervisor that answers, in Prometheus text format.",
+            response_class=PlainTextResponse,
+        )
+        routes.add_api_route(
             "/metrics/engines", self.engines, methods=["GET"], summary="Where the engines' own metrics are."
         )
         routes.add_api_route("/load", self.load, methods=["GET"], summary="Requests in flight, of all models.")
@@ -66,13 +76,16 @@ class MetricsApi:
                 await self._task
 
     async def metrics(self) -> PlainTextResponse:
-        """Counters and gauges of all models, in Prometheus' text format."""
+        """What all supervisors together have counted, under Xinference's names and under xinfer's."""
         sums = await self._sums()
-        workers = await asyncio.to_thread(_workers)
-        figures = Figures(self._models.all, sums, self._limit, workers, time.time() - self._started)
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(figures)
-        return PlainTextResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        facts = await self._facts()
+        figures = Figures(self._models.all, sums, self._limit, facts.nodes, time.time() - self._started)
+        return _page(figures, XinferMetrics(facts, sums))
+
+    async def supervisor(self) -> PlainTextResponse:
+        """What the supervisor that answers has counted itself, and its process: for a scrape of each by its own address."""
+        own = self._tallies.snapshot(self._models.all)
+        return _page(XinferMetrics(await self._facts(), own), process=True)
 
     async def engines(self) -> list[ScrapeTarget]:
         """Where vLLM's own metrics are, as Prometheus' ``http_sd_config`` reads it."""
@@ -97,11 +110,28 @@ class MetricsApi:
         )
         return sums
 
+    async def _facts(self) -> ClusterFacts:
+        lives: dict[str, ModelLife] | None = None
+        # While the registry is away the rest is worth having.
+        with contextlib.suppress(Unavailable):
+            lives = await self._registry.model_lives()
+        nodes = await asyncio.to_thread(_workers)
+        return ClusterFacts(self._models.all, lives, self._limit, nodes)
+
     async def _tell(self) -> None:
         while True:
             await asyncio.sleep(_TELL_PERIOD_S)
             with contextlib.suppress(Unavailable):
                 await self._sums()
+
+
+def _page(*collectors: Collector, process: bool = False) -> PlainTextResponse:
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in collectors:
+        registry.register(collector)
+    if process:
+        ProcessCollector(registry=registry)
+    return PlainTextResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _workers() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from supervisor.api import render
 from xinfer.messages import Histogram, ModelMetrics, ModelStatus, ReplicaLoad, ReplicaStage
@@ -13,7 +14,7 @@ _PREFIX = "xinference:"
 _MODEL = ("model_uid", "model_name", "model_type", "engine", "format", "quantization")
 
 
-class Figures:
+class Figures(Collector):
     """What there is to show at one moment. Labels come from the registry's records, never from a request."""
 
     def __init__(
@@ -62,9 +63,9 @@ class Figures:
             errors.add_metric(labels, tally.errors)
             resumed.add_metric(labels, tally.resumed)
             serving.add_metric(labels, tally.in_flight)
-            duration.add_metric(labels, _buckets(tally.duration), tally.duration.total)
-            first.add_metric(labels, _buckets(tally.time_to_first_token), tally.time_to_first_token.total)
-            response.add_metric(labels, _buckets(tally.time_to_response), tally.time_to_response.total)
+            duration.add_metric(labels, buckets(tally.duration), tally.duration.total)
+            first.add_metric(labels, buckets(tally.time_to_first_token), tally.time_to_first_token.total)
+            response.add_metric(labels, buckets(tally.time_to_response), tally.time_to_response.total)
         yield from (total, errors, resumed, serving, duration, first, response)
 
     def _replicas(self) -> Iterator[Metric]:
@@ -131,7 +132,7 @@ def _labels(model: ModelStatus) -> list[str]:
     return [spec.uid, spec.name, "LLM", render.engine_name(spec), spec.format, spec.quantization or "none"]
 
 
-def _buckets(spread: Histogram) -> list[tuple[str, float]]:
+def buckets(spread: Histogram) -> list[tuple[str, float]]:
     """Prometheus counts in each bucket what is in the smaller ones as well."""
     bounds = [*map(str, spread.bounds), "+Inf"]
     return [(bound, sum(spread.counts[: number + 1])) for number, bound in enumerate(bounds)]

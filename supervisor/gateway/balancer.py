@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from supervisor.gateway.first_tokens import FirstTokens
 from supervisor.gateway.prefix import PrefixMemory, PromptKey
 from xinfer.errors import ModelOverloaded
-from xinfer.messages import ReplicaLoad, ReplicaReport
+from xinfer.messages import ReplicaLoad, ReplicaReport, RoutingCounts, RoutingReason
 from xinfer.settings import Routing
 
 # Requests by which a replica may be ahead of the least busy one and still be chosen for its cache ...
@@ -44,8 +44,9 @@ class Balancer:
         limit: int,
         key: PromptKey | None = None,
         avoid: Collection[str] = (),
+        counts: RoutingCounts | None = None,
     ) -> ReplicaReport:
-        """Choose one, preferably none of ``avoid``, and count a request there until ``end``.
+        """Choose one, preferably none of ``avoid``, and count a request there until ``end``; ``counts`` gets the reason.
 
         Raises ``ModelOverloaded`` if each of them has ``limit`` requests already.
         """
@@ -58,7 +59,15 @@ class Balancer:
         if not free:
             uid = replicas[0].model_uid
             raise ModelOverloaded(f"The model {uid!r} has all the requests it can take.", retry_after_s=1)
-        chosen = self._choose(free, key) if len(free) > 1 else free[0]
+        if len(free) > 1:
+            chosen, reason = self._choose(free, key)
+        else:
+            chosen, reason = free[0], RoutingReason.ONLY
+        if counts is not None:
+            counts.reasons[reason] += 1
+            if key is not None:
+                counts.blocks += len(key.blocks)
+                counts.known_blocks += self._memory.known_blocks(key, chosen.replica)
         self._in_flight[chosen.replica] += 1
         self._sent[chosen.replica] += 1
         self._choices += 1
@@ -97,15 +106,15 @@ class Balancer:
         """What one replica has got from here."""
         return ReplicaLoad(self._sent[replica], self._in_flight[replica])
 
-    def _choose(self, free: Sequence[ReplicaReport], key: PromptKey | None) -> ReplicaReport:
+    def _choose(self, free: Sequence[ReplicaReport], key: PromptKey | None) -> tuple[ReplicaReport, RoutingReason]:
         if self._routing is Routing.ROUND_ROBIN:
-            return min(free, key=self._turn)
+            return min(free, key=self._turn), RoutingReason.ROUND_ROBIN
         slowness = self._first_tokens.slowness([r.replica for r in free])
         if slowness:
-            return min(free, key=lambda r: self._busyness_of_slow(r, slowness))
+            return min(free, key=lambda r: self._busyness_of_slow(r, slowness)), RoutingReason.FASTEST
         if key is not None and (known := self._knowing(free, key)):
-            return known
-        return min(free, key=self._busyness)
+            return known, RoutingReason.PREFIX
+        return min(free, key=self._busyness), RoutingReason.LEAST_BUSY
 
     def _busyness_of_slow(self, replica: ReplicaReport, slowness: Mapping[str, float]) -> tuple[float, int]:
         """As ``_busyness``, where one more request would take so many times as long."""

@@ -123,8 +123,15 @@ def middlewares() -> list[Middleware]:
 
     That sends requests on to a supervisor as pickles, for a moment, where HAProxy knows of no supervisor that is up.
     """
+    if is_in_serve():
+        return [Middleware(BypassServe)]
+    return []
+
+
+def is_in_serve() -> bool:
+    """True in a replica of Serve's, which a supervisor is; false in its proxies, and in tests."""
     try:
         serve.get_replica_context()
     except RayServeException:
-        return []
-    return [Middleware(BypassServe)]
+        return False
+    return True

@@ -85,6 +85,13 @@ class PrefixMemory:
         at_home = {holder for holder in self._session_holders(key) if holder in replicas}
         return {name: (lengths.get(name, 0), name in at_home) for name in lengths.keys() | at_home}
 
+    def known_blocks(self, key: PromptKey, replica: str) -> int:
+        """How many of the blocks of ``key`` this replica has seen."""
+        for index in range(len(key.blocks) - 1, -1, -1):
+            if replica in self._seen.get(key.blocks[index], ()):
+                return index + 1
+        return 0
+
     def forget(self, gone: frozenset[str]) -> None:
         for mark, holders in list(self._seen.items()):
             if gone.intersection(holders):

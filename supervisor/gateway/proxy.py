@@ -17,7 +17,7 @@ from supervisor.gateway.exchange import DisconnectWatch, Exchange
 from supervisor.gateway.prefix import PromptKey, prompt_key
 from supervisor.gateway.relay import Relay
 from supervisor.gateway.request_body import parse_object, read_body
-from supervisor.gateway.request_metrics import IdleTracker, RequestMetrics
+from supervisor.gateway.request_metrics import IdleTracker, RequestMetrics, TrackedRequest
 from supervisor.gateway.resume import Rest, ResumingStream
 from supervisor.gateway.upstream import Upstream, UpstreamResponse
 from supervisor.gateway.wake import Waking
@@ -88,26 +88,30 @@ class Proxy:
         """
         raw = await read_body(exchange.scope, exchange.receive, self._settings.max_body_bytes)
         request = self._read(exchange.path, exchange.uid_in_path, raw)
-        with self._metrics.count(request.uid) as tracked:
+        with self._metrics.count(request.uid, exchange.request_id, exchange.path) as tracked:
             async with DisconnectWatch(exchange.receive) as client, self._drain.request() as under_way:
                 if not request.targets:
                     request = await self._when_awake(request)
-                replica, response, body = await self._send_with_retry(request)
+                    tracked.awake()
+                replica, response, body = await self._send_with_retry(request, tracked)
                 tracked.responded(response.is_stream)
+                tracked.line.replica = replica.replica
                 resuming = None
                 engine_timeout_s = self._settings.idle_timeout_s
                 if body is None and request.engine_request.resumable:
-                    resuming = self._resuming(request, replica, response)
+                    resuming = self._resuming(request, tracked, replica, response)
                     # It notices by itself that the engine stands still, and then waits for another one.
                     engine_timeout_s += self._settings.first_byte_timeout_s
                 # A long prompt is kept for as long as its response streams only if it may be needed again.
                 del request, raw
-                relay = Relay(self._settings, exchange, client, engine_timeout_s)
+                relay = Relay(self._settings, exchange, client, engine_timeout_s, tracked.inter_token)
                 try:
                     if body is None:
                         under_way.on_end(relay.stop)
                         tracked.broken = not await relay.copy(resuming or response)
+                        tracked.line.read_usage(*relay.last_pieces)
                     else:
+                        tracked.line.read_usage(body)
                         await relay.pass_whole(response, body)
                 finally:
                     response.close()
@@ -138,7 +142,9 @@ class Proxy:
             raise ModelLoading(f"The model {request.uid!r} went back to sleep.", retry_after_s=1)
         return replace(request, model=model, targets=targets)
 
-    async def _send_with_retry(self, request: RoutedRequest) -> tuple[ReplicaReport, UpstreamResponse, bytes | None]:
+    async def _send_with_retry(
+        self, request: RoutedRequest, tracked: TrackedRequest
+    ) -> tuple[ReplicaReport, UpstreamResponse, bytes | None]:
         """Send the request to a replica and wait for what can be passed on: the first bytes of a stream, or the whole body.
 
         Until then nothing has gone to the client. So an engine that is lost before costs a second attempt, at another replica
@@ -146,8 +152,10 @@ class Proxy:
         """
         targets = request.targets
         avoid = set[str]()
-        for _ in range(_MAX_ATTEMPTS):
-            replica = self._balancer.begin(targets, request.limit, request.key, avoid)
+        for attempt in range(_MAX_ATTEMPTS):
+            replica = self._balancer.begin(targets, request.limit, request.key, avoid, tracked.routing)
+            if attempt:
+                tracked.retried()
             response = None
             taken = False
             try:
@@ -179,11 +187,15 @@ class Proxy:
                     self._release(replica)
         raise Unavailable(f"No replica of the model {request.uid!r} could serve the request.", retry_after_s=2)
 
-    def _resuming(self, request: RoutedRequest, replica: ReplicaReport, response: UpstreamResponse) -> ResumingStream:
-        ask_for_rest = functools.partial(self._ask_for_rest, request)
+    def _resuming(
+        self, request: RoutedRequest, tracked: TrackedRequest, replica: ReplicaReport, response: UpstreamResponse
+    ) -> ResumingStream:
+        ask_for_rest = functools.partial(self._ask_for_rest, request, tracked)
         return ResumingStream(replica, response, ask_for_rest, self._settings.idle_timeout_s)
 
-    async def _ask_for_rest(self, request: RoutedRequest, lost: ReplicaReport, sent: SentText) -> Rest:
+    async def _ask_for_rest(
+        self, request: RoutedRequest, tracked: TrackedRequest, lost: ReplicaReport, sent: SentText
+    ) -> Rest:
         """Have another replica go on with a stream of ``lost`` after what was ``sent``.
 
         Raises ``XinferError``, ``aiohttp.ClientError`` or ``TimeoutError`` if none can; ``lost`` is counted as before then.
@@ -195,7 +207,7 @@ class Proxy:
             tokens = await self._count_tokens(targets[0], sent)
         engine_request = request.engine_request.rest(sent, tokens)
         rest = replace(request, model=model, targets=targets, engine_request=engine_request, key=None)
-        replica, response, body = await self._send_with_retry(rest)
+        replica, response, body = await self._send_with_retry(rest, tracked)
         if body is not None:
             response.close()
             self._release(replica)

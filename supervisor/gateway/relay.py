@@ -14,6 +14,7 @@ from supervisor.gateway.request_body import ClientGone
 from supervisor.gateway.resume import ResumingStream
 from supervisor.gateway.upstream import UpstreamResponse
 from xinfer.errors import EngineLost, EngineTimeout, Unavailable, XinferError
+from xinfer.messages import Histogram
 from xinfer.settings import GatewaySettings
 from xinfer.wire import sse
 from xinfer.wire.error_format import ErrorFormat
@@ -25,7 +26,17 @@ _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 class Relay:
     """One request's way back. A client that reads slowly slows the reading from the engine, whose server then waits, too."""
 
-    __slots__ = ("_client", "_exchange", "_format", "_guard", "_last", "_settings", "_stopped")
+    __slots__ = (
+        "_client",
+        "_exchange",
+        "_format",
+        "_guard",
+        "_inter_token",
+        "_last",
+        "_last_but_one",
+        "_settings",
+        "_stopped",
+    )
 
     def __init__(
         self,
@@ -33,15 +44,26 @@ class Relay:
         exchange: Exchange,
         client: DisconnectWatch,
         engine_timeout_s: float,
+        inter_token: Histogram,
     ) -> None:
-        """A stream that gets nothing from the engine for ``engine_timeout_s`` seconds ends with an error."""
+        """A stream that gets nothing from the engine for ``engine_timeout_s`` seconds ends with an error.
+
+        ``inter_token`` takes the seconds between its chunks.
+        """
         self._settings = settings
         self._exchange = exchange
         self._client = client
         self._format = ErrorFormat.of(exchange.path)
         self._last = b""
+        self._last_but_one = b""
         self._guard = StallGuard(engine_timeout_s, settings.write_timeout_s)
+        self._inter_token = inter_token
         self._stopped = False
+
+    @property
+    def last_pieces(self) -> tuple[bytes, bytes]:
+        """The last two chunks of the stream: the one that ends it may be for itself."""
+        return self._last_but_one, self._last
 
     def stop(self) -> None:
         """End the stream with an error event: the cluster is being stopped."""
@@ -77,12 +99,20 @@ class Relay:
         if not data:
             guard.engine()
             data = await read()
+        guard.client()
+        came_at = guard.since
+        observe = self._inter_token.observe
         while data:
-            guard.client()
             await send({"type": "http.response.body", "body": data, "more_body": True})
             guard.engine()
+            self._last_but_one = self._last
             self._last = data
             data = await read()
+            guard.client()
+            if data:
+                # The guard has asked the clock already.
+                observe(guard.since - came_at)
+                came_at = guard.since
 
     async def pass_whole(self, response: UpstreamResponse, body: bytes) -> None:
         """Send a response of which all is there; one that is an error is raised as ours."""
@@ -124,7 +154,7 @@ class StallGuard:
     it fires.
     """
 
-    __slots__ = ("_client_s", "_engine_s", "_limit_s", "_loop", "_since", "_timeout", "_timer", "client_is_due")
+    __slots__ = ("_client_s", "_engine_s", "_limit_s", "_loop", "_timeout", "_timer", "client_is_due", "since")
 
     def __init__(self, engine_s: float, client_s: float) -> None:
         self._engine_s = engine_s
@@ -136,13 +166,13 @@ class StallGuard:
         """From now on it is the engine that is waited for."""
         self.client_is_due = False
         self._limit_s = self._engine_s
-        self._since = self._loop.time()
+        self.since = self._loop.time()
 
     def client(self) -> None:
         """From now on it is the client that is waited for."""
         self.client_is_due = True
         self._limit_s = self._client_s
-        self._since = self._loop.time()
+        self.since = self._loop.time()
 
     def end(self) -> None:
         """Raise out of the block now, whoever is waited for."""
@@ -164,7 +194,7 @@ class StallGuard:
 
     def _look(self) -> None:
         now = self._loop.time()
-        due = self._since + self._limit_s
+        due = self.since + self._limit_s
         if now >= due:
             self._timeout.reschedule(now)
             return

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
+from supervisor.gateway.request_body import ClientGone
+from supervisor.gateway.request_line import RequestLine
 from xinfer.errors import ModelOverloaded, XinferError
-from xinfer.messages import ModelMetrics, ModelStatus, ReplicaLoad, SupervisorLoad, Usage
+from xinfer.messages import (
+    Histogram,
+    ModelMetrics,
+    ModelStatus,
+    Outcome,
+    ReplicaLoad,
+    RoutingCounts,
+    SupervisorLoad,
+    Usage,
+)
 
 _OVERLOADED = 429
 _NOTHING = ModelMetrics()
+# A 429 counts as an error: the cluster was too small, the caller did nothing wrong.
+_ERRORS = frozenset({Outcome.OVERLOADED, Outcome.FAILED, Outcome.BROKEN})
 
 
 class TrackedRequest:
     """One request in flight, as a context manager: the exception that leaves it, if any, tells how the request ended."""
 
     # Slots and plain attributes: every request makes one of these.
-    __slots__ = ("_began", "_metrics", "_unanswered", "broken", "resumed")
+    __slots__ = ("_began", "_metrics", "_unanswered", "broken", "line", "resumed")
 
-    def __init__(self, metrics: ModelMetrics, unanswered: dict[TrackedRequest, float]) -> None:
+    def __init__(self, metrics: ModelMetrics, unanswered: dict[TrackedRequest, float], line: RequestLine) -> None:
         self._metrics = metrics
         self._unanswered = unanswered
+        self.line = line
         self.broken = False
         """Set when a response breaks off after its status has been sent."""
         self.resumed = False
@@ -34,6 +49,24 @@ class TrackedRequest:
         self._unanswered[self] = self._began
         return self
 
+    @property
+    def routing(self) -> RoutingCounts:
+        """Where the choice of a replica is counted."""
+        return self._metrics.routing
+
+    @property
+    def inter_token(self) -> Histogram:
+        """Takes the seconds between two chunks of the stream."""
+        return self._metrics.inter_token
+
+    def retried(self) -> None:
+        """The request is sent once more, since its replica was lost."""
+        self._metrics.retries += 1
+
+    def awake(self) -> None:
+        """The model has woken up for this request."""
+        self._metrics.wake_wait.observe(time.monotonic() - self._began)
+
     def responded(self, streams: bool) -> None:
         """The first byte of the engine's response is there; ``streams`` if the response is a stream of tokens."""
         seconds = time.monotonic() - self._began
@@ -42,6 +75,7 @@ class TrackedRequest:
         # A response that does not stream begins when its last token is there: it says nothing about the first one.
         if streams:
             self._metrics.time_to_first_token.observe(seconds)
+            self.line.first_token_s = seconds
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         metrics = self._metrics
@@ -49,13 +83,34 @@ class TrackedRequest:
         metrics.in_flight -= 1
         metrics.requests += 1
         metrics.resumed += self.resumed
-        metrics.duration.observe(time.monotonic() - self._began)
-        # A 429 counts as an error: the cluster was too small, the caller did nothing wrong.
-        is_ours = isinstance(error, XinferError) and (error.status >= 500 or error.status == _OVERLOADED)
-        if self.broken or is_ours:
-            metrics.errors += 1
-        if isinstance(error, ModelOverloaded):
-            metrics.refused += 1
+        duration_s = time.monotonic() - self._began
+        metrics.duration.observe(duration_s)
+        outcome = _outcome(error)
+        if self.broken and error is None:
+            outcome = Outcome.BROKEN
+        metrics.outcomes[outcome] += 1
+        metrics.errors += outcome in _ERRORS
+        metrics.refused += isinstance(error, ModelOverloaded)
+        self.line.write(outcome, _status(error), duration_s)
+
+
+def _status(error: BaseException | None) -> int:
+    """What the client was sent."""
+    if error is None:
+        return 200
+    return error.status if isinstance(error, XinferError) else 500
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    if error is None:
+        return Outcome.OK
+    if isinstance(error, (ClientGone, asyncio.CancelledError)):
+        return Outcome.CANCELLED
+    if not isinstance(error, XinferError):
+        return Outcome.FAILED
+    if error.status == _OVERLOADED:
+        return Outcome.OVERLOADED
+    return Outcome.FAILED if error.status >= 500 else Outcome.REFUSED
 
 
 class RequestMetrics:
@@ -71,14 +126,17 @@ class RequestMetrics:
         """Have ``load`` say what each replica has got from here."""
         self._load = load
 
-    def count(self, uid: str) -> TrackedRequest:
-        """Count one request of this model, which has to be one that the registry knows: UIDs become metric labels."""
+    def count(self, uid: str, request_id: str = "", path: str = "") -> TrackedRequest:
+        """Count one request of this model, which has to be one that the registry knows: UIDs become metric labels.
+
+        ``request_id`` and ``path`` are for its line in the log.
+        """
         metrics = self._metrics.get(uid)
         if metrics is None:
             metrics = ModelMetrics()
             self._metrics[uid] = metrics
             self._unanswered[uid] = {}
-        return TrackedRequest(metrics, self._unanswered[uid])
+        return TrackedRequest(metrics, self._unanswered[uid], RequestLine(request_id, path, uid))
 
     def snapshot(self, models: Mapping[str, ModelStatus]) -> dict[str, ModelMetrics]:
         """The metrics of ``models``. Those of other models are dropped once nothing of them is in flight."""

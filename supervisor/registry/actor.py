@@ -21,6 +21,7 @@ from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.events import Events
 from supervisor.registry.families import Families
 from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
+from supervisor.registry.model_lives import ModelLives
 from supervisor.registry.models import Delete, Deploy, Models
 from supervisor.registry.node_agents import NodeAgents, NodeReports
 from supervisor.registry.prestarted_workers import prestart_worker_on
@@ -30,6 +31,7 @@ from xinfer.messages import (
     AutoscalingConfig,
     EngineLoad,
     Event,
+    ModelLife,
     ModelMetrics,
     ModelSpec,
     ModelState,
@@ -115,6 +117,7 @@ class Registry:
         self._families = Families(self._store.load_families(persistent_only=not restarted))
         self._families_version = self._models.version
         self._events = Events(self._models.table(), self._now())
+        self._lives = ModelLives(self._models.table())
         self._totals = ClusterMetrics()
         self._drain = ClusterDrain()
 
@@ -328,6 +331,10 @@ class Registry:
         self._totals.on_report(supervisor, tallies, time.monotonic())
         return self._totals.sums(time.monotonic())
 
+    async def model_lives(self) -> dict[str, ModelLife]:
+        """What has happened to the models there are since this registry started, in numbers, by UID."""
+        return self._lives.all
+
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         """A supervisor could not reach a replica: unless it accepts a connection here, it is routed to no more."""
         if await accepts_connections(address):
@@ -487,7 +494,9 @@ class Registry:
         return version
 
     async def _publish(self) -> None:
-        self._events.observe(self._models.table(since=self._events.version), self._now())
+        changes = self._models.table(since=self._events.version)
+        self._events.observe(changes, self._now())
+        self._lives.observe(changes)
         async with self._published:
             self._published.notify_all()
 

@@ -11,6 +11,7 @@ from xinfer.errors import Unavailable
 from xinfer.messages import (
     AutoscalingConfig,
     Event,
+    ModelLife,
     ModelMetrics,
     ModelSpec,
     ModelTable,
@@ -76,6 +77,9 @@ class RegistryClient(Protocol):
 
     async def exchange_metrics(self, supervisor: str, metrics: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
         """Report what this supervisor has counted; returns the sums over all supervisors, by model UID."""
+
+    async def model_lives(self) -> dict[str, ModelLife]:
+        """What has happened to the models there are, in numbers, by UID."""
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         """Have the registry check a replica that did not accept a connection."""
@@ -148,6 +152,10 @@ class RayRegistryClient:
     async def exchange_metrics(self, supervisor: str, metrics: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
         sums: dict[str, ModelMetrics] = await _call("exchange_metrics", supervisor, metrics)
         return sums
+
+    async def model_lives(self) -> dict[str, ModelLife]:
+        lives: dict[str, ModelLife] = await _call("model_lives")
+        return lives
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         await _call("suspect", uid, replica, address)

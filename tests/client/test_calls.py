@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.scripted_server import ScriptedServer
+from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer.client import _calls
 from xinfer.errors import AbilityNotSupported
 
@@ -49,6 +49,7 @@ CALLS: list[tuple[Any, ...]] = [
     ("families", (), {}, "GET", "/v1/models/families", {}, {"chat": []}, {"chat": []}),
     ("get_workers_info", (), {}, "GET", "/v1/workers", {}, [], []),
     ("get_supervisor_info", (), {}, "GET", "/v1/supervisor", {}, {}, {}),
+    ("get_scrape_targets", ("ray",), {}, "GET", "/v1/metrics/targets", {"component": "ray"}, {}, {}),
     ("cluster_info", (), {"detailed": True}, "GET", "/v1/cluster/info", {"detailed": "true"}, [], []),
     ("status", (), {}, "GET", "/status", {}, {"uptime": 1}, {"uptime": 1}),
     ("list_cached_models", ("n",), {}, "GET", "/v1/cache/models", {"model_name": "n"}, {"list": [{}]}, [{}]),
@@ -96,6 +97,11 @@ def test_a_method_is_one_request(
     assert getattr(client, name)(*args, **kwargs) == value
     assert [(asked.method, asked.path, asked.params) for asked in server.asked] == [(method, path, params)]
     assert "authorization" not in server.asked[0].headers
+
+
+def test_metrics_are_text(client: Any, server: ScriptedServer) -> None:
+    server.answer("GET", "/metrics", Answer(pieces=[b"xinfer_nodes 1.0\n"]))
+    assert client.get_metrics() == "xinfer_nodes 1.0\n"
 
 
 def test_a_slash_at_the_end_of_the_address_does_not_matter(make_client: Any, server: ScriptedServer) -> None:

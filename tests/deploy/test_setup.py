@@ -15,6 +15,7 @@ from setup_parts.console import Console
 from setup_parts.environment import Environment
 from setup_parts.errors import CommandFailed, SetupFailed
 from setup_parts.pip import TORCH_INDEX, Pip, hint
+from setup_parts.prometheus import install_prometheus
 from setup_parts.stamp import Stamp, fingerprint
 from setup_parts.watch import Watch
 
@@ -142,6 +143,49 @@ class TestSteps:
 
     def test_cuda_refuses_the_cpu_build_of_torch(self, tmp_path: Path) -> None:
         assert re.search(r" torch!=\S+\+cpu$", self.run_all("cuda", False, tmp_path)[0])
+
+
+class TestPrometheus:
+    """Debian's package is unpacked, with lists of packages of its own where the machine has none."""
+
+    @pytest.fixture(autouse=True)
+    def tools(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Debian's tools, and no Prometheus yet."""
+        tools = {"apt-get": "/usr/bin/apt-get", "dpkg-deb": "/usr/bin/dpkg-deb"}
+        monkeypatch.setattr("setup_parts.prometheus.shutil.which", tools.get)
+
+    def test_package_is_unpacked_into_the_environment(self, tmp_path: Path) -> None:
+        commands: list[str] = []
+
+        def run(command: list[str], *_: object) -> str:
+            commands.append(" ".join(command))
+            if " download " in commands[-1] and "Dir::State::Lists" not in commands[-1]:
+                raise CommandFailed("E: Unable to locate package prometheus")
+            if " download " in commands[-1]:
+                scratch = Path(command[-1].split()[1])
+                (scratch / "prometheus_2.42_amd64.deb").touch()
+            return ""
+
+        install_prometheus(tmp_path, run, print)
+        without, update, download, unpack = commands
+        assert without.endswith("apt-get download prometheus")
+        assert update.endswith(" update")
+        assert "Dir::State::Lists" in download
+        assert re.fullmatch(r"dpkg-deb -x \S+/prometheus_2.42_amd64.deb " + str(tmp_path / "prometheus"), unpack)
+        assert list(tmp_path.iterdir()) == [], "what was downloaded is gone"
+
+    def test_machine_that_cannot_have_it_goes_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr("setup_parts.prometheus.shutil.which", lambda _: None)
+        install_prometheus(tmp_path, FakePip(), said.append)
+        assert "will be skipped: this machine has no apt-get" in said[-1]
+
+    def test_one_that_is_there_is_enough(self, tmp_path: Path) -> None:
+        (tmp_path / "prometheus" / "usr" / "bin").mkdir(parents=True)
+        (tmp_path / "prometheus" / "usr" / "bin" / "promtool").touch()
+        run = FakePip()
+        install_prometheus(tmp_path, run, print)
+        assert run.commands == []
 
 
 class TestStamp:

@@ -16,7 +16,9 @@ def figures() -> dict[str, float]:
 
 def test_a_change_travels_alone(figures: dict[str, float]) -> None:
     """It is as large in a cluster of any size: about one model of the fifty."""
-    assert figures["one change: bytes to each supervisor"] * 10 < figures["whole table: bytes to each supervisor"] * 1024
+    assert (
+        figures["one change: bytes to each supervisor"] * 10 < figures["whole table: bytes to each supervisor"] * 1024
+    )
 
 
 def test_prompts_meet_the_blocks_that_they_have_left(figures: dict[str, float]) -> None:

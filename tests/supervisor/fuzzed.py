@@ -35,7 +35,7 @@ class Refusing(RegistryDouble):
 
     async def _call(self, method: str, *args: Any) -> Any:
         """As the registry would, if it always had a reason to refuse."""
-        if method in ("watch", "exchange_metrics", "logs", "suspect"):
+        if method in ("watch", "exchange_metrics", "logs", "model_lives", "suspect"):
             return await super()._call(method, *args)
         if method == "events":
             return [Event(EventType.INFO, 1.0, "Ready: it answers.")] if args[0] == "m" else []

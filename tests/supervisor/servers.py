@@ -22,7 +22,16 @@ from worker.fake.behaviour import Behaviour
 from worker.fake.server import FakeEngine
 from xinfer.cluster.ports import free_port
 from xinfer.errors import Unavailable
-from xinfer.messages import Event, ModelSpec, ModelStatus, NodeReport, Registration, ReplicaReport, ScalingStatus
+from xinfer.messages import (
+    Event,
+    ModelLife,
+    ModelSpec,
+    ModelStatus,
+    NodeReport,
+    Registration,
+    ReplicaReport,
+    ScalingStatus,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -165,6 +174,9 @@ class RegistryDouble:
 
     async def exchange_metrics(self, supervisor: str, metrics: Any) -> Any:
         return await self._call("exchange_metrics", supervisor, metrics)
+
+    async def model_lives(self) -> dict[str, ModelLife]:
+        return dict(await self._call("model_lives") or {})
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
         await self._call("suspect", uid, replica, address)

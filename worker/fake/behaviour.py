@@ -42,6 +42,8 @@ class Behaviour:
     """Between two tokens."""
     slots: int = 0
     """Requests that it runs at once, others waiting their turn; 0 for any number. All of them hold half of its KV cache."""
+    kv_cache_usage: float = 0.0
+    """What its metrics say of its KV cache, from 0 to 1."""
     fault: Fault = "none"
     fault_after: int = 0
     """Tokens sent before the fault strikes."""

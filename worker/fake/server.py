@@ -41,6 +41,8 @@ class FakeEngine:
     served: int = 0
     aborted: int = 0
     waiting: int = 0
+    generated: int = 0
+    """Tokens, of all answers."""
     warm: bool = False
     last_body: dict[str, Any] = field(default_factory=dict)
     turns: asyncio.Semaphore = field(init=False)
@@ -53,8 +55,8 @@ class FakeEngine:
         routes = [
             Route("/health", self.health),
             Route("/v1/models", self.models),
-            Route("/metrics", self.metrics),
             Route("/fake/state", self.state),
+            Route("/metrics", self.metrics),
             Route(CHAT, self.generate, methods=["POST"]),
             Route(COMPLETIONS, self.generate, methods=["POST"]),
             Route("/tokenize", self.tokenize, methods=["POST"]),
@@ -70,21 +72,26 @@ class FakeEngine:
         """As vLLM's, the fields that a worker reads."""
         return JSONResponse({"object": "list", "data": [{"id": self.uid, "max_model_len": self.context_length}]})
 
-    async def metrics(self, request: Request) -> Response:
-        """As vLLM's, the lines that a worker reads."""
-        share = self.running / self.behaviour.slots / 2 if self.behaviour.slots else 0.0
-        values = {
-            "num_requests_running": self.running,
-            "num_requests_waiting": self.waiting,
-            "kv_cache_usage_perc": share,
-        }
-        lines = [f'vllm:{name}{{engine="0",model_name="{self.uid}"}} {value:.3f}' for name, value in values.items()]
-        return PlainTextResponse("\n".join([*lines, ""]))
-
     async def state(self, request: Request) -> Response:
         """What it has done so far, and the body of the last request as it arrived."""
         facts = {"running": self.running, "served": self.served, "aborted": self.aborted}
         return JSONResponse({**facts, "last_body": self.last_body, "pid": os.getpid()})
+
+    async def metrics(self, request: Request) -> Response:
+        """Those of vLLM's metrics that a worker reads and that alerts are about, under its names."""
+        labels = f'{{engine="0",model_name="{self.uid}"}}'
+        figures = {
+            "num_requests_running": self.running,
+            "num_requests_waiting": self.waiting,
+            "kv_cache_usage_perc": self._kv_cache_usage(),
+            "generation_tokens_total": self.generated,
+        }
+        return PlainTextResponse("".join(f"vllm:{name}{labels} {value}\n" for name, value in figures.items()))
+
+    def _kv_cache_usage(self) -> float:
+        if self.behaviour.slots:
+            return self.running / self.behaviour.slots / 2
+        return self.behaviour.kv_cache_usage
 
     async def tokenize(self, request: Request) -> Response:
         """Counts the words of a prompt."""
@@ -140,6 +147,7 @@ class FakeEngine:
             for number in range(count):
                 if number >= self.behaviour.fault_after:
                     await _strike(fault)
+                self.generated += 1
                 yield f"{before + number} "
                 await asyncio.sleep(self.behaviour.gap_s)
             finished = True

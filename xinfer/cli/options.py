@@ -34,7 +34,7 @@ def _checked(_: click.Context, __: click.Parameter, endpoint: str) -> str:
     raise click.BadParameter(f"{endpoint!r}: expected http://host:port")
 
 
-_endpoint = click.option(
+with_endpoint = click.option(
     "-e",
     "--endpoint",
     default=settings.endpoint,
@@ -50,7 +50,7 @@ _api_key = click.option(
 def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Callable[..., None]:
     """Add ``--endpoint`` and ``--api-key`` to a command; its first argument is a client, closed afterwards."""
 
-    @_endpoint
+    @with_endpoint
     @_api_key
     @functools.wraps(command)
     def connected(endpoint: str, api_key: str | None, *args: P.args, **kwargs: P.kwargs) -> None:

@@ -21,6 +21,7 @@ from xinfer.cluster.membership import join_command
 from xinfer.cluster.options import StartOptions
 from xinfer.errors import LaunchFailed, XinferError
 from xinfer.node_labels import parse_labels
+from xinfer.request_log import LogFormat, log_format, logged_share
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
 
 _DEFAULTS = StartOptions()
@@ -113,6 +114,12 @@ Try:
     help="Keep Ray's state on disk: if this head is lost, nodes that have joined go on, and the next start takes the cluster "
     "over.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([each.value for each in LogFormat]),
+    callback=lambda _context, _option, value: value and LogFormat(value),
+    help="How each request's line is written to logs/requests; text by default.",
+)
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @drain_timeout
@@ -137,6 +144,8 @@ def start(
         EngineSettings.from_environment()
         if token is not None:
             _keep_token(start_options, token)
+        log_format()
+        logged_share()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if start_options.join and models:

@@ -42,6 +42,8 @@ class Call(Generic[T]):
     params: dict[str, str] = field(default_factory=dict)
     repeatable: bool = True
     """Whether it may be sent again after the server refused it for now."""
+    is_text: bool = False
+    """The response is plain text, which ``read`` gets."""
     waits_for_launch: bool = False
     """The response comes only when a model is ready, so the client's own timeout is too short."""
 
@@ -313,6 +315,16 @@ def get_supervisor_info() -> Call[Json]:
 def get_supervisor_internal_address() -> Call[str]:
     """Ray's address, which nodes join."""
     return Call("GET", "/v1/address", _whole)
+
+
+def get_metrics() -> Call[str]:
+    """The metrics of all supervisors together, in Prometheus' text format."""
+    return Call("GET", "/metrics", _whole, is_text=True)
+
+
+def get_scrape_targets(component: Literal["supervisor", "engine", "haproxy", "ray"] | None = None) -> Call[list[Json]]:
+    """Where the cluster's metrics are, as Prometheus' ``http_sd_configs`` reads it; only one kind with ``component``."""
+    return Call("GET", "/v1/metrics/targets", _whole, params=_params(component=component))
 
 
 def get_progress(request_id: str) -> Call[Json]:

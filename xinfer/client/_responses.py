@@ -66,7 +66,7 @@ def bad_status(call: Call[Any], status: int, headers: Mapping[str, str], content
 def read(call: Call[T], url: str, content: bytes) -> T:
     """The value of a successful response."""
     try:
-        return call.read(json.loads(content))
+        return call.read(content.decode() if call.is_text else json.loads(content))
     except (ValueError, KeyError, TypeError) as error:
         raise not_ours(url) from error
 

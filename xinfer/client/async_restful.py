@@ -75,6 +75,8 @@ class AsyncRESTfulClient:
     get_supervisor_info = async_method(_calls.get_supervisor_info)
     # Xinference's name.
     _get_supervisor_internal_address = async_method(_calls.get_supervisor_internal_address)
+    get_metrics = async_method(_calls.get_metrics)
+    get_scrape_targets = async_method(_calls.get_scrape_targets)
     get_progress = async_method(_calls.get_progress)
     cluster_info = async_method(_calls.cluster_info)
     list_nodes = async_method(_node_calls.list_nodes)

@@ -73,6 +73,8 @@ class RESTfulClient:
     get_supervisor_info = method(_calls.get_supervisor_info)
     # Xinference's name.
     _get_supervisor_internal_address = method(_calls.get_supervisor_internal_address)
+    get_metrics = method(_calls.get_metrics)
+    get_scrape_targets = method(_calls.get_scrape_targets)
     get_progress = method(_calls.get_progress)
     cluster_info = method(_calls.cluster_info)
     list_nodes = method(_node_calls.list_nodes)

@@ -25,6 +25,7 @@ from xinfer.cluster.processes import end, of_cluster
 from xinfer.cluster.ray_node import RayNode
 from xinfer.errors import Conflict, LaunchFailed
 from xinfer.reachable import open_directly
+from xinfer.request_log import FORMAT_VARIABLE
 
 _NODE_START_S = 90.0
 _STOP_GRACE_S = 8.0
@@ -99,6 +100,8 @@ class NodeLifecycle:
     def _start(self, options: StartOptions) -> Generator[str, None, None]:
         record_id = uuid.uuid4().hex
         env = cluster_environment(self.home, record_id, warm=options.warm_host)
+        if options.log_format is not None:
+            env[FORMAT_VARIABLE] = options.log_format.value
         if options.fresh:
             for file in self.home.glob("registry.sqlite*"):
                 file.unlink()

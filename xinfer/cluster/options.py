@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from xinfer.cluster.ports import outward_address
 from xinfer.node_labels import check_labels
+from xinfer.request_log import LogFormat
 from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT, Routing
 
 LOOPBACK_NODE = "127.0.0.2"
@@ -39,6 +40,8 @@ class StartOptions:
     """Run Ray's dashboard on the head, on loopback."""
     head_recovery: bool = False
     """Keep Ray's state on disk, so that this head, once lost, can be started again under the nodes that have joined."""
+    log_format: LogFormat | None = None
+    """How requests are logged; None leaves it to the environment."""
     insecure: bool = False
     fresh: bool = False
     """Forget the models that ran before."""

@@ -10,7 +10,19 @@ from xinfer.messages.autoscaling import (
     SupervisorLoad,
 )
 from xinfer.messages.event import Event, EventType
-from xinfer.messages.metrics import Histogram, ModelMetrics, ReplicaLoad, Usage
+from xinfer.messages.metrics import (
+    STAGE_BOUNDS_S,
+    Histogram,
+    LaunchOutcome,
+    ModelLife,
+    ModelMetrics,
+    Outcome,
+    ReplicaEnd,
+    ReplicaLoad,
+    RoutingCounts,
+    RoutingReason,
+    Usage,
+)
 from xinfer.messages.model import (
     SETTLED,
     Ability,
@@ -29,6 +41,7 @@ from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, Repl
 
 __all__ = [
     "SETTLED",
+    "STAGE_BOUNDS_S",
     "Ability",
     "AutoscalingConfig",
     "BudgetParameter",
@@ -39,19 +52,25 @@ __all__ = [
     "EventType",
     "GpuReport",
     "Histogram",
+    "LaunchOutcome",
+    "ModelLife",
     "ModelMetrics",
     "ModelSpec",
     "ModelState",
     "ModelStatus",
     "ModelTable",
     "NodeReport",
+    "Outcome",
     "ReasoningOutput",
     "Registration",
+    "ReplicaEnd",
     "ReplicaLoad",
     "ReplicaOrders",
     "ReplicaReport",
     "ReplicaStage",
     "Resume",
+    "RoutingCounts",
+    "RoutingReason",
     "ScalingDecision",
     "ScalingStatus",
     "Schedule",

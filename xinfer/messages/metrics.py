@@ -4,10 +4,37 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
 
-DURATION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-FIRST_TOKEN_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_Key = TypeVar("_Key", bound=StrEnum)
+DURATION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+FIRST_TOKEN_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+INTER_TOKEN_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+STAGE_BOUNDS_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    REFUSED = "refused"  # 4xx: the caller's own fault
+    OVERLOADED = "overloaded"  # 429
+    FAILED = "failed"  # 5xx, before the first byte
+    BROKEN = "broken"  # a stream that ended with an error event
+    CANCELLED = "cancelled"  # the client left
+
+
+class RoutingReason(StrEnum):
+    """Why a request went to its replica."""
+
+    ONLY = "only"  # no other one could take it
+    PREFIX = "prefix"  # it has seen the prompt's beginning, or another request of the session
+    LEAST_BUSY = "least_busy"
+    FASTEST = "fastest"  # others were far slower to their first tokens
+    ROUND_ROBIN = "round_robin"
 
 
 @dataclass(slots=True)
@@ -44,6 +71,23 @@ class ReplicaLoad:
 
 
 @dataclass(slots=True)
+class RoutingCounts:
+    """How a model's requests were given to its replicas."""
+
+    reasons: dict[RoutingReason, int] = field(default_factory=lambda: dict.fromkeys(RoutingReason, 0))
+    blocks: int = 0
+    """Blocks of all prompts that were compared with what replicas have seen."""
+    known_blocks: int = 0
+    """Those of them that the chosen replica had seen."""
+
+    def add(self, other: RoutingCounts) -> None:
+        """Count the requests of ``other`` as well."""
+        _add_counts(self.reasons, other.reasons)
+        self.blocks += other.blocks
+        self.known_blocks += other.known_blocks
+
+
+@dataclass(slots=True)
 class ModelMetrics:
     """Counters of one model's requests. Plain numbers, since every request adds to them."""
 
@@ -64,6 +108,14 @@ class ModelMetrics:
     """Seconds until the first byte of the engine's response, streamed or not."""
     replicas: dict[str, ReplicaLoad] = field(default_factory=dict)
     """By replica; of those that the model has now."""
+    outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
+    retries: int = 0
+    """Attempts after the first one, of requests whose replica was lost before the first byte."""
+    inter_token: Histogram = field(default_factory=lambda: Histogram(INTER_TOKEN_BOUNDS_S))
+    """Seconds between two chunks of a stream, as they come from the engine."""
+    wake_wait: Histogram = field(default_factory=lambda: Histogram(DURATION_BOUNDS_S))
+    """Seconds that requests have waited for a sleeping model."""
+    routing: RoutingCounts = field(default_factory=RoutingCounts)
 
     def add(self, other: ModelMetrics, *, with_in_flight: bool = True) -> None:
         """Count the requests of ``other`` as well."""
@@ -76,12 +128,52 @@ class ModelMetrics:
         self.duration.add(other.duration)
         self.time_to_first_token.add(other.time_to_first_token)
         self.time_to_response.add(other.time_to_response)
+        _add_counts(self.outcomes, other.outcomes)
+        self.retries += other.retries
+        self.inter_token.add(other.inter_token)
+        self.wake_wait.add(other.wake_wait)
+        self.routing.add(other.routing)
         for name, load in other.replicas.items():
             known = self.replicas.get(name, ReplicaLoad())
             in_flight = known.in_flight
             if with_in_flight:
                 in_flight += load.in_flight
             self.replicas[name] = ReplicaLoad(known.requests + load.requests, in_flight)
+
+
+class LaunchOutcome(StrEnum):
+    """How a launch ended; waking up is none."""
+
+    READY = "ready"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ReplicaEnd(StrEnum):
+    """How a replica ended."""
+
+    STOPPED = "stopped"  # on purpose
+    FAILED = "failed"  # it said so itself
+    LOST = "lost"  # nobody reaches it
+
+
+@dataclass(slots=True)
+class ModelLife:
+    """Counters of what has happened to one model since the registry started."""
+
+    launches: dict[LaunchOutcome, int] = field(default_factory=lambda: dict.fromkeys(LaunchOutcome, 0))
+    stages: dict[str, Histogram] = field(default_factory=dict)
+    """Seconds that replicas have spent in each stage on their way up, by ``ReplicaStage``."""
+    sleeps: int = 0
+    wakes: int = 0
+    scaled_up: int = 0
+    scaled_down: int = 0
+    replica_ends: dict[ReplicaEnd, int] = field(default_factory=lambda: dict.fromkeys(ReplicaEnd, 0))
+
+
+def _add_counts(mine: dict[_Key, int], others: Mapping[_Key, int]) -> None:
+    for key, count in others.items():
+        mine[key] = mine.get(key, 0) + count
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from dataclasses import replace
@@ -11,13 +12,25 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from supervisor.api.prometheus import Figures
+from supervisor.gateway.request_body import ClientGone
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.registry.cluster_metrics import ClusterMetrics
 from tests.supervisor.completions import chat
 from tests.supervisor.samples import model_status, report, times
 from tests.supervisor.servers import RegistryDouble, dead_replica, fake_engine
 from xinfer.errors import BadRequest, EngineLost, ModelOverloaded, XinferError
-from xinfer.messages import ModelMetrics, ReplicaLoad
+from xinfer.messages import (
+    STAGE_BOUNDS_S,
+    Histogram,
+    LaunchOutcome,
+    ModelLife,
+    ModelMetrics,
+    Outcome,
+    ReplicaEnd,
+    ReplicaLoad,
+    RoutingReason,
+)
+from xinfer.messages.metrics import INTER_TOKEN_BOUNDS_S
 
 
 def ended(error: Exception | None = None, *, broken: bool = False) -> ModelMetrics:
@@ -63,6 +76,7 @@ def test_supervisors_add_up_and_one_that_is_gone_has_nothing_under_way() -> None
 
 
 def test_counting_costs_a_request_a_few_microseconds(figures: list[str]) -> None:
+    """Without its line in the log."""
     tallies, rounds = RequestMetrics(), 20_000
     best = 1.0
     for _ in range(5):
@@ -73,6 +87,62 @@ def test_counting_costs_a_request_a_few_microseconds(figures: list[str]) -> None
         best = min(best, (time.perf_counter() - began) / rounds)
     figures.append(f"counting one request: {best * 1e6:.1f} microseconds")
     assert best < 50e-6
+
+
+def test_counting_a_chunk_costs_less_than_a_microsecond(figures: list[str]) -> None:
+    """What a chunk of a stream costs beyond passing it on."""
+    observe, rounds = Histogram(INTER_TOKEN_BOUNDS_S).observe, 50_000
+    best = 1.0
+    for _ in range(10):
+        began = time.perf_counter()
+        for _ in range(rounds):
+            observe(0.02)
+        best = min(best, (time.perf_counter() - began) / rounds)
+    figures.append(f"counting one chunk: {best * 1e6:.2f} microseconds")
+    assert best < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, Outcome.OK),
+        (BadRequest("temperature"), Outcome.REFUSED),
+        (ModelOverloaded("full"), Outcome.OVERLOADED),
+        (EngineLost("gone"), Outcome.FAILED),
+        (RuntimeError("a bug"), Outcome.FAILED),
+        (ClientGone(), Outcome.CANCELLED),
+        (asyncio.CancelledError(), Outcome.CANCELLED),
+    ],
+)
+def test_outcome(error: BaseException | None, outcome: Outcome) -> None:
+    tallies = RequestMetrics()
+    with contextlib.suppress(BaseException), tallies.count("m"):
+        if error:
+            raise error
+    counts = tallies.snapshot({"m": model_status()})["m"].outcomes
+    assert counts == {**dict.fromkeys(Outcome, 0), outcome: 1}
+
+
+def test_stream_that_breaks_off_is_broken() -> None:
+    assert ended(broken=True).outcomes[Outcome.BROKEN] == 1
+
+
+def test_all_counts_add_up() -> None:
+    """Those of two supervisors, field by field; one that is left out of ``add`` would show the first one's."""
+    mine, other = ModelMetrics(), ModelMetrics()
+    for metrics in (mine, other):
+        metrics.outcomes[Outcome.OK] = 2
+        metrics.retries = 3
+        metrics.inter_token.observe(0.02)
+        metrics.wake_wait.observe(1.0)
+        metrics.routing.reasons[RoutingReason.PREFIX] = 4
+        metrics.routing.blocks = 5
+        metrics.routing.known_blocks = 6
+    mine.add(other)
+    assert (mine.outcomes[Outcome.OK], mine.retries) == (4, 6)
+    assert (sum(mine.inter_token.counts), sum(mine.wake_wait.counts)) == (2, 2)
+    routing = mine.routing
+    assert (routing.reasons[RoutingReason.PREFIX], routing.blocks, routing.known_blocks) == (8, 10, 12)
 
 
 def test_what_replicas_get_from_all_supervisors() -> None:
@@ -144,6 +214,81 @@ async def test_page(http: httpx.AsyncClient, registry: RegistryDouble, monkeypat
     buckets = [value for _, value in found["xinference:model_request_duration_seconds_bucket"]]
     assert buckets == sorted(buckets)
     assert buckets[-1] == 2
+
+
+async def test_page_of_one_supervisor(
+    http: httpx.AsyncClient, registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What this one has counted, whatever others have; and what the registry has."""
+    monkeypatch.setattr("supervisor.api.metrics.ray.nodes", lambda: [{"Alive": True}])
+    registry.answers["exchange_metrics"] = {"m": ModelMetrics(requests=100)}
+    life = ModelLife(sleeps=2, wakes=1, scaled_up=1)
+    life.launches[LaunchOutcome.READY] = 1
+    life.replica_ends[ReplicaEnd.LOST] = 3
+    life.stages["loading"] = Histogram(STAGE_BOUNDS_S)
+    life.stages["loading"].observe(7.0)
+    registry.answers["model_lives"] = {"m": life, "ghost": ModelLife()}
+    async with fake_engine(tokens=4, gap_s=0.01) as first, fake_engine(tokens=4, gap_s=0.01) as second:
+        replicas = [replace(each, node="10.0.0.1") for each in (first, second)]
+        await registry.tell_replicas(*replicas, replicas=3)
+        body = chat("long " * 200, stream=True)
+        for _ in range(2):
+            assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
+        await http.post("/v1/chat/completions", json=chat("!error"))
+        found = samples((await http.get("/metrics/supervisor")).text)
+
+    def value(name: str, **labels: str) -> float:
+        (only,) = [each for has, each in found[f"xinfer_{name}"] if labels.items() <= has.items()]
+        return only
+
+    assert value("requests_total", model="m", outcome="ok") == 2
+    assert value("requests_total", model="m", outcome="failed") == 1
+    assert value("time_to_first_token_seconds_count") == 2
+    assert value("time_to_response_seconds_count") == 3
+    assert value("inter_token_latency_seconds_count") >= 4
+    assert 0.005 < value("inter_token_latency_seconds_sum") / value("inter_token_latency_seconds_count") < 1
+    assert value("routing_decisions_total", reason="prefix") == 1
+    assert value("routing_decisions_total", reason="least_busy") == 2
+    assert value("prompt_blocks_known_total") == value("prompt_blocks_total") / 2 > 0
+    assert sum(each for _, each in found["xinfer_replica_requests_total"]) == 3
+    assert value("model_replicas", stage="ready") == 2
+    assert value("model_replicas_wanted") == 3
+    assert {has["state"] for has, each in found["xinfer_model_state"] if each} == {"ready"}
+    assert value("launches_total", outcome="ready") == 1
+    assert value("launch_stage_duration_seconds_sum", stage="loading") == 7
+    assert (value("model_sleeps_total"), value("model_wakes_total")) == (2, 1)
+    assert value("model_scalings_total", direction="up") == 1
+    assert value("replica_ends_total", reason="lost") == 3
+    assert value("nodes") == 1
+    assert found["process_cpu_seconds_total"]
+    assert "ghost" not in {label for family in found.values() for has, _ in family for label in has.values()}
+
+
+async def test_page_while_the_registry_is_away(
+    http: httpx.AsyncClient, registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its counters are missing, and not zero: back again, they would seem to have risen."""
+    monkeypatch.setattr("supervisor.api.metrics.ray.nodes", list)
+    await registry.tell_replicas(report())
+    registry.away = True
+    page = await http.get("/metrics/supervisor")
+    found = samples(page.text)
+    assert page.status_code == 200
+    assert found["xinfer_requests_total"]
+    assert "xinfer_launches_total" not in found
+    assert "xinfer_replica_ends_total" not in found
+
+
+async def test_retries_are_counted(
+    http: httpx.AsyncClient, registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.api.metrics.ray.nodes", list)
+    async with fake_engine() as replica:
+        await registry.tell_replicas(dead_replica(), replica, replicas=2)
+        for _ in range(2):
+            assert (await http.post("/v1/chat/completions", json=chat("Hi"))).status_code == 200
+        text = (await http.get("/metrics/supervisor")).text
+    assert samples(text)["xinfer_request_retries_total"] == [({"model": "m"}, 1)]
 
 
 async def test_load_is_what_all_supervisors_have_in_flight(http: httpx.AsyncClient, registry: RegistryDouble) -> None:

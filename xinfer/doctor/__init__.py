@@ -1,0 +1,1 @@
+"""What this machine has of what xinfer needs: facts, gathered by ``machine``, and verdicts on them, by ``findings``."""
