@@ -102,7 +102,7 @@ def _check_xinfer(words: list[str]) -> None:
 
 def _check_start(options: dict[str, Any]) -> None:
     models = options.pop("models")
-    del options["foreground"], options["drain_timeout"]
+    del options["foreground"], options["drain_timeout"], options["models_file"]
     StartOptions(**options)
     for model in models:
         Catalog.load().select(model)

@@ -17,6 +17,7 @@ COMMANDS = {
     "stop-cluster": ("xinfer.cli.stop_cluster:stop_cluster", "Stop every node of a cluster."),
     "status": ("xinfer.cli.cluster:status", "Show the server, its nodes and their devices."),
     "launch": ("xinfer.cli.launch:launch", "Launch a model and wait until it is ready."),
+    "apply": ("xinfer.cli.apply:apply", "Make the models of a file run, as the file says."),
     "list": ("xinfer.cli.running:list_models", "List the running models."),
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
     "terminate": ("xinfer.cli.running:terminate", "Terminate a model and free its resources."),

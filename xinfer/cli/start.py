@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from xinfer.cli.options import drain_timeout
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 from xinfer.cluster.options import StartOptions
+from xinfer.declared import ModelsFile
 from xinfer.errors import LaunchFailed, XinferError
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
 
@@ -81,6 +83,13 @@ Try:
     "--launch", "models", multiple=True, metavar="NAME", help="A model to launch; may be given several times."
 )
 @click.option(
+    "--models",
+    "models_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Models to launch, or to relaunch where the file has changed, as `xinfer apply` does.",
+)
+@click.option(
     "--warm-host/--no-warm-host",
     default=_DEFAULTS.warm_host,
     show_default=True,
@@ -106,7 +115,9 @@ Try:
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @drain_timeout
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
-def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **options: Any) -> None:
+def start(
+    models: tuple[str, ...], models_file: Path | None, foreground: bool, drain_timeout: float, **options: Any
+) -> None:
     """Start a server on this machine, or join one as a worker."""
     try:
         start_options = StartOptions(**options)
@@ -119,14 +130,16 @@ def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **opt
         EngineSettings.from_environment()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if start_options.join and models:
-        raise click.UsageError("--launch is for the head; a node that joins gets its models from there.")
+    if start_options.join and (models or models_file):
+        raise click.UsageError("--launch and --models are for the head; a node that joins gets its models from there.")
+    # Read now: a wrong file must stop the start.
+    declared = ModelsFile.read(models_file) if models_file else None
     node = NodeLifecycle(settings.home())
     with _stop_signals() as stopping:
         try:
             with _stopped_on_failure(node, drain_timeout, foreground=foreground):
                 _bring_up(node, start_options)
-                _launch_all(start_options, models)
+                _launch_all(start_options, models, declared)
                 if foreground:
                     _stay(node, stopping)
         except KeyboardInterrupt:
@@ -159,14 +172,24 @@ def _stopped_on_failure(node: NodeLifecycle, drain_timeout_s: float, *, foregrou
         raise
 
 
-def _launch_all(options: StartOptions, models: tuple[str, ...]) -> None:
+def _launch_all(options: StartOptions, models: tuple[str, ...], declared: ModelsFile | None) -> None:
     if options.join:
         click.echo(f"This node has joined the cluster at {options.join}.")
         return
     for name in models:
         click.echo(f"launching {name}", err=True)
         _launch(options.endpoint, name)
+    if declared:
+        models = (*models, *_apply(options.endpoint, declared))
     _print_ready(options.endpoint, models)
+
+
+def _apply(endpoint: str, declared: ModelsFile) -> list[str]:
+    from xinfer.cli.apply import apply_at_start
+    from xinfer.client import RESTfulClient
+
+    with RESTfulClient(endpoint) as client:
+        return apply_at_start(client, declared)
 
 
 def _launch(endpoint: str, name: str) -> None:
