@@ -29,8 +29,11 @@ def home() -> Iterator[Path]:
 
 
 def test_start_and_launch(home: Path, tmp_path: Path) -> None:
+    """Beside packages that break vLLM or are called as ours, since plain pip installs them."""
     _, wheel = build(tmp_path)
-    command = str(install(wheel, tmp_path / "environment") / "xinfer")
+    environment = tmp_path / "environment"
+    command = str(install(wheel, environment) / "xinfer")
+    _add_what_pip_would(environment)
     port, ray_port = (str(free_port("127.0.0.1")) for _ in range(2))
     env = {"XINFER_HOME": str(home), "XINFER_ENDPOINT": f"http://127.0.0.1:{port}"}
 
@@ -50,6 +53,20 @@ def test_start_and_launch(home: Path, tmp_path: Path) -> None:
     finally:
         xinfer("stop", "--drain-timeout", "0")
     assert not of_cluster(record.id)
+
+
+def _add_what_pip_would(environment: Path) -> None:
+    """What vLLM's metadata asks for: torchvision as built for CUDA, and the process manager in our package's place."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "torchvision").mkdir()
+    (packages / "torchvision/__init__.py").write_text(
+        'raise RuntimeError("operator torchvision::nms does not exist")\n'
+    )
+    facts = packages / "torchvision-0.28.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n")
+    (packages / "supervisor/__init__.py").write_text("# this is a package\n")
+    (packages / "supervisor/process.py").write_text("")
 
 
 def _knows_the_checkout(process: psutil.Process) -> bool:

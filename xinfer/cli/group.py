@@ -35,6 +35,7 @@ COMMANDS = {
     "engine": ("xinfer.cli.engine:engine", "Show which sizes, formats and quantizations of a family can be launched."),
     "chat": ("xinfer.cli.chat:chat", "Chat with a running model."),
     "generate": ("xinfer.cli.chat:generate", "Complete a text with a running model."),
+    "service": ("xinfer.cli.service:service", "Run a head or a node as a systemd service."),
     "bench": ("xinfer.cli.bench:bench", "Load a server and measure its latency and throughput, or compare two."),
     "bench-launch": (
         "xinfer.cli.bench_launch:bench_launch",

@@ -15,6 +15,7 @@ import click
 
 from xinfer import settings
 from xinfer.cli.options import drain_timeout
+from xinfer.cluster import systemd
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 from xinfer.cluster.options import StartOptions
@@ -153,6 +154,7 @@ def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
         for step in steps:
             click.echo(f"[{time.monotonic() - began:5.1f} s] {step}", err=True)
     click.echo(f"[{time.monotonic() - began:5.1f} s] up", err=True)
+    systemd.notify("READY=1")
 
 
 @contextmanager
@@ -251,6 +253,7 @@ def _bring_down(node: NodeLifecycle, drain_timeout_s: float) -> None:
     # This command has started nothing: it failed before, or the node ran already.
     if node.node is None:
         return
+    systemd.notify("STOPPING=1")
     click.echo("\nStopping ... Press Ctrl-C again to stop at once.", err=True)
     try:
         node.drain(drain_timeout_s)
