@@ -17,6 +17,7 @@ from typing import Any
 import click
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from setup_parts.pip import TORCH_INDEX
 
 from supervisor.launching.launch_request import LaunchRequest
 from supervisor.launching.resolve import resolve
@@ -40,6 +41,7 @@ def check(text: str) -> None:
     for line in lines:
         command, *words = shlex.split(line)
         known = {"xinfer": _check_xinfer, "make": _check_make, "vllm": _check_vllm, "pip": _check_pip}
+        known |= dict.fromkeys(("uv", "pipx"), _check_tool)
         known |= dict.fromkeys(("python", "python3", "python3.12"), _check_python)
         program = command.removeprefix(".venv/bin/")
         assert program in known, f"none of {list(known)}, so run it or leave it out: {line}"
@@ -82,10 +84,26 @@ def _check_pip(words: list[str]) -> None:
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert words[2] in {f".[{extra}]" for extra in extras}, f"xinfer has no such extra: {words[2]}"
         return
+    if any(Requirement(word).name == "xinfer" for word in words[1:2]):
+        _check_install(words[1:])
+        return
     asked = {canonicalize_name(Requirement(word).name) for word in words[1:]}
     pinned = {canonicalize_name(Requirement(line).name) for file in REQUIREMENTS.glob("*.txt")
               for line in file.read_text().splitlines() if line and not line.startswith("#")}  # fmt: skip
     assert asked <= pinned, f"in no environment of the tests: {asked - pinned}"
+
+
+def _check_tool(words: list[str]) -> None:
+    """``uv tool install`` and ``pipx install`` of a wheel with its extra."""
+    _check_install(words[words.index("install") + 1 :])
+
+
+def _check_install(words: list[str]) -> None:
+    (requirement, *options) = words
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert Requirement(requirement).name == "xinfer"
+    assert Requirement(requirement).extras <= set(extras), f"xinfer has no such extra: {requirement}"
+    assert options in ([], ["--extra-index-url", TORCH_INDEX]), options
 
 
 def _check_xinfer(words: list[str]) -> None:

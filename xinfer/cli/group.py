@@ -35,6 +35,8 @@ COMMANDS = {
     "engine": ("xinfer.cli.engine:engine", "Show which sizes, formats and quantizations of a family can be launched."),
     "chat": ("xinfer.cli.chat:chat", "Chat with a running model."),
     "generate": ("xinfer.cli.chat:generate", "Complete a text with a running model."),
+    "backup": ("xinfer.cli.backup:backup", "Copy what the head of this machine keeps."),
+    "restore": ("xinfer.cli.backup:restore", "Put a backup in place, for the next start."),
     "service": ("xinfer.cli.service:service", "Run a head or a node as a systemd service."),
     "bench": ("xinfer.cli.bench:bench", "Load a server and measure its latency and throughput, or compare two."),
     "bench-launch": (

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
+from xinfer import registry_file
 from xinfer.cluster.boot_process import BootProcess
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import cluster_environment, has_token, socket_folder
@@ -99,8 +100,7 @@ class NodeLifecycle:
         record_id = uuid.uuid4().hex
         env = cluster_environment(self.home, record_id, warm=options.warm_host)
         if options.fresh:
-            for file in self.home.glob("registry.sqlite*"):
-                file.unlink()
+            registry_file.remove(self.home)
         state = HeadState(self.home)
         if options.fresh or not options.head_recovery:
             state.forget()
@@ -187,6 +187,8 @@ class NodeLifecycle:
             raise LaunchRefused(
                 f"To join a cluster this node needs its secret: copy ray.token from the head's XINFER_HOME to {self.home}."
             )
+        if not options.join and not options.fresh:
+            registry_file.check_readable(registry_file.file_in(self.home))
         if not options.join and not is_free(options.host, options.port):
             raise Conflict(f"Something else listens on {options.host}:{options.port}. Choose another port with --port.")
 
