@@ -145,5 +145,5 @@ def test_schema(run: Run) -> None:
 
 
 def test_server_that_does_not_answer(run: Run, server: ScriptedServer, file: Path) -> None:
-    server.reply("GET", "/v1/models/instances", Answer({"error": {"message": "no"}}, status=500))
+    server.answer("GET", "/v1/models/instances", Answer({"error": {"message": "no"}}, status=500))
     assert run("apply", "-f", str(file)).exit_code == 1
