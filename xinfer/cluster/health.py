@@ -1,7 +1,7 @@
 """Whether the node of this machine is well: ``python -m xinfer.cluster.health``, for containers. Exits with 1 if it is not.
 
-On a head the REST API has to answer; on a node that has joined, its processes have to be there. Unlike ``xinfer status`` it asks no
-other node, so it is quick where that one waits.
+On a head the REST API has to answer; on a node that has joined, its processes have to be there. Unlike ``xinfer status`` it asks
+no other node, so it is quick where that one waits.
 """
 
 from __future__ import annotations
