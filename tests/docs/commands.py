@@ -11,10 +11,12 @@ import sys
 import tomllib
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from setup_parts.pip import TORCH_INDEX
@@ -34,6 +36,10 @@ _HOLD_OPTIONS = ("EngineArgs", "BaseFrontendArgs", "FrontendArgs")
 """vLLM's classes whose fields are its server's flags."""
 
 
+_ELSEWHERE = ("docker", "helm", "kind", "kubectl", "sbatch", "ray", "openssl", "chmod", "curl")
+"""Programs of operators, which no machine of the tests has."""
+
+
 def check(text: str) -> None:
     """Check every line of a block; one that begins with a command that is not known here is an error."""
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
@@ -42,6 +48,7 @@ def check(text: str) -> None:
         command, *words = shlex.split(line)
         known = {"xinfer": _check_xinfer, "make": _check_make, "vllm": _check_vllm, "pip": _check_pip}
         known |= dict.fromkeys(("uv", "pipx"), _check_tool)
+        known |= dict.fromkeys(_ELSEWHERE, _check_elsewhere)
         known |= dict.fromkeys(("python", "python3", "python3.12"), _check_python)
         program = command.removeprefix(".venv/bin/")
         assert program in known, f"none of {list(known)}, so run it or leave it out: {line}"
@@ -91,6 +98,24 @@ def _check_pip(words: list[str]) -> None:
     pinned = {canonicalize_name(Requirement(line).name) for file in REQUIREMENTS.glob("*.txt")
               for line in file.read_text().splitlines() if line and not line.startswith("#")}  # fmt: skip
     assert asked <= pinned, f"in no environment of the tests: {asked - pinned}"
+
+
+def _check_elsewhere(words: list[str]) -> None:
+    """The files of ours that a program of another machine gets are there, and the chart has the values that are set."""
+    written = set(words[words.index(">") + 1 :]) if ">" in words else set()
+    for word in words:
+        if word.startswith("deploy/") and word not in written and not word.endswith(".token"):
+            assert (ROOT / word).exists(), f"there is no {word}"
+    values = yaml.safe_load((ROOT / "deploy/helm/xinfer/values.yaml").read_text())
+    for option, word in pairwise(words):
+        if option == "--set":
+            key = re.sub(r"\[\d+\]", ".0", word.partition("=")[0])
+            _value_of(values, key)
+
+
+def _value_of(values: Any, key: str) -> None:
+    for part in key.split("."):
+        values = values[int(part)] if isinstance(values, list) else values[part]
 
 
 def _check_tool(words: list[str]) -> None:

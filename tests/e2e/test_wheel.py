@@ -1,23 +1,38 @@
-"""The main job from the wheel: installed elsewhere, without the checkout, it starts a cluster and serves the bundled model."""
+"""The main job from the wheel, as a service manager runs it: without the checkout, beside packages that break vLLM.
+
+It says when it is up, brings up the models of a file, serves, and on SIGTERM drains: a stream that runs goes on to its end.
+"""
 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import signal
+import socket
+import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import ROOT
-from tests.deploy.wheel import build, install, run
+from tests.deploy.wheel import build, install, outside, run
+from tests.waiting import wait_for
+from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.health import unwell
 from xinfer.cluster.ports import free_port
 from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.systemd import Unit
 
 pytestmark = pytest.mark.engine
+
+READY_S = 180
 
 
 @pytest.fixture
@@ -28,31 +43,84 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_start_and_launch(home: Path, tmp_path: Path) -> None:
-    """Beside packages that break vLLM or are called as ours, since plain pip installs them."""
+@pytest.fixture
+def command(tmp_path: Path) -> str:
+    """The program of an environment that has the wheel, and what pip would have put beside it."""
     _, wheel = build(tmp_path)
     environment = tmp_path / "environment"
     command = str(install(wheel, environment) / "xinfer")
     _add_what_pip_would(environment)
+    return command
+
+
+@contextmanager
+def service(command: str, words: list[str], home: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The process that a unit's ``ExecStart`` starts, once it has said that it is ready."""
+    unit = Unit(command, tuple(words), user="root", drain_timeout_s=30)
+    (line,) = [line for line in unit.text().splitlines() if line.startswith("ExecStart=")]
+    argv = shlex.split(line.removeprefix("ExecStart="))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, (folder / "output").open("wb") as output:
+        manager.bind(str(folder / "notify"))
+        manager.settimeout(READY_S)
+        env = outside(XINFER_HOME=str(home), NOTIFY_SOCKET=str(folder / "notify"))
+        with subprocess.Popen(argv, env=env, cwd=folder, stdout=output, stderr=output) as process:
+            try:
+                assert manager.recv(100) == b"READY=1"
+                yield process
+                assert manager.recv(100) == b"STOPPING=1"
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    run(command, "stop", "--drain-timeout", "0", cwd=folder, env={"XINFER_HOME": str(home)})
+
+
+@pytest.mark.timeout(400)
+def test_serves_and_drains(command: str, home: Path, tmp_path: Path) -> None:
     port, ray_port = (str(free_port("127.0.0.1")) for _ in range(2))
-    env = {"XINFER_HOME": str(home), "XINFER_ENDPOINT": f"http://127.0.0.1:{port}"}
-
-    def xinfer(*words: str) -> str:
-        return run(command, *words, timeout_s=200, cwd=tmp_path, env=env)
-
-    try:
-        xinfer("start", "--port", port, "--ray-port", ray_port, "--launch", "tiny-chat")
+    models = tmp_path / "models.yaml"
+    models.write_text("models: [{model_name: tiny-chat, n_gpu: none}]")
+    words = ["--port", port, "--ray-port", ray_port, "--models", str(models)]
+    endpoint = f"http://127.0.0.1:{port}"
+    with service(command, words, home, tmp_path) as process, RESTfulClient(endpoint) as client:
+        assert unwell(home) == ""
         record = ClusterRecord.load(home)
         assert record
-        assert of_cluster(record.id)
-        assert not [process for process in of_cluster(record.id) if _knows_the_checkout(process)]
-        response = json.loads(
-            xinfer("chat", "tiny-chat", "What is the largest animal?", "--temperature", "0", "--json")
-        )
-        assert "whale" in response["choices"][0]["message"]["content"]
-    finally:
-        xinfer("stop", "--drain-timeout", "0")
+        assert not [each for each in of_cluster(record.id) if _knows_the_checkout(each)]
+        wait_for(lambda: _is_ready(client), READY_S, "tiny-chat")
+        question = ("chat", "tiny-chat", "What is the largest animal?", "--temperature", "0", "--json")
+        env = {"XINFER_ENDPOINT": endpoint, "XINFER_HOME": str(home)}
+        answer = json.loads(run(command, *question, cwd=tmp_path, env=env))
+        assert "whale" in answer["choices"][0]["message"]["content"]
+
+        stream = _Stream(client)
+        stream.begun.wait(60)
+        process.send_signal(signal.SIGTERM)
+        stream.join(60)
+        assert stream.finish_reason == "length"
+        assert process.wait(60) == 0, (tmp_path / "output").read_text()
     assert not of_cluster(record.id)
+
+
+class _Stream(threading.Thread):
+    """A completion that is longer than a stop without a drain would take."""
+
+    def __init__(self, client: RESTfulClient) -> None:
+        super().__init__(daemon=True)
+        self.begun = threading.Event()
+        self.finish_reason: str | None = None
+        self._model = client.get_model("tiny-chat")
+        self.start()
+
+    def run(self) -> None:
+        config = {"stream": True, "max_tokens": 1000, "ignore_eos": True}
+        for chunk in self._model.generate("The largest animal", config):
+            self.begun.set()
+            for choice in chunk["choices"]:
+                self.finish_reason = choice.get("finish_reason") or self.finish_reason
+
+
+def _is_ready(client: RESTfulClient) -> bool:
+    return any(each["status"] == "READY" for each in client.get_instance_info(None, "tiny-chat"))
 
 
 def _add_what_pip_would(environment: Path) -> None:
