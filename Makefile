@@ -10,7 +10,7 @@ SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addpref
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test soak bench coverage check check-deploy format docs lock clean setup setup-tests
+.PHONY: help serve test soak bench coverage check check-deploy format docs lock release clean setup setup-tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ format: setup-tests ## put the code in form
 
 docs: setup-tests ## build the documents as a site, build/docs/index.html
 	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
+
+release: test check-deploy ## check that this commit can be released, and build its wheel and sdist into dist/
+	@$(BIN)/python deploy/release.py
 
 lock: setup-tests ## resolve the dependencies anew into deploy/locks/
 	@$(BIN)/python deploy/lock.py

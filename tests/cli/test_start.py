@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from tests.client.scripted_server import ScriptedServer
+from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer.cluster.options import StartOptions
 from xinfer.settings import Routing
 
@@ -101,6 +101,27 @@ def test_models_of_a_file_are_read_before_anything_starts(run: Run, node: type[N
     assert run("start", "--models", str(file), "--join", "10.0.0.1:6379").exit_code == 2
     assert run("start", "--models", str(tmp_path / "none.yaml")).exit_code == 2
     assert node.asked is None
+
+
+def test_models_wait_for_the_nodes_that_are_to_come(
+    run: Run, node: type[Node], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(StartOptions, "endpoint", server.url)
+    monkeypatch.setattr("xinfer.cli.start._NODES_PERIOD_S", 0.01)
+    server.reply("GET", "/v1/models/instances", [])
+    head = [{"node_type": "Supervisor"}, {"node_type": "Worker"}]
+    server.answer("GET", "/v1/cluster/info", Answer(head), Answer(head), Answer([*head, {"node_type": "Worker"}]))
+    file = tmp_path / "models.yaml"
+    file.write_text("models: []")
+    result = run("start", "--models", str(file), "--expect-nodes", "2")
+    assert result.exit_code == 0, result.output
+    assert [each.path for each in server.asked] == ["/v1/cluster/info"] * 3 + ["/v1/models/instances"]
+
+    monkeypatch.setattr("xinfer.cli.start._NODES_S", 0.0)
+    result = run("start", "--models", str(file), "--expect-nodes", "2")
+    assert result.exit_code == 0, result.output
+    assert "of 2 nodes are there" in result.stderr
+    assert run("start", "--expect-nodes", "2").exit_code == 2
 
 
 def test_models_of_a_file_are_applied(

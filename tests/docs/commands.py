@@ -145,7 +145,7 @@ def _check_xinfer(words: list[str]) -> None:
 
 def _check_start(options: dict[str, Any]) -> None:
     models = options.pop("models")
-    del options["foreground"], options["drain_timeout"], options["models_file"]
+    del options["foreground"], options["drain_timeout"], options["models_file"], options["expect_nodes"]
     StartOptions(**options)
     for model in models:
         Catalog.load().select(model)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,13 @@ from xinfer.declared import ModelsFile
 from xinfer.errors import LaunchFailed, XinferError
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
 
+if TYPE_CHECKING:
+    from xinfer.client import RESTfulClient
+
 _DEFAULTS = StartOptions()
 _STOP_SHOWS_S = 15
+_NODES_S = 600.0
+_NODES_PERIOD_S = 2.0
 
 _READY = """
 xinfer is ready at {endpoint}
@@ -91,6 +96,14 @@ Try:
     help="Models to launch, or to relaunch where the file has changed, as `xinfer apply` does.",
 )
 @click.option(
+    "--expect-nodes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Wait up to ten minutes until so many nodes are there, this one included, before the models of --models are launched.",
+)
+@click.option(
     "--warm-host/--no-warm-host",
     default=_DEFAULTS.warm_host,
     show_default=True,
@@ -117,7 +130,12 @@ Try:
 @drain_timeout
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
 def start(
-    models: tuple[str, ...], models_file: Path | None, foreground: bool, drain_timeout: float, **options: Any
+    models: tuple[str, ...],
+    models_file: Path | None,
+    expect_nodes: int,
+    foreground: bool,
+    drain_timeout: float,
+    **options: Any,
 ) -> None:
     """Start a server on this machine, or join one as a worker."""
     try:
@@ -133,6 +151,8 @@ def start(
         raise click.UsageError(str(error)) from error
     if start_options.join and (models or models_file):
         raise click.UsageError("--launch and --models are for the head; a node that joins gets its models from there.")
+    if expect_nodes > 1 and not models_file:
+        raise click.UsageError("--expect-nodes is about the models of --models; give a file of them.")
     # Read now: a wrong file must stop the start.
     declared = ModelsFile.read(models_file) if models_file else None
     node = NodeLifecycle(settings.home())
@@ -140,7 +160,7 @@ def start(
         try:
             with _stopped_on_failure(node, drain_timeout, foreground=foreground):
                 _bring_up(node, start_options)
-                _launch_all(start_options, models, declared)
+                _launch_all(start_options, models, declared, expect_nodes)
                 if foreground:
                     _stay(node, stopping)
         except KeyboardInterrupt:
@@ -174,7 +194,7 @@ def _stopped_on_failure(node: NodeLifecycle, drain_timeout_s: float, *, foregrou
         raise
 
 
-def _launch_all(options: StartOptions, models: tuple[str, ...], declared: ModelsFile | None) -> None:
+def _launch_all(options: StartOptions, models: tuple[str, ...], declared: ModelsFile | None, expect_nodes: int) -> None:
     if options.join:
         click.echo(f"This node has joined the cluster at {options.join}.")
         return
@@ -182,16 +202,33 @@ def _launch_all(options: StartOptions, models: tuple[str, ...], declared: Models
         click.echo(f"launching {name}", err=True)
         _launch(options.endpoint, name)
     if declared:
-        models = (*models, *_apply(options.endpoint, declared))
+        models = (*models, *_apply(options.endpoint, declared, expect_nodes))
     _print_ready(options.endpoint, models)
 
 
-def _apply(endpoint: str, declared: ModelsFile) -> list[str]:
+def _apply(endpoint: str, declared: ModelsFile, expect_nodes: int) -> list[str]:
     from xinfer.cli.apply import apply_at_start
     from xinfer.client import RESTfulClient
 
     with RESTfulClient(endpoint) as client:
+        _wait_for_nodes(client, expect_nodes)
         return apply_at_start(client, declared)
+
+
+def _wait_for_nodes(client: RESTfulClient, expected: int) -> None:
+    """A launch takes the GPUs that are there; those of nodes that have yet to join would be missed."""
+    if expected == 1:
+        return
+    click.echo(f"waiting for {expected} nodes", err=True)
+    deadline = time.monotonic() + _NODES_S
+    there = 0
+    while time.monotonic() < deadline:
+        # The head is listed as a worker, too.
+        there = sum(node["node_type"] == "Worker" for node in client.cluster_info())
+        if there >= expected:
+            return
+        time.sleep(_NODES_PERIOD_S)
+    click.echo(f"{there} of {expected} nodes are there; the models are launched on these.", err=True)
 
 
 def _launch(endpoint: str, name: str) -> None:

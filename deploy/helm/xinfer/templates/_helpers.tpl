@@ -74,3 +74,10 @@ envFrom:
 - name: shared-memory
   emptyDir: {medium: Memory, sizeLimit: {{ .Values.sharedMemory }}}
 {{- end }}
+
+{{- /* The head and all workers: models are launched when their GPUs are there. */}}
+{{- define "xinfer.nodes" -}}
+{{- $nodes := 1 }}
+{{- range .Values.workers }}{{ $nodes = add $nodes .replicas }}{{ end }}
+{{- $nodes -}}
+{{- end }}
