@@ -52,12 +52,3 @@ def test_one_that_is_gone_meanwhile_is_relaunched_all_the_same() -> None:
     plan = Plan((Step("m", Action.RELAUNCH, model("m")),))
     assert not Performer(cluster).perform(plan).failed
     assert cluster.calls == ["terminate m", "launch m"]
-
-
-def test_each_step_that_does_something_is_announced() -> None:
-    told: list[str] = []
-    cluster = ClusterDouble()
-    cluster.put("kept", 1, model("kept").declaration())
-    performer = Performer(cluster, said=lambda step: told.append(step.uid))
-    performer.perform(make_plan([model("kept"), model("new")], performer.running()))
-    assert told == ["new"]

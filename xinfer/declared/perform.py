@@ -31,17 +31,11 @@ class Outcome:
 
 
 class Performer:
-    """``follow`` returns when the model of a UID is ready, and raises if its launch fails; without it nothing is waited for.
+    """``follow`` returns when the model of a UID is ready, and raises if its launch fails; without it nothing is waited for."""
 
-    ``said`` hears of each step when it begins.
-    """
-
-    def __init__(
-        self, client: Client, follow: Callable[[str], None] | None = None, said: Callable[[Step], None] | None = None
-    ) -> None:
+    def __init__(self, client: Client, follow: Callable[[str], None] | None = None) -> None:
         self._client = client
         self._follow = follow
-        self._said = said
 
     def running(self) -> list[Running]:
         """What the cluster has."""
@@ -64,8 +58,6 @@ class Performer:
         return True
 
     def _begin(self, step: Step) -> None:
-        if self._said and step.action is not Action.KEEP:
-            self._said(step)
         match step.action:
             case Action.LAUNCH:
                 self._launch(step)
