@@ -37,6 +37,11 @@ capabilities: {drop: [ALL]}
 {{- define "xinfer.environment" -}}
 - name: POD_IP
   valueFrom: {fieldRef: {fieldPath: status.podIP}}
+{{- /* For `ray health-check` in the container that KubeRay puts before a worker's; xinfer itself sets the same. */}}
+- name: RAY_AUTH_MODE
+  value: token
+- name: RAY_AUTH_TOKEN_PATH
+  value: /var/lib/xinfer/ray.token
 {{- range $name, $value := .Values.environment }}
 - name: {{ $name }}
   value: {{ $value | quote }}
