@@ -56,7 +56,7 @@ def command(tmp_path: Path) -> str:
 @contextmanager
 def service(command: str, words: list[str], home: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The process that a unit's ``ExecStart`` starts, once it has said that it is ready."""
-    unit = Unit(command, tuple(words), user="root", drain_timeout_s=30)
+    unit = Unit(command, tuple(words), user="root", drain_timeout_s=120)
     (line,) = [line for line in unit.text().splitlines() if line.startswith("ExecStart=")]
     argv = shlex.split(line.removeprefix("ExecStart="))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, (folder / "output").open("wb") as output:
@@ -74,7 +74,7 @@ def service(command: str, words: list[str], home: Path, folder: Path) -> Iterato
                     run(command, "stop", "--drain-timeout", "0", cwd=folder, env={"XINFER_HOME": str(home)})
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_serves_and_drains(command: str, home: Path, tmp_path: Path) -> None:
     port, ray_port = (str(free_port("127.0.0.1")) for _ in range(2))
     models = tmp_path / "models.yaml"
@@ -95,7 +95,7 @@ def test_serves_and_drains(command: str, home: Path, tmp_path: Path) -> None:
         stream = _Stream(client)
         stream.begun.wait(60)
         process.send_signal(signal.SIGTERM)
-        stream.join(60)
+        stream.join(150)
         assert stream.finish_reason == "length"
         assert process.wait(60) == 0, (tmp_path / "output").read_text()
     assert not of_cluster(record.id)
