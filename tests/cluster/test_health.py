@@ -14,12 +14,17 @@ from xinfer.cluster.environment import MARK
 from xinfer.cluster.health import unwell
 
 
+def command(home: Path) -> tuple[int, str]:
+    """The exit status and the output of the command that containers run."""
+    argv = [sys.executable, "-m", "xinfer.cluster.health"]
+    env = {**os.environ, "XINFER_HOME": str(home)}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
 def test_nothing_runs(tmp_path: Path) -> None:
     assert unwell(tmp_path) == "nothing runs here"
-    argv = [sys.executable, "-m", "xinfer.cluster.health"]
-    env = {**os.environ, "XINFER_HOME": str(tmp_path)}
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "nothing runs here\n")
+    assert command(tmp_path) == (1, "nothing runs here\n")
 
 
 def test_head(tmp_path: Path) -> None:
@@ -37,5 +42,6 @@ def test_node(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: "of-this-test"}) as process:
         try:
             assert unwell(tmp_path) == ""
+            assert command(tmp_path) == (0, "")
         finally:
             process.kill()
