@@ -39,8 +39,8 @@ OF_OTHERS = {
         *("--nodes", "--gpus-per-node", "--job-name", "--ntasks-per-node", "--exclusive", "--time", "--output"),
         *("--signal", "--ntasks", "--nodelist", "--ip-address", "--export"),
     },
-    "aws.yaml": {"--gcs-address", "--autoscaling-config"},
-    "gcp.yaml": {"--gcs-address", "--autoscaling-config"},
+    "aws.yaml": {"--gcs-address", "--autoscaling-config", "--logs-dir"},
+    "gcp.yaml": {"--gcs-address", "--autoscaling-config", "--logs-dir"},
 }
 """Flags of other programs, by the file that has them."""
 OWN_VARIABLES = {"XINFER_TARGET": "compose", "XINFER_SHARED": "slurm"}
@@ -153,3 +153,18 @@ def test_ray_takes_its_files(path: Path) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**content, "max_worker": 2}, schema)
     assert content["head_node_type"] in content["available_node_types"]
+
+
+@pytest.mark.parametrize("path", sorted((DEPLOY / "ray-up").glob("*.yaml")), ids=lambda path: path.name)
+def test_autoscaler_has_the_flags_that_it_gets(path: Path) -> None:
+    found = find_spec("ray")
+    assert found
+    assert found.origin
+    source = (Path(found.origin).parent / "autoscaler/_private/monitor.py").read_text()
+    calls = re.findall(r'add_argument\(\s*"(--[a-z-]+)",(.*?)\n    \)', source, re.DOTALL)
+    (line,) = [
+        line for line in yaml.safe_load(path.read_text())["head_start_ray_commands"] if "_private.monitor" in line
+    ]
+    given = set(re.findall(r"(?<![\w-])--[a-z-]+", line))
+    assert given <= {flag for flag, _ in calls}
+    assert {flag for flag, rest in calls if "required=True" in rest} <= given
