@@ -10,10 +10,10 @@ SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addpref
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test soak bench coverage check format docs lock clean setup setup-tests
+.PHONY: help serve test soak bench coverage check check-deploy format docs lock release clean setup setup-tests
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 serve: setup ## set up, start a cluster on this machine and serve the bundled model; Ctrl-C stops it
 	@exec $(BIN)/xinfer start --foreground --launch tiny-chat
@@ -41,6 +41,16 @@ check: setup-tests ## formatting, lint, directions of imports, and types
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
+check-deploy: .venv-deploy/ready ## check images, compose files, chart and scripts in deploy/
+	@.venv-deploy/bin/python deploy/check.py
+
+# The checkers need other versions of some packages than the engine, so they have an environment of their own.
+.venv-deploy/ready: deploy/locks/check.txt
+	@$(PYTHON) -m venv --clear .venv-deploy
+	@.venv-deploy/bin/pip install --quiet --disable-pip-version-check -r deploy/locks/check.txt
+	@.venv-deploy/bin/pip download --quiet --disable-pip-version-check --no-deps --dest .venv-deploy docker-compose==1.29.2
+	@touch $@
+
 format: setup-tests ## put the code in form
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
@@ -48,11 +58,14 @@ format: setup-tests ## put the code in form
 docs: setup-tests ## build the documents as a site, build/docs/index.html
 	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
 
+release: test check-deploy ## check that this commit can be released, and build its wheel and sdist into dist/
+	@$(BIN)/python deploy/release.py
+
 lock: setup-tests ## resolve the dependencies anew into deploy/locks/
 	@$(BIN)/python deploy/lock.py
 
 clean: ## remove the environment and caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-deploy .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup:

@@ -23,12 +23,15 @@ from worker.vllm_patches.fork import (
     override_kernels_once,
     track_resources_apart,
 )
+from worker.vllm_patches.misfits import hide_misfits
 from worker.vllm_patches.plain_text import take_short_ways
 from worker.vllm_patches.shared_memory import track_shared_memory_of_cpus
 from worker.vllm_patches.spin_wait import leave_cores_to_others
 from xinfer.process_lifetime import die_with_parent, die_with_parent_from_fork_on
 
 die_with_parent()
+# Here, so that processes that vLLM spawns do it too.
+hide_misfits()
 
 _OF_EVERY_ENGINE = (
     "vllm.v1.engine.async_llm",

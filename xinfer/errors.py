@@ -7,7 +7,8 @@
     │   ├── ThinkingNotSupported   400  thinking asked on (off) of a family that never (always) thinks
     │   ├── AbilityNotSupported    400  chat asked of a model that only generates, and the like
     │   ├── LaunchRefused          400  a launch that cannot work: no such family, no such path, too many GPUs
-    │   └── FamilyRefused          400  a family that cannot be registered as it is described, or whose name is taken
+    │   ├── FamilyRefused          400  a family that cannot be registered as it is described, or whose name is taken
+    │   └── ModelsFileRefused      400  a file of declared models that cannot be read; raised by the command line alone
     ├── AuthenticationFailed       401  a proxy in front of xinfer wants a key; xinfer itself requires none
     ├── PermissionRefused          403  this caller may not do this, such as a web page that would change the cluster
     ├── NotFound                   404  no such route, family, job
@@ -113,6 +114,12 @@ class FamilyRefused(BadRequest):
     """The family cannot be registered as it is described, or not under its name; ``param`` is the field."""
 
     code = "family_refused"
+
+
+class ModelsFileRefused(BadRequest):
+    """A file cannot be read as declared models; the message names the first field that is wrong."""
+
+    code = "models_file_refused"
 
 
 class AuthenticationFailed(XinferError):

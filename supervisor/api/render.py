@@ -107,6 +107,7 @@ def instance(model: ModelStatus, gpus_free: float | None = None) -> Instance:
         "instance_created_ts": int(spec.created_at),
         "n_worker": 1,
         "replica_statuses": replicas(model),
+        "declaration": spec.declaration,
     }
 
 

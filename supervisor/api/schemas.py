@@ -108,6 +108,7 @@ class Instance(TypedDict):
     instance_created_ts: int
     n_worker: int
     replica_statuses: list[ReplicaStatus]
+    declaration: dict[str, Any] | None
 
 
 class AddedReplica(TypedDict):

@@ -75,6 +75,7 @@ class LaunchRequest(BaseModel):
     trust_remote_code: bool | None = False
     envs: dict[str, str] | None = None
     enable_virtual_env: bool | None = None
+    declaration: dict[str, Any] | None = None
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> LaunchRequest:

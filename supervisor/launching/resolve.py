@@ -68,6 +68,7 @@ def resolve(
         idle_timeout_s=request.idle_timeout,
         kv_cache_gib=request.kv_cache_gib,
         trust_remote_code=bool(request.trust_remote_code),
+        declaration=request.declaration,
         created_at=time.time(),
     )
     if request.enable_thinking is not None and "chat" in spec.abilities:

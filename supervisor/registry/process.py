@@ -10,6 +10,7 @@ from supervisor.registry import actor
 from supervisor.registry.deployer import Deployer
 from supervisor.registry.node_agents import NodeAgents
 from supervisor.registry.store import Store
+from xinfer import registry_file
 from xinfer.cluster import prestart
 from xinfer.logs import log_level
 from xinfer.settings import EngineSettings, home
@@ -25,7 +26,7 @@ class Registry(actor.Registry):
         super().__init__(
             settings,
             Deployer(settings),
-            Store(home() / "registry.sqlite"),
+            Store(registry_file.file_in(home())),
             restarted=ray.get_runtime_context().was_current_actor_reconstructed,
             agents=NodeAgents(spare_workers=prestart.wanted()),
         )

@@ -9,15 +9,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from xinfer import registry_file
 from xinfer.messages import ModelSpec, Registration
 
 _log = logging.getLogger("xinfer.registry")
 _SPEC = TypeAdapter(ModelSpec)
-_SCHEMA = "CREATE TABLE IF NOT EXISTS models (uid TEXT PRIMARY KEY, spec TEXT NOT NULL)"
-_FAMILIES = (
-    "CREATE TABLE IF NOT EXISTS families (name TEXT PRIMARY KEY, family TEXT NOT NULL, persist INTEGER NOT NULL)"
-)
-_ASLEEP = "ALTER TABLE models ADD COLUMN asleep INTEGER NOT NULL DEFAULT 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +31,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute(_SCHEMA)
-        self._db.execute(_FAMILIES)
-        columns = [name for _, name, *_ in self._db.execute("PRAGMA table_info(models)")]
-        if "asleep" not in columns:
-            self._db.execute(_ASLEEP)
+        registry_file.migrate(self._db)
 
     def save(self, spec: ModelSpec, *, asleep: bool = False) -> None:
         """Record that ``spec`` should run, or sleep until it is asked for."""

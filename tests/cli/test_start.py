@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from tests.client.scripted_server import Answer, ScriptedServer
 from xinfer.cluster.options import StartOptions
 from xinfer.settings import Routing
 
@@ -88,3 +89,56 @@ def test_misuse_exits_with_2_and_starts_nothing(run: Run, node: type[Node], args
     result = run("start", *args)
     assert (result.exit_code, result.stdout, node.asked) == (2, "", None)
     assert "Error: " in result.stderr
+
+
+def test_models_of_a_file_are_read_before_anything_starts(run: Run, node: type[Node], tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("models: [{model_name: m, replicas: 2}]")
+    result = run("start", "--models", str(file))
+    assert (result.exit_code, node.asked) == (1, None)
+    assert "models.0.replicas" in result.stderr
+    file.write_text("models: []")
+    assert run("start", "--models", str(file), "--join", "10.0.0.1:6379").exit_code == 2
+    assert run("start", "--models", str(tmp_path / "none.yaml")).exit_code == 2
+    assert node.asked is None
+
+
+def test_models_wait_for_the_nodes_that_are_to_come(
+    run: Run, node: type[Node], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(StartOptions, "endpoint", server.url)
+    monkeypatch.setattr("xinfer.cli.start._NODES_PERIOD_S", 0.01)
+    server.reply("GET", "/v1/models/instances", [])
+    head = [{"node_type": "Supervisor"}, {"node_type": "Worker"}]
+    server.answer("GET", "/v1/cluster/info", Answer(head), Answer(head), Answer([*head, {"node_type": "Worker"}]))
+    file = tmp_path / "models.yaml"
+    file.write_text("models: []")
+    result = run("start", "--models", str(file), "--expect-nodes", "2")
+    assert result.exit_code == 0, result.output
+    assert [each.path for each in server.asked] == ["/v1/cluster/info"] * 3 + ["/v1/models/instances"]
+
+    monkeypatch.setattr("xinfer.cli.start._NODES_S", 0.0)
+    result = run("start", "--models", str(file), "--expect-nodes", "2")
+    assert result.exit_code == 0, result.output
+    assert "of 2 nodes are there" in result.stderr
+    assert run("start", "--expect-nodes", "2").exit_code == 2
+
+
+def test_models_of_a_file_are_applied(
+    run: Run, node: type[Node], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that fails, or that was launched by hand, does not keep the server from staying up."""
+    monkeypatch.setattr(StartOptions, "endpoint", server.url)
+    by_hand = {"model_uid": "by-hand", "replica": 1, "status": "READY"}
+    server.reply("GET", "/v1/models/instances", [by_hand])
+    server.reply("POST", "/v1/models", {"model_uid": "x"})
+    server.reply("GET", "/v1/models/good/progress", {"stage": "ready", "progress": 1.0})
+    server.reply("GET", "/v1/models/bad/progress", {"stage": "failed", "error": "out of memory"})
+    file = tmp_path / "models.yaml"
+    file.write_text("models: [{model_name: bad}, {model_name: good}, {model_name: by-hand}]")
+    result = run("start", "--models", str(file))
+    assert result.exit_code == 0, result.output
+    assert "bad: out of memory." in result.stderr
+    assert "? unmanaged by-hand" in result.stderr
+    assert "chat good" in result.stdout
+    assert [each.body["model_uid"] for each in server.asked if each.method == "POST"] == ["bad", "good"]

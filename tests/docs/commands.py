@@ -11,12 +11,15 @@ import sys
 import tomllib
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from setup_parts.pip import TORCH_INDEX
 
 from supervisor.launching.launch_request import LaunchRequest
 from supervisor.launching.resolve import resolve
@@ -34,6 +37,10 @@ _HOLD_OPTIONS = ("EngineArgs", "BaseFrontendArgs", "FrontendArgs")
 """vLLM's classes whose fields are its server's flags."""
 
 
+_ELSEWHERE = ("docker", "helm", "kind", "kubectl", "sbatch", "ray", "openssl", "chmod", "curl")
+"""Programs of operators, which no machine of the tests has."""
+
+
 def check(text: str) -> None:
     """Check every line of a block; one that begins with a command that is not known here is an error."""
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
@@ -41,6 +48,8 @@ def check(text: str) -> None:
     for line in lines:
         command, *words = shlex.split(line)
         known = {"xinfer": _check_xinfer, "make": _check_make, "vllm": _check_vllm, "pip": _check_pip}
+        known |= dict.fromkeys(("uv", "pipx"), _check_tool)
+        known |= dict.fromkeys(_ELSEWHERE, _check_elsewhere)
         known |= dict.fromkeys(("python", "python3", "python3.12"), _check_python)
         program = command.removeprefix(".venv/bin/")
         assert program in known, f"none of {list(known)}, so run it or leave it out: {line}"
@@ -83,10 +92,44 @@ def _check_pip(words: list[str]) -> None:
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert words[2] in {f".[{extra}]" for extra in extras}, f"xinfer has no such extra: {words[2]}"
         return
+    if any(Requirement(word).name == "xinfer" for word in words[1:2]):
+        _check_install(words[1:])
+        return
     asked = {canonicalize_name(Requirement(word).name) for word in words[1:]}
     pinned = {canonicalize_name(Requirement(line).name) for file in REQUIREMENTS.glob("*.txt")
               for line in file.read_text().splitlines() if line and not line.startswith("#")}  # fmt: skip
     assert asked <= pinned, f"in no environment of the tests: {asked - pinned}"
+
+
+def _check_elsewhere(words: list[str]) -> None:
+    """The files of ours that a program of another machine gets are there, and the chart has the values that are set."""
+    written = set(words[words.index(">") + 1 :]) if ">" in words else set()
+    for word in words:
+        if word.startswith("deploy/") and word not in written and not word.endswith(".token"):
+            assert (ROOT / word).exists(), f"there is no {word}"
+    values = yaml.safe_load((ROOT / "deploy/helm/xinfer/values.yaml").read_text())
+    for option, word in pairwise(words):
+        if option == "--set":
+            key = re.sub(r"\[\d+\]", ".0", word.partition("=")[0])
+            _value_of(values, key)
+
+
+def _value_of(values: Any, key: str) -> None:
+    for part in key.split("."):
+        values = values[int(part)] if isinstance(values, list) else values[part]
+
+
+def _check_tool(words: list[str]) -> None:
+    """``uv tool install`` and ``pipx install`` of a wheel with its extra."""
+    _check_install(words[words.index("install") + 1 :])
+
+
+def _check_install(words: list[str]) -> None:
+    (requirement, *options) = words
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert Requirement(requirement).name == "xinfer"
+    assert Requirement(requirement).extras <= set(extras), f"xinfer has no such extra: {requirement}"
+    assert options in ([], ["--extra-index-url", TORCH_INDEX]), options
 
 
 def _check_xinfer(words: list[str]) -> None:
@@ -104,7 +147,8 @@ def _check_xinfer(words: list[str]) -> None:
 def _check_start(options: dict[str, Any]) -> None:
     models = options.pop("models")
     labels = parse_labels(options.pop("labels"))
-    del options["foreground"], options["drain_timeout"], options["token"]
+    for of_the_command_alone in ("foreground", "drain_timeout", "models_file", "expect_nodes", "token"):
+        del options[of_the_command_alone]
     StartOptions(**options, labels=labels)
     for model in models:
         Catalog.load().select(model)

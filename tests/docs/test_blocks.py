@@ -17,6 +17,7 @@ from tests.docs.blocks import DATA, DIRECTIVES, ENDPOINT, OUTPUT, PYTHON, SHELL,
 from xinfer.catalog import Catalog, Family
 from xinfer.catalog.from_xinference import translate
 from xinfer.catalog.xinference import GivenModel
+from xinfer.declared import ModelsFile
 
 BLOCKS = [block for file in documents() for block in blocks(file)]
 PROGRAMS = [block for block in BLOCKS if block.is_program and block.marker in (None, "in")]
@@ -76,9 +77,10 @@ def test_block_is_of_a_kind_that_is_known(block: Block) -> None:
 
 @each(READ)
 def test_data_is_what_it_is_said_to_be(block: Block) -> None:
-    """YAML is a family of the catalog; JSON that nothing prints is Xinference's description of a model, or some request."""
+    """YAML is a family or declared models; JSON that nothing prints is Xinference's description of a model, or some request."""
     if block.language in DATA:
-        Family.model_validate(yaml.safe_load(block.text))
+        content = yaml.safe_load(block.text)
+        (ModelsFile if "models" in content else Family).model_validate(content)
         return
     value = json.loads(block.text)
     if "model_specs" in value:

@@ -18,6 +18,7 @@ COMMANDS = {
     "status": ("xinfer.cli.cluster:status", "Show the server, its nodes and their devices."),
     "nodes": ("xinfer.cli.nodes:nodes", "List the nodes of the cluster, or take one out of use."),
     "launch": ("xinfer.cli.launch:launch", "Launch a model and wait until it is ready."),
+    "apply": ("xinfer.cli.apply:apply", "Make the models of a file run, as the file says."),
     "list": ("xinfer.cli.running:list_models", "List the running models."),
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
     "scale": ("xinfer.cli.scale:scale", "Set the number of a model's replicas, or how it follows the load."),
@@ -39,6 +40,9 @@ COMMANDS = {
     "engine": ("xinfer.cli.engine:engine", "Show which sizes, formats and quantizations of a family can be launched."),
     "chat": ("xinfer.cli.chat:chat", "Chat with a running model."),
     "generate": ("xinfer.cli.chat:generate", "Complete a text with a running model."),
+    "backup": ("xinfer.cli.backup:backup", "Copy what the head of this machine keeps."),
+    "restore": ("xinfer.cli.backup:restore", "Put a backup in place, for the next start."),
+    "service": ("xinfer.cli.service:service", "Run a head or a node as a systemd service."),
     "bench": ("xinfer.cli.bench:bench", "Load a server and measure its latency and throughput, or compare two."),
     "bench-launch": (
         "xinfer.cli.bench_launch:bench_launch",

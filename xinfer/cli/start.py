@@ -8,24 +8,32 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xinfer import settings
 from xinfer.cli.options import drain_timeout
+from xinfer.cluster import systemd
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import keep_token
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 from xinfer.cluster.membership import join_command
 from xinfer.cluster.options import StartOptions
+from xinfer.declared import ModelsFile
 from xinfer.errors import LaunchFailed, XinferError
 from xinfer.node_labels import parse_labels
 from xinfer.request_log import LogFormat, log_format, logged_share
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
 
+if TYPE_CHECKING:
+    from xinfer.client import RESTfulClient
+
 _DEFAULTS = StartOptions()
 _STOP_SHOWS_S = 15
+_NODES_S = 600.0
+_NODES_PERIOD_S = 2.0
 
 _READY = """
 xinfer is ready at {endpoint}
@@ -93,6 +101,21 @@ Try:
     "--launch", "models", multiple=True, metavar="NAME", help="A model to launch; may be given several times."
 )
 @click.option(
+    "--models",
+    "models_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Models to launch, or to relaunch where the file has changed, as `xinfer apply` does.",
+)
+@click.option(
+    "--expect-nodes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Wait up to ten minutes until so many nodes are there, this one included, before the models of --models are launched.",
+)
+@click.option(
     "--warm-host/--no-warm-host",
     default=_DEFAULTS.warm_host,
     show_default=True,
@@ -126,6 +149,8 @@ Try:
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
 def start(
     models: tuple[str, ...],
+    models_file: Path | None,
+    expect_nodes: int,
     foreground: bool,
     drain_timeout: float,
     token: str | None,
@@ -148,14 +173,18 @@ def start(
         logged_share()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if start_options.join and models:
-        raise click.UsageError("--launch is for the head; a node that joins gets its models from there.")
+    if start_options.join and (models or models_file):
+        raise click.UsageError("--launch and --models are for the head; a node that joins gets its models from there.")
+    if expect_nodes > 1 and not models_file:
+        raise click.UsageError("--expect-nodes is about the models of --models; give a file of them.")
+    # Read now: a wrong file must stop the start.
+    declared = ModelsFile.read(models_file) if models_file else None
     node = NodeLifecycle(settings.home())
     with _stop_signals() as stopping:
         try:
             with _stopped_on_failure(node, drain_timeout, foreground=foreground):
                 _bring_up(node, start_options)
-                _launch_all(start_options, models)
+                _launch_all(start_options, models, declared, expect_nodes)
                 if foreground:
                     _stay(node, stopping)
         except KeyboardInterrupt:
@@ -177,6 +206,7 @@ def _bring_up(node: NodeLifecycle, options: StartOptions) -> None:
         for step in steps:
             click.echo(f"[{time.monotonic() - began:5.1f} s] {step}", err=True)
     click.echo(f"[{time.monotonic() - began:5.1f} s] up", err=True)
+    systemd.notify("READY=1")
 
 
 @contextmanager
@@ -196,7 +226,7 @@ def _stopped_on_failure(node: NodeLifecycle, drain_timeout_s: float, *, foregrou
         raise
 
 
-def _launch_all(options: StartOptions, models: tuple[str, ...]) -> None:
+def _launch_all(options: StartOptions, models: tuple[str, ...], declared: ModelsFile | None, expect_nodes: int) -> None:
     if options.join:
         click.echo(f"This node has joined the cluster at {options.join}.")
         return
@@ -205,7 +235,34 @@ def _launch_all(options: StartOptions, models: tuple[str, ...]) -> None:
         _launch(options.endpoint, name)
     if not options.is_loopback:
         click.echo(f"\nOther machines join with:\n  {join_command(settings.home(), _this_command())}")
+    if declared:
+        models = (*models, *_apply(options.endpoint, declared, expect_nodes))
     _print_ready(options.endpoint, models)
+
+
+def _apply(endpoint: str, declared: ModelsFile, expect_nodes: int) -> list[str]:
+    from xinfer.cli.apply import apply_at_start
+    from xinfer.client import RESTfulClient
+
+    with RESTfulClient(endpoint) as client:
+        _wait_for_nodes(client, expect_nodes)
+        return apply_at_start(client, declared)
+
+
+def _wait_for_nodes(client: RESTfulClient, expected: int) -> None:
+    """A launch takes the GPUs that are there; those of nodes that have yet to join would be missed."""
+    if expected == 1:
+        return
+    click.echo(f"waiting for {expected} nodes", err=True)
+    deadline = time.monotonic() + _NODES_S
+    there = 0
+    while time.monotonic() < deadline:
+        # The head is listed as a worker, too.
+        there = sum(node["node_type"] == "Worker" for node in client.cluster_info())
+        if there >= expected:
+            return
+        time.sleep(_NODES_PERIOD_S)
+    click.echo(f"{there} of {expected} nodes are there; the models are launched on these.", err=True)
 
 
 def _launch(endpoint: str, name: str) -> None:
@@ -267,6 +324,7 @@ def _bring_down(node: NodeLifecycle, drain_timeout_s: float) -> None:
     # This command has started nothing: it failed before, or the node ran already.
     if node.node is None:
         return
+    systemd.notify("STOPPING=1")
     click.echo("\nStopping ... Press Ctrl-C again to stop at once.", err=True)
     try:
         node.drain(drain_timeout_s)

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
+from xinfer import registry_file
 from xinfer.cluster.boot_process import BootProcess
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import cluster_environment, socket_folder
@@ -103,8 +104,7 @@ class NodeLifecycle:
         if options.log_format is not None:
             env[FORMAT_VARIABLE] = options.log_format.value
         if options.fresh:
-            for file in self.home.glob("registry.sqlite*"):
-                file.unlink()
+            registry_file.remove(self.home)
         state = HeadState(self.home)
         if options.fresh or not options.head_recovery:
             state.forget()
@@ -195,6 +195,8 @@ class NodeLifecycle:
             )
         if options.join:
             check_can_join(options.join, self.home)
+        if not options.join and not options.fresh:
+            registry_file.check_readable(registry_file.file_in(self.home))
         if not options.join and not is_free(options.host, options.port):
             raise Conflict(f"Something else listens on {options.host}:{options.port}. Choose another port with --port.")
 

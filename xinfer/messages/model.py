@@ -150,5 +150,7 @@ class ModelSpec:
     """Why this model of the family, and so many GPUs, in sentences; empty where the launch left nothing to choose."""
     engine: Literal["vllm", "fake"] = "vllm"
     """``fake`` is the test double; a cluster takes it only if it was started for tests."""
+    declaration: dict[str, Any] | None = None
+    """What a file of declared models says of it, as ``xinfer.declared`` has written it; None if it was launched by hand."""
     created_at: float = 0.0
     """Unix time of the launch, in seconds."""
