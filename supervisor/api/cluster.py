@@ -9,8 +9,9 @@ import ray
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from supervisor.access.caller import visible
 from supervisor.api import schemas
-from supervisor.api.parameters import Detailed, OptionalJsonObject, describe_body, validate
+from supervisor.api.parameters import Detailed, OptionalJsonObject, Requester, describe_body, validate
 from supervisor.launching.gpu_inventory import gpu_bytes
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
@@ -19,7 +20,7 @@ from supervisor.registry.client import RegistryClient
 from xinfer import __version__
 from xinfer.cluster.stopping import stop_soon
 from xinfer.errors import Unavailable
-from xinfer.messages import ReplicaReport
+from xinfer.messages import ModelStatus, ReplicaReport
 from xinfer.settings import DRAIN_TIMEOUT_S
 
 _ANSWER_FIRST_S = 1.0
@@ -35,7 +36,8 @@ class DrainRequest(BaseModel):
 class ClusterApi:
     """Handlers that tell of nodes and versions."""
 
-    def __init__(self, models: LiveTable, registry: RegistryClient) -> None:
+    def __init__(self, models: LiveTable, registry: RegistryClient, *, requires_keys: bool = False) -> None:
+        self._requires_keys = requires_keys
         self._table = models
         self._registry = registry
         self._started = time.time()
@@ -86,7 +88,7 @@ class ClusterApi:
 
     async def auth(self) -> schemas.Auth:
         """Whether clients have to send a key."""
-        return {"auth": False}
+        return {"auth": self._requires_keys}
 
     async def version(self) -> schemas.Version:
         return {"version": __version__, "full-revisionid": None, "ray": ray.__version__}
@@ -113,9 +115,10 @@ class ClusterApi:
     async def supervisor(self) -> schemas.SupervisorIp:
         return {"supervisor_ip": nodes.head_address()}
 
-    async def workers(self) -> list[schemas.WorkerModels]:
+    async def workers(self, caller: Requester) -> list[schemas.WorkerModels]:
         """Which models have replicas on which node."""
-        return [{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()]
+        models = visible(self._table.all.values(), caller)
+        return [{"work-ip": node["NodeManagerAddress"], "models": _models_on(node, models)} for node in _alive()]
 
     async def drain(self, body: OptionalJsonObject) -> schemas.Drained:
         """Take no more requests and wait until nothing is under way; after ``timeout`` seconds the rest ends with an error.
@@ -138,13 +141,6 @@ class ClusterApi:
             # Which nodes there are is worth more than nothing.
             return {}
 
-    def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:
-        found: dict[str, list[ReplicaReport]] = {
-            uid: [r for r in model.replicas if r.node == node["NodeManagerAddress"]]
-            for uid, model in self._table.all.items()
-        }
-        return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
-
 
 @ray.remote
 def stop_there() -> None:
@@ -160,6 +156,13 @@ def _row(node: dict[str, Any], report: NodeReport | None) -> dict[str, Any]:
         return row
     age_s = max(0.0, round(time.time() - report.measured_at, 1))
     return {**row, **report.stats, "age_s": age_s, "software_version": __version__}
+
+
+def _models_on(node: dict[str, Any], models: list[ModelStatus]) -> dict[str, list[str]]:
+    found: dict[str, list[ReplicaReport]] = {
+        model.spec.uid: [r for r in model.replicas if r.node == node["NodeManagerAddress"]] for model in models
+    }
+    return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
 
 
 def _without_gpus(row: dict[str, Any]) -> dict[str, Any]:

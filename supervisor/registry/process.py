@@ -8,17 +8,20 @@ import ray
 
 from supervisor.nodes.node_stats import NodeReports
 from supervisor.registry import actor
+from supervisor.registry.access import Access
+from supervisor.registry.access_actor import AccessActor
 from supervisor.registry.deployer import Deployer
 from supervisor.registry.prestarted_workers import PrestartedWorkers
 from supervisor.registry.store import Store
+from xinfer.access_settings import usage_days
 from xinfer.cluster import prestart
 from xinfer.logs import log_level
 from xinfer.settings import EngineSettings, home
 
 
 # Ray names the process after the class.
-class Registry(actor.Registry):
-    """The registry on Ray Serve, with its SQLite file under ``XINFER_HOME``."""
+class Registry(AccessActor, actor.Registry):
+    """The registry on Ray Serve, with its SQLite files under ``XINFER_HOME``."""
 
     def __init__(self, settings: EngineSettings) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -26,6 +29,7 @@ class Registry(actor.Registry):
         prestarted = None
         if prestart.wanted():
             prestarted = PrestartedWorkers()
+        self.access = Access(home(), usage_days())
         super().__init__(
             settings,
             Deployer(settings),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from xinfer import settings
+from xinfer.cli import credentials
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
@@ -34,11 +35,11 @@ def _checked(_: click.Context, __: click.Parameter, endpoint: str) -> str:
     raise click.BadParameter(f"{endpoint!r}: expected http://host:port")
 
 
-_endpoint = click.option(
+endpoint_option = click.option(
     "-e",
     "--endpoint",
-    default=settings.endpoint,
-    show_default=f"XINFER_ENDPOINT or {settings.DEFAULT_ENDPOINT}",
+    default=credentials.endpoint,
+    show_default=f"XINFER_ENDPOINT, the one of `xinfer login`, or {settings.DEFAULT_ENDPOINT}",
     callback=_checked,
     help="Address of the server.",
 )
@@ -50,14 +51,14 @@ _api_key = click.option(
 def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Callable[..., None]:
     """Add ``--endpoint`` and ``--api-key`` to a command; its first argument is a client, closed afterwards."""
 
-    @_endpoint
+    @endpoint_option
     @_api_key
     @functools.wraps(command)
     def connected(endpoint: str, api_key: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
         # Takes a while to import, which --help need not wait for.
         from xinfer.client import RESTfulClient
 
-        with RESTfulClient(endpoint, api_key) as client:
+        with RESTfulClient(endpoint, api_key or credentials.key_for(endpoint)) as client:
             command(client, *args, **kwargs)
 
     return connected

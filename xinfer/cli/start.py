@@ -13,8 +13,10 @@ from typing import Any
 import click
 
 from xinfer import settings
+from xinfer.access_settings import usage_days
 from xinfer.cli.options import drain_timeout
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.cluster_secret import operator_key
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.errors import LaunchFailed, XinferError
@@ -102,7 +104,25 @@ Try:
     help="Keep Ray's state on disk: if this head is lost, nodes that have joined go on, and the next start takes the cluster "
     "over.",
 )
-@click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
+@click.option(
+    "--auth/--no-auth",
+    default=_DEFAULTS.auth,
+    help="Whether the REST API requires keys. By default it does where others than this machine reach it.",
+)
+@click.option(
+    "--model-dir",
+    "model_dirs",
+    multiple=True,
+    metavar="DIR",
+    help="Folder whose models may be launched by path with a key of the scope launch; may be given several times.",
+)
+@click.option(
+    "--launch-env",
+    multiple=True,
+    metavar="NAME",
+    help="Environment variable that a launch with such a key may set; may be given several times.",
+)
+@click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without keys.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @drain_timeout
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
@@ -117,6 +137,7 @@ def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **opt
             cors_origins=start_options.cors_origins,
         )
         EngineSettings.from_environment()
+        usage_days()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if start_options.join and models:
@@ -126,7 +147,7 @@ def start(models: tuple[str, ...], foreground: bool, drain_timeout: float, **opt
         try:
             with _stopped_on_failure(node, drain_timeout, foreground=foreground):
                 _bring_up(node, start_options)
-                _launch_all(start_options, models)
+                _launch_all(node, start_options, models)
                 if foreground:
                     _stay(node, stopping)
         except KeyboardInterrupt:
@@ -159,23 +180,43 @@ def _stopped_on_failure(node: NodeLifecycle, drain_timeout_s: float, *, foregrou
         raise
 
 
-def _launch_all(options: StartOptions, models: tuple[str, ...]) -> None:
+def _launch_all(node: NodeLifecycle, options: StartOptions, models: tuple[str, ...]) -> None:
     if options.join:
         click.echo(f"This node has joined the cluster at {options.join}.")
         return
     for name in models:
         click.echo(f"launching {name}", err=True)
-        _launch(options.endpoint, name)
-    _print_ready(options.endpoint, models)
+        _launch(options.endpoint, name, operator_key(node.home))
+    _print_ready(options.endpoint, models, requires_keys=options.requires_keys)
+    _print_access(node, options)
 
 
-def _launch(endpoint: str, name: str) -> None:
+def _print_access(node: NodeLifecycle, options: StartOptions) -> None:
+    """Who may use the cluster; the first admin key, which nobody is shown again."""
+    if not options.requires_keys:
+        if not options.is_loopback:
+            click.echo(
+                "Keys: none are required (--insecure). Everybody who reaches this address may launch models.", err=True
+            )
+        return
+    click.echo("\nKeys: required, but for /health.")
+    if node.admin_key:
+        click.echo(f"Admin key, shown this once: {node.admin_key}")
+    click.echo("`xinfer keys create NAME` makes keys for others; commands on this machine need none.")
+    if not options.is_loopback:
+        click.echo(
+            "Requests, answers and keys travel unencrypted: put a proxy with TLS in front, or stay in a closed network.",
+            err=True,
+        )
+
+
+def _launch(endpoint: str, name: str, api_key: str | None) -> None:
     """Launch ``name`` with its name as the UID, unless it ran before and comes back by itself."""
     from xinfer.cli.progress import display_for, follow
     from xinfer.cli.stages import summary
     from xinfer.client import RESTfulClient
 
-    with RESTfulClient(endpoint) as client:
+    with RESTfulClient(endpoint, api_key) as client:
         known = client.get_instance_info(None, name)
         if not any(model["status"] != "ERROR" for model in known):
             client.launch_model(model_name=name, model_uid=name, wait_ready=False)
@@ -186,12 +227,13 @@ def _launch(endpoint: str, name: str) -> None:
         click.echo(took, err=True)
 
 
-def _print_ready(endpoint: str, models: tuple[str, ...]) -> None:
+def _print_ready(endpoint: str, models: tuple[str, ...], *, requires_keys: bool) -> None:
     command = _this_command()
-    if models:
+    if models and not requires_keys:
         click.echo(_READY.format(endpoint=endpoint, uid=models[0], command=command, python=sys.executable))
     else:
-        click.echo(f"\nxinfer is ready at {endpoint}\n\nTry: {command} launch tiny-chat")
+        example = f"chat {models[0]}" if models else "launch tiny-chat"
+        click.echo(f"\nxinfer is ready at {endpoint}\n\nTry: {command} {example}")
 
 
 def _this_command() -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from xinfer.cluster.boot_process import BootProcess
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.cluster_secret import GUARD_ENGINES, operator_key
 from xinfer.cluster.environment import cluster_environment, has_token, socket_folder
 from xinfer.cluster.head_state import HeadState
 from xinfer.cluster.options import BootOptions, StartOptions
@@ -74,6 +75,8 @@ class NodeLifecycle:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.node: RayNode | None = None
+        self.admin_key: str | None = None
+        """The text of the first admin key, if the start has made it: this is the only place that ever has it."""
 
     def running(self) -> ClusterRecord | None:
         """The record of what runs here; a record whose processes are all gone is removed."""
@@ -98,6 +101,8 @@ class NodeLifecycle:
     def _start(self, options: StartOptions) -> Generator[str, None, None]:
         record_id = uuid.uuid4().hex
         env = cluster_environment(self.home, record_id, warm=options.warm_host)
+        if options.guards_engines:
+            env[GUARD_ENGINES] = "1"
         if options.fresh:
             for file in self.home.glob("registry.sqlite*"):
                 file.unlink()
@@ -117,7 +122,8 @@ class NodeLifecycle:
                 _check_same_address(state, self.node.address)
                 state.keep(self.node.address)
             endpoint = None if options.join else options.endpoint
-            ClusterRecord(record_id, endpoint, self.node.address, time.time()).save(self.home)
+            record = ClusterRecord(record_id, endpoint, self.node.address, time.time(), options.requires_keys)
+            record.save(self.home)
             self.node.start()
             if options.join:
                 self.node.wait_started(_NODE_START_S)
@@ -125,6 +131,7 @@ class NodeLifecycle:
                 with self._boot_process(options, env) as boot:
                     self.node.wait_started(_NODE_START_S)
                     yield from boot.steps(self.node.is_alive)
+                    self.admin_key = boot.admin_key
                 yield "waiting for the REST API"
                 _wait_until_answering(options.endpoint)
         except BaseException:
@@ -144,11 +151,17 @@ class NodeLifecycle:
         request = urllib.request.Request(
             f"{record.endpoint}/v1/cluster/drain",
             data=json.dumps({"timeout": timeout_s}).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **self._authorization(record)},
             method="POST",
         )
         with contextlib.suppress(OSError), open_directly(request, timeout=timeout_s + _DRAIN_ANSWER_S):
             pass
+
+    def _authorization(self, record: ClusterRecord) -> dict[str, str]:
+        key = operator_key(self.home) if record.requires_keys else None
+        if key is None:
+            return {}
+        return {"Authorization": f"Bearer {key}"}
 
     def stop(self, grace_s: float = _STOP_GRACE_S) -> bool:
         """End every process of the node here, engines and HAProxy included; False if there was none.
@@ -199,6 +212,7 @@ class NodeLifecycle:
             supervisors=options.supervisors,
             routing=options.routing,
             cors_origins=options.cors_origins,
+            access=options.access,
             on_head=options.is_loopback,
             allow_fake=options.allow_fake_engine,
         )

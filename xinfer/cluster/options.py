@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from xinfer.access_settings import LAUNCH_VARIABLES, AccessSettings
 from xinfer.cluster.ports import outward_address
 from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT, Routing
 
@@ -35,7 +37,14 @@ class StartOptions:
     """Run Ray's dashboard on the head, on loopback."""
     head_recovery: bool = False
     """Keep Ray's state on disk, so that this head, once lost, can be started again under the nodes that have joined."""
+    auth: bool | None = None
+    """Whether the REST API requires keys; None requires them where others reach it."""
+    model_dirs: tuple[str, ...] = ()
+    """Folders whose models may be launched with a key of the scope launch."""
+    launch_env: tuple[str, ...] = ()
+    """Environment variables that such a launch may set, beside the usual ones."""
     insecure: bool = False
+    """Allow a host that others reach without keys."""
     fresh: bool = False
     """Forget the models that ran before."""
     allow_fake_engine: bool = False
@@ -47,10 +56,10 @@ class StartOptions:
             raise ValueError(f"supervisors={self.supervisors}: expected at least 1")
         if self.head_recovery and self.join:
             raise ValueError("head_recovery: a node that joins keeps no state of the cluster; start the head with it")
-        if not self.is_loopback and not self.insecure:
+        if not self.is_loopback and not self.requires_keys and not self.insecure:
             raise ValueError(
-                f"host={self.host}: anybody who reaches that address could launch models and use them. "
-                "Listen on 127.0.0.1 (behind a proxy that authenticates), or say --insecure in a closed network"
+                f"host={self.host}: without keys, anybody who reaches that address could launch models and use them. "
+                "Leave --no-auth out, listen on 127.0.0.1, or say --insecure in a closed network"
             )
 
     @property
@@ -62,6 +71,26 @@ class StartOptions:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def requires_keys(self) -> bool:
+        """Whether the REST API answers nobody without a key."""
+        if self.auth is not None:
+            return self.auth
+        return not self.is_loopback and not self.insecure
+
+    @property
+    def guards_engines(self) -> bool:
+        """Whether engines take requests from the cluster's own parts only: unless nobody but this machine reaches them."""
+        return self.requires_keys or not self.is_loopback or bool(self.node_ip or self.join)
+
+    @property
+    def access(self) -> AccessSettings | None:
+        """What supervisors are told of keys; None where none are required."""
+        if not self.requires_keys:
+            return None
+        folders = tuple(str(Path(folder).expanduser().absolute()) for folder in self.model_dirs)
+        return AccessSettings(self.supervisors, folders, (*LAUNCH_VARIABLES, *self.launch_env))
 
     @property
     def endpoint(self) -> str:
@@ -90,6 +119,8 @@ class BootOptions:
     supervisors: int
     routing: Routing
     cors_origins: tuple[str, ...]
+    access: AccessSettings | None
+    """None where no keys are required."""
     on_head: bool
     """Keep the supervisors on the head: on loopback, no other node's HAProxy or supervisor could be reached."""
     allow_fake: bool
@@ -102,4 +133,9 @@ class BootOptions:
         fields = json.loads(text)
         fields["routing"] = Routing(fields["routing"])
         fields["cors_origins"] = tuple(fields["cors_origins"])
+        if fields["access"]:
+            given = fields["access"]
+            fields["access"] = AccessSettings(
+                given["supervisors"], tuple(given["model_dirs"]), tuple(given["launch_variables"])
+            )
         return cls(**fields)

@@ -1,5 +1,17 @@
 """What the supervisor, the registry and the workers say to each other: small frozen records that import neither side."""
 
+from xinfer.messages.access import (
+    ApiKey,
+    AuditEntry,
+    KeyChanges,
+    KeyLimits,
+    KeyScope,
+    KeyShare,
+    Priority,
+    Tokens,
+    UsageReport,
+    UsageRow,
+)
 from xinfer.messages.event import Event, EventType
 from xinfer.messages.metrics import Histogram, ModelMetrics, ReplicaLoad, Usage
 from xinfer.messages.model import (
@@ -20,17 +32,24 @@ from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, Repl
 __all__ = [
     "SETTLED",
     "Ability",
+    "ApiKey",
+    "AuditEntry",
     "BudgetParameter",
     "DownloadState",
     "EffortParameter",
     "Event",
     "EventType",
     "Histogram",
+    "KeyChanges",
+    "KeyLimits",
+    "KeyScope",
+    "KeyShare",
     "ModelMetrics",
     "ModelSpec",
     "ModelState",
     "ModelStatus",
     "ModelTable",
+    "Priority",
     "ReasoningOutput",
     "Registration",
     "ReplicaLoad",
@@ -40,5 +59,8 @@ __all__ = [
     "StageTime",
     "ThinkingMode",
     "ThinkingSwitch",
+    "Tokens",
     "Usage",
+    "UsageReport",
+    "UsageRow",
 ]
