@@ -86,10 +86,10 @@ def build_engine_request(
     before = dict(body)
     if route.rewrites_responses:
         translate_xinference_fields(body, chat=path == CHAT)
-    # After what may have been in extra_body has come to the top.
+    route.translate(body, spec)
+    # By now what may have been in extra_body has come to the top.
     if tenant is not None:
         keep_apart(route.path, body, spec, tenant)
-    route.translate(body, spec)
     check_schemas(body)
 
     streams = body.get("stream") is True

@@ -119,11 +119,11 @@ class BootOptions:
     supervisors: int
     routing: Routing
     cors_origins: tuple[str, ...]
-    access: AccessSettings | None
-    """None where no keys are required."""
     on_head: bool
     """Keep the supervisors on the head: on loopback, no other node's HAProxy or supervisor could be reached."""
     allow_fake: bool
+    access: AccessSettings | None = None
+    """None where no keys are required."""
 
     def dump(self) -> str:
         return json.dumps(asdict(self))
