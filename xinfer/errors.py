@@ -122,6 +122,10 @@ class AuthenticationFailed(XinferError):
 
     status, type, code = 401, "authentication_error", "invalid_api_key"
 
+    def headers(self) -> dict[str, str]:
+        """How a key has to be shown, as HTTP wants it beside this status."""
+        return {**super().headers(), "www-authenticate": "Bearer"}
+
 
 class PermissionRefused(XinferError):
     """This caller may not do this: its key is for other things, or it is a web page that would change the cluster."""

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from supervisor.gateway.request_body import ClientGone
 from supervisor.translate.engine_request import match_route
 from xinfer.cluster.cluster_secret import GUARD_ENGINES
-from xinfer.errors import AuthenticationFailed
+from xinfer.errors import NotFound
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -130,9 +130,9 @@ class HideRoutes:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond with 401 to what Serve would answer itself, and pass everything else on."""
+        """Respond with 404 to what Serve would answer itself, and pass everything else on."""
         if scope["type"] == "http" and scope["path"] == _ROUTES_OF_SERVE:
-            error = AuthenticationFailed("This server requires an API key.")
+            error = NotFound(f"There is no route {_ROUTES_OF_SERVE!r}.")
             await JSONResponse(error.body(), error.status)(scope, receive, send)
         else:
             await self._app(scope, receive, send)

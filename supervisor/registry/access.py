@@ -30,6 +30,7 @@ class Access:
         self._keys = KeyBook(self._store.load_keys(), version=time.time_ns())
         self._changed = asyncio.Condition()
         self._shares = Shares()
+        self._hour = 0
         self._used: dict[int, dict[str, int]] = {}
         """Tokens by key since the beginning of each period."""
 
@@ -65,6 +66,9 @@ class Access:
         now = self._now()
         if report.used:
             hour = int(now) // HOUR_S * HOUR_S
+            if hour != self._hour:
+                self._hour = hour
+                self._store.forget_usage(hour - self._usage_days * _DAY_S, now)
             if self._store.add_usage(report.supervisor, report.number, hour, report.used, now):
                 self._add_to_sums(report)
         self._shares.hear(report.supervisor, report.demand, now)
@@ -84,11 +88,6 @@ class Access:
 
     def audit_entries(self, count: int) -> list[AuditEntry]:
         return self._audit.last(count)
-
-    def forget_old(self) -> None:
-        """Drop usage that is older than it is to be kept."""
-        now = self._now()
-        self._store.forget_usage(int(now) - self._usage_days * _DAY_S, now)
 
     async def _save(self, key: ApiKey) -> ApiKey:
         self._store.save_key(key)
