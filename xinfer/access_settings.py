@@ -13,7 +13,6 @@ LAUNCH_VARIABLES = (
     "VLLM_ATTENTION_BACKEND",
     "VLLM_CPU_KVCACHE_SPACE",
     "VLLM_CPU_OMP_THREADS_BIND",
-    "VLLM_LOGGING_LEVEL",
 )
 """Environment variables that a launch may set with any key that may launch."""
 

@@ -21,6 +21,7 @@ from xinfer.names import CLIENT_ADDRESS
 
 _METER = "xinfer.meter"
 _ADDRESS = CLIENT_ADDRESS.encode()
+_LONGEST = 200
 
 
 class Access:
@@ -73,9 +74,9 @@ class Access:
                 at=time.time(),
                 key=caller.key.id,
                 name=caller.key.name,
-                address=address or (scope.get("client") or ("", 0))[0],
+                address=_printable(address or (scope.get("client") or ("", 0))[0]),
                 action=action.strip(),
-                target=target[:200],
+                target=_printable(target),
                 status=status,
                 request_id=request_id,
             )
@@ -93,6 +94,11 @@ def limit_headers(scope: Scope) -> dict[str, str]:
 def set_target(scope: Scope, target: str) -> None:
     """What a change is about, for the audit log, where the path does not say it."""
     scope["xinfer.target"] = target
+
+
+def _printable(text: str) -> str:
+    """The text as a terminal can show it: it is a caller's."""
+    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST])
 
 
 def _operators(text: str | None) -> ApiKey | None:

@@ -12,7 +12,7 @@ from typing import Protocol
 from supervisor.access.key_ring import KeyRing
 from supervisor.access.limits import Limiter
 from supervisor.registry.access_client import AccessClient
-from xinfer.errors import Unavailable
+from xinfer.errors import AuthenticationFailed, Unavailable
 from xinfer.messages import ApiKey, AuditEntry, Tokens, UsageReport
 
 _log = logging.getLogger("xinfer.gateway")
@@ -81,12 +81,14 @@ class LiveKeys:
             known.add(tokens)
 
     def opened(self, key_id: str, end: Callable[[], None]) -> None:
-        """A stream has begun, which ``end`` ends: if its key is revoked at once."""
-        self._streams.setdefault(key_id, set()).add(end)
+        """A stream begins, which ``end`` ends: if its key is revoked at once.
+
+        Raises ``AuthenticationFailed`` if that was done since the check.
+        """
         key = self.ring.get(key_id)
         if key is not None and key.cut_streams:
-            # Revoked between the check and now.
-            end()
+            raise AuthenticationFailed("The API key has just been revoked.")
+        self._streams.setdefault(key_id, set()).add(end)
 
     def closed(self, key_id: str, end: Callable[[], None]) -> None:
         """That stream is over."""
@@ -124,6 +126,10 @@ class LiveKeys:
             except Unavailable:
                 await asyncio.sleep(_RETRY_S)
                 continue
+            except Exception:  # noqa: BLE001  # the edge: keys have to be revoked, whatever happened once
+                _log.exception("the registry could not tell of the keys")
+                await asyncio.sleep(_RETRY_S)
+                continue
             self._version = changes.version
             self._take(changes.keys)
             self._loaded.set()
@@ -131,8 +137,12 @@ class LiveKeys:
     async def _report_on(self) -> None:
         while True:
             await asyncio.sleep(_REPORT_PERIOD_S)
-            with contextlib.suppress(Unavailable):
+            try:
                 await self._report()
+            except Unavailable:
+                continue
+            except Exception:  # noqa: BLE001  # the edge: it is sent again
+                _log.exception("usage could not be reported")
 
     async def _report(self) -> None:
         """Send what has been counted. A report that may have got lost is sent again as it was: it is added once."""

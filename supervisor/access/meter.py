@@ -40,7 +40,6 @@ class Meter:
     # Slots and plain attributes: every request makes one of these.
     __slots__ = (
         "_admission",
-        "_begun",
         "_counted",
         "_counter",
         "_estimator",
@@ -59,7 +58,6 @@ class Meter:
         self._admission: Admission = limiter.arrive(caller.key)
         self._counter = TokenCounter()
         self._counted = Tokens()
-        self._begun = False
         self._model = ""
         self._size = 0
 
@@ -69,7 +67,6 @@ class Meter:
         except (RateLimited, BudgetExhausted):
             self._live.count(self.caller.key.id, "", Tokens(refused=1))
             raise
-        self._begun = True
         return self
 
     def admit(self, model: str, size: int) -> None:

@@ -36,8 +36,9 @@ _NOT_REQUIRED = "This cluster requires no keys; `xinfer start --auth` has it req
 _NO_STORE = {"cache-control": "no-store"}
 
 GroupBy = Literal["key", "model", "hour"]
-Since = Annotated[float | None, Query(description="Unix time; a week ago without it.")]
-Until = Annotated[float | None, Query(description="Unix time; now without it.")]
+_LATEST = 10**11
+Since = Annotated[float | None, Query(ge=0, le=_LATEST, description="Unix time; a week ago without it.")]
+Until = Annotated[float | None, Query(ge=0, le=_LATEST, description="Unix time; now without it.")]
 
 
 class KeysApi:

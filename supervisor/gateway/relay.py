@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from types import TracebackType
 
@@ -163,7 +164,9 @@ class StallGuard:
 
     def end(self) -> None:
         """Raise out of the block now, whoever is waited for."""
-        self._timeout.reschedule(self._loop.time())
+        # The response may be over already, but for its last piece.
+        with contextlib.suppress(RuntimeError):
+            self._timeout.reschedule(self._loop.time())
 
     async def __aenter__(self) -> StallGuard:
         self._loop = asyncio.get_running_loop()

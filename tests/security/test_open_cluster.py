@@ -21,6 +21,7 @@ import psutil
 import pytest
 import requests
 
+from tests.clients.environments import python_of
 from tests.conftest import ROOT
 from tests.docs.blocks import ENDPOINT, blocks
 from tests.waiting import wait_for
@@ -327,3 +328,45 @@ def test_the_page_about_sharing_works_as_written(shared: OpenCluster, tmp_path: 
     assert list(keys) == ["alice", "app", "ops", "prometheus"]
     for name in ("app", "prometheus"):
         shared.run("keys", "revoke", name)
+
+
+XINFERENCES = """
+import sys
+from xinference_client import RESTfulClient
+
+url, key = sys.argv[1:]
+try:
+    RESTfulClient(url).list_models()
+    raise SystemExit("it got in without a key")
+except RuntimeError as error:
+    assert "API key" in str(error), error
+by_key = RESTfulClient(url, api_key=key)
+assert list(by_key.list_models()) == ["tiny-chat"]
+by_login = RESTfulClient(url)
+by_login.login("anybody", key)
+model = by_login.get_model("tiny-chat")
+answer = model.chat([{"role": "user", "content": "Hello"}], generate_config={"max_tokens": 2})
+assert answer["usage"]["completion_tokens"] == 2, answer
+chunks = list(model.chat([{"role": "user", "content": "Hello"}], generate_config={"max_tokens": 2, "stream": True}))
+assert chunks
+try:
+    RESTfulClient(url).login("anybody", key[:-1])
+    raise SystemExit("it got in with a wrong key")
+except RuntimeError as error:
+    assert "not valid" in str(error), error
+"""
+
+
+@pytest.mark.timeout(600)  # it may have to wait for its environment to be made
+@pytest.mark.parametrize("environment", ["modern", "langchain-xinference"])
+def test_xinferences_own_client(shared: OpenCluster, make_key: Callable[..., str], environment: str) -> None:
+    """Of version 4.1 and 1.16, as they come from PyPI."""
+    key = make_key(f"of {environment}")
+    argv = [str(python_of(environment)), "-c", XINFERENCES, shared.endpoint, key]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd="/tmp", env=_plain_environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _plain_environment() -> dict[str, str]:
+    """Without this tree on the path of a Python that is another one."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -353,6 +353,23 @@ async def test_changes_are_in_the_audit_log_and_no_secrets(shared: Guarded, tmp_
     assert not any(secret in file.read_text() for secret in ("secret prompt", made, admin, infer))
 
 
+async def test_what_a_terminal_shows_of_the_audit_log_is_text(shared: Guarded) -> None:
+    admin = await shared.key(KeyScope.ADMIN)
+    await shared.ask("DELETE", "/v1/models/a%1b%5b31m%0ab", admin)
+
+    async def written() -> bool:
+        return bool((await shared.ask("GET", "/v1/audit", admin)).json()["data"])
+
+    await soon(written)
+    (entry,) = (await shared.ask("GET", "/v1/audit", admin)).json()["data"]
+    assert entry["target"] == "a?[31m?b"
+
+
+@pytest.mark.parametrize("query", ["since=nan", "since=-1", "until=inf", "since=1e300", "by=prompt", "format=xml"])
+async def test_wrong_questions_about_usage(shared: Guarded, query: str) -> None:
+    assert (await shared.ask("GET", f"/v1/usage?{query}", await shared.key())).status_code == 400
+
+
 async def test_ids_of_requests_are_of_one_key_only(tmp_path: Path) -> None:
     """Two keys name their requests alike; an abort of one does not touch the other's."""
     async with fake_engine(tokens=10_000, gap_s=0.01) as engine, guarded(tmp_path) as found:
