@@ -20,6 +20,7 @@ _WATCH_S = 30.0
 _RETRY_S = 0.5
 _REPORT_PERIOD_S = 0.5
 _AUDIT_TRIES = 20
+_LAST_WORDS_S = 1.0
 
 
 class Countable(Protocol):
@@ -56,7 +57,9 @@ class LiveKeys:
         await self._loaded.wait()
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        if self._auditing:
+            await asyncio.wait(self._auditing, timeout=_LAST_WORDS_S)
+        for task in (*self._tasks, *self._auditing):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._auditing, return_exceptions=True)
         with contextlib.suppress(Unavailable):

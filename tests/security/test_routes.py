@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import APIRouter
 from starlette.routing import Route
+from starlette.types import Message
 
 from supervisor.access.route_scopes import ROUTES, RouteScope
 from supervisor.app import Supervisor
@@ -98,10 +99,11 @@ async def test_no_request_without_a_valid_key_gets_through(cluster_with_keys: Gu
             continue
         for method in METHODS:
             for kind, headers in shown.items():
-                answer = await cluster_with_keys.ask(method, path, headers=headers)
+                # Over HTTP it would take most of a minute; the other tests go that way.
+                status = await status_of(cluster_with_keys.apps[0], method, path, headers)
                 tried += 1
-                if answer.status_code != 401:
-                    through.append((method, path, kind, answer.status_code))
+                if status != 401:
+                    through.append((method, path, kind, status))
     figures.append(f"{tried} requests with no valid key, {len(through)} got through")
     assert through == []
 
@@ -158,38 +160,35 @@ TRICKS = (
 HOSTS = ("x/health?", "127.0.0.1/health", "x/?", "x#", "health", "")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "DELETE"])
-async def test_tricks_of_the_path_and_the_host(cluster_with_keys: Guarded, method: str) -> None:
+async def test_tricks_of_the_path_and_the_host(cluster_with_keys: Guarded) -> None:
     """Written to the socket by hand: clients and proxies would tidy them up."""
-    for target in TRICKS:
-        status, body = await raw(cluster_with_keys.urls[0], f"{method} {target} HTTP/1.1\r\nHost: x\r\n")
-        assert status in (400, 401), (method, target, status)
-        assert b'"data"' not in body
-    for host in HOSTS:
-        for path in ("/v1/models", "/v1/keys", "/metrics"):
-            status, body = await raw(cluster_with_keys.urls[0], f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n")
-            assert status in (400, 401), (method, path, host, status)
+    asked = [(target, "x") for target in TRICKS]
+    asked += [(path, host) for host in HOSTS for path in ("/v1/models", "/v1/keys", "/metrics")]
+    for method in ("GET", "POST", "HEAD", "OPTIONS", "DELETE"):
+        for target, host in asked:
+            status, body = await raw(cluster_with_keys.urls[0], f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n")
+            assert status in (400, 401), (method, target, host, status)
             assert b'"data"' not in body
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        "X-Original-URL: /health",
-        "X-Rewrite-URL: /health",
-        "X-Forwarded-Prefix: /health",
-        "X-Forwarded-Path: /health",
-        "X-HTTP-Method-Override: GET",
-        "X-Forwarded-For: 127.0.0.1",
-        "x-xinfer-client: 127.0.0.1",
-        "x-xinfer-secret: x",
-        "Authorization: Bearer\r\nx-api-key:",
-        "Cookie: api_key=x",
-    ],
+HEADERS = (
+    "X-Original-URL: /health",
+    "X-Rewrite-URL: /health",
+    "X-Forwarded-Prefix: /health",
+    "X-Forwarded-Path: /health",
+    "X-HTTP-Method-Override: GET",
+    "X-Forwarded-For: 127.0.0.1",
+    "x-xinfer-client: 127.0.0.1",
+    "x-xinfer-secret: x",
+    "Authorization: Bearer\r\nx-api-key:",
+    "Cookie: api_key=x",
 )
-async def test_headers_that_would_say_otherwise(cluster_with_keys: Guarded, headers: str) -> None:
-    status, _ = await raw(cluster_with_keys.urls[0], f"GET /v1/models HTTP/1.1\r\nHost: x\r\n{headers}\r\n")
-    assert status == 401
+
+
+async def test_headers_that_would_say_otherwise(cluster_with_keys: Guarded) -> None:
+    for headers in HEADERS:
+        status, _ = await raw(cluster_with_keys.urls[0], f"GET /v1/models HTTP/1.1\r\nHost: x\r\n{headers}\r\n")
+        assert status == 401, headers
 
 
 async def test_a_key_in_the_query_is_none(cluster_with_keys: Guarded) -> None:
@@ -239,6 +238,24 @@ async def test_an_unknown_path_is_no_oracle(cluster_with_keys: Guarded) -> None:
 
 def test_the_control_plane_has_no_route_that_cannot_be_walked() -> None:
     assert all(isinstance(route, Route) for route in control_plane().routes)
+
+
+async def status_of(app: Supervisor, method: str, path: str, headers: dict[str, str]) -> int:
+    """The status with which the application responds, called as a server calls it."""
+    named = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "root_path": "", "query_string": b"", "headers": named}
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await app(scope, receive, send)
+    (status,) = statuses
+    return status
 
 
 async def raw(url: str, head: str, close: bool = True) -> tuple[int, bytes]:
