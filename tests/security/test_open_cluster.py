@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,13 +27,13 @@ from tests.clients.environments import python_of
 from tests.conftest import ROOT
 from tests.docs.blocks import ENDPOINT, blocks
 from tests.waiting import wait_for
-from xinfer.api_key import PATTERN
+from xinfer.api_key import PATTERN, new_key
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.cluster_secret import operator_key
 from xinfer.cluster.ports import free_port
 from xinfer.cluster.processes import of_cluster
-from xinfer.errors import AuthenticationFailed, ModelNotFound, PermissionRefused
+from xinfer.errors import AuthenticationFailed, ModelNotFound, PermissionRefused, XinferError
 
 pytestmark = pytest.mark.engine
 HELLO: list[Any] = [{"role": "user", "content": "What is the largest animal?"}]
@@ -370,3 +372,76 @@ def test_xinferences_own_client(shared: OpenCluster, make_key: Callable[..., str
 def _plain_environment() -> dict[str, str]:
     """Without this tree on the path of a Python that is another one."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def tokenize(shared: OpenCluster, key: str) -> int:
+    """The status of a request that engines are done with at once."""
+    answer = requests.post(
+        f"{shared.endpoint}/v1/tokenize",
+        json={"model": "tiny-chat", "prompt": "x"},
+        headers={"x-api-key": key},
+        timeout=10,
+    )
+    return answer.status_code
+
+
+def test_two_supervisors_admit_what_one_would(
+    shared: OpenCluster, make_key: Callable[..., str], figures: list[str]
+) -> None:
+    """As many connections as it takes for both to have requests; the bucket holds 60 and gets one each second."""
+    key = make_key("limited", rpm=60)
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(lambda _: tokenize(shared, key), range(200)))
+    took_s = time.monotonic() - began
+    assert set(statuses) == {200, 429}
+    admitted = statuses.count(200)
+    figures.append(f"60 requests per minute, two supervisors, 200 requests in {took_s:.1f} s: {admitted} admitted")
+    assert 45 <= admitted <= 1.05 * 60 + took_s + 1
+
+
+def test_keys_and_usage_outlive_the_registry_and_a_supervisor(
+    shared: OpenCluster, admin: RESTfulClient, make_key: Callable[..., str]
+) -> None:
+    key = make_key("survivor")
+    for _ in range(5):
+        assert tokenize(shared, key) == 200
+    # A supervisor that is lost takes the last second with it, and no more.
+    time.sleep(1.2)
+    (registry,) = _actors(shared, "Registry")
+    supervisor, *_ = _actors(shared, "supervisor")
+    registry.kill()
+    wait_for(lambda: not registry.is_running(), 10, "the end of the registry")
+    assert (tokenize(shared, key), tokenize(shared, new_key("0123456789"))) == (200, 401)
+    supervisor.kill()
+    wait_for(lambda: len(_actors(shared, "Registry")) == 1, 30, "the registry")
+    wait_for(lambda: _status_of(shared, key) == 200, 30, "a supervisor that answers")
+
+    def reported() -> bool:
+        try:
+            rows = admin.get_usage(by=["key"])
+        except XinferError:
+            return False
+        return any(row["key_name"] == "survivor" and row["requests"] >= 6 for row in rows)
+
+    wait_for(reported, 30, "the usage of before")
+
+
+def _status_of(shared: OpenCluster, key: str) -> int:
+    try:
+        return tokenize(shared, key)
+    except requests.RequestException:
+        return 0
+
+
+def _actors(shared: OpenCluster, sign: str) -> list[psutil.Process]:
+    """The living processes of the cluster that Ray has named so."""
+    record = ClusterRecord.load(shared.home)
+    assert record
+    found: list[psutil.Process] = []
+    for process in of_cluster(record.id):
+        with contextlib.suppress(psutil.Error):
+            name = " ".join(process.cmdline())
+            if name.startswith("ray::") and sign in name and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
