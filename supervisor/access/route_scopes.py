@@ -60,7 +60,7 @@ _ROUTES = (
     ("GET", "/v1/models/families", RouteScope.INFER),
     ("GET", "/v1/models/prompts", RouteScope.INFER),
     ("GET", "/v1/models/vllm-supported", RouteScope.INFER),
-    ("GET", "/v1/models/{type}/{name}/versions", RouteScope.INFER),
+    ("GET", "/v1/models/{type}/{name}/versions", RouteScope.LAUNCH),
     ("GET", "/v1/engines/{name}", RouteScope.INFER),
     ("GET", "/v1/engines/{type}/{name}", RouteScope.INFER),
     ("GET", "/v1/model_registrations/{type}", RouteScope.INFER),
