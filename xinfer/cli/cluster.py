@@ -66,10 +66,11 @@ def status(as_json: bool) -> None:
 
 
 def _cluster_facts(endpoint: str, api_key: str | None) -> dict[str, Any]:
+    from xinfer.cli.own_session import own_session
     from xinfer.client import RESTfulClient
 
     # Short, as this command is for servers that may hang.
-    with RESTfulClient(endpoint, api_key, timeout=10) as client:
+    with RESTfulClient(endpoint, api_key, timeout=10, session=own_session(endpoint)) as client:
         instances = client.get_instance_info(None, None)
         return {"nodes": client.cluster_info(detailed=True), "models": instances}
 

@@ -56,9 +56,11 @@ def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Calla
     @functools.wraps(command)
     def connected(endpoint: str, api_key: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
         # Takes a while to import, which --help need not wait for.
+        from xinfer.cli.own_session import own_session
         from xinfer.client import RESTfulClient
 
-        with RESTfulClient(endpoint, api_key or credentials.key_for(endpoint)) as client:
+        key = api_key or credentials.key_for(endpoint)
+        with RESTfulClient(endpoint, key, session=own_session(endpoint)) as client:
             command(client, *args, **kwargs)
 
     return connected

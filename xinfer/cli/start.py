@@ -122,6 +122,10 @@ Try:
     metavar="NAME",
     help="Environment variable that a launch with such a key may set; may be given several times.",
 )
+@click.option(
+    "--tls-cert", metavar="FILE", help="Certificate of the REST API, in PEM format. It is read again when it changes."
+)
+@click.option("--tls-key", metavar="FILE", help="Its key, if that is not in the same file.")
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without keys.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @drain_timeout
@@ -203,20 +207,21 @@ def _print_access(node: NodeLifecycle, options: StartOptions) -> None:
     if node.admin_key:
         click.echo(f"Admin key, shown this once: {node.admin_key}")
     click.echo("`xinfer keys create NAME` makes keys for others; commands on this machine need none.")
-    if not options.is_loopback:
+    if not options.is_loopback and not options.tls_cert:
         click.echo(
-            "Requests, answers and keys travel unencrypted: put a proxy with TLS in front, or stay in a closed network.",
+            "Requests, answers and keys travel unencrypted: give --tls-cert, or stay in a closed network.",
             err=True,
         )
 
 
 def _launch(endpoint: str, name: str, api_key: str | None) -> None:
     """Launch ``name`` with its name as the UID, unless it ran before and comes back by itself."""
+    from xinfer.cli.own_session import own_session
     from xinfer.cli.progress import display_for, follow
     from xinfer.cli.stages import summary
     from xinfer.client import RESTfulClient
 
-    with RESTfulClient(endpoint, api_key) as client:
+    with RESTfulClient(endpoint, api_key, session=own_session(endpoint)) as client:
         known = client.get_instance_info(None, name)
         if not any(model["status"] != "ERROR" for model in known):
             client.launch_model(model_name=name, model_uid=name, wait_ready=False)

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
+from xinfer.cluster import tls
 from xinfer.cluster.boot_process import BootProcess
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.cluster_secret import GUARD_ENGINES, operator_key
@@ -24,7 +25,6 @@ from xinfer.cluster.ports import is_free
 from xinfer.cluster.processes import end, of_cluster
 from xinfer.cluster.ray_node import RayNode
 from xinfer.errors import Conflict, LaunchFailed, LaunchRefused
-from xinfer.reachable import open_directly
 
 _NODE_START_S = 90.0
 _STOP_GRACE_S = 8.0
@@ -103,6 +103,7 @@ class NodeLifecycle:
         env = cluster_environment(self.home, record_id, warm=options.warm_host)
         if options.guards_engines:
             env[GUARD_ENGINES] = "1"
+        self._prepare_tls(options, env)
         if options.fresh:
             for file in self.home.glob("registry.sqlite*"):
                 file.unlink()
@@ -133,12 +134,20 @@ class NodeLifecycle:
                     yield from boot.steps(self.node.is_alive)
                     self.admin_key = boot.admin_key
                 yield "waiting for the REST API"
-                _wait_until_answering(options.endpoint)
+                _wait_until_answering(options.endpoint, self.home)
         except BaseException:
             if not self._end(_STOP_GRACE_S):
                 # It had not come to its first process.
                 self._forget(record_id)
             raise
+
+    def _prepare_tls(self, options: StartOptions, env: dict[str, str]) -> None:
+        tls.pem_file(self.home).unlink(missing_ok=True)
+        if options.tls_cert:
+            env[tls.PEM] = str(tls.write_pem(self.home, options.tls_cert, options.tls_key))
+            env[tls.CERTIFICATE] = str(Path(options.tls_cert).absolute())
+            if options.tls_key:
+                env[tls.KEY] = str(Path(options.tls_key).absolute())
 
     def drain(self, timeout_s: float) -> None:
         """Have the cluster of this head take no more requests, and wait up to ``timeout_s`` seconds for those under way.
@@ -154,8 +163,8 @@ class NodeLifecycle:
             headers={"Content-Type": "application/json", **self._authorization(record)},
             method="POST",
         )
-        with contextlib.suppress(OSError), open_directly(request, timeout=timeout_s + _DRAIN_ANSWER_S):
-            pass
+        with contextlib.suppress(OSError):
+            tls.open_own(request, self.home, timeout_s + _DRAIN_ANSWER_S)
 
     def _authorization(self, record: ClusterRecord) -> dict[str, str]:
         key = operator_key(self.home) if record.requires_keys else None
@@ -247,13 +256,13 @@ def _check_same_address(state: HeadState, ray_address: str) -> None:
         )
 
 
-def _wait_until_answering(endpoint: str) -> None:
+def _wait_until_answering(endpoint: str, home: Path) -> None:
     """Serve says that it is ready a little before HAProxy is."""
     deadline = time.monotonic() + _ANSWER_S
     while True:
         try:
-            with open_directly(f"{endpoint}/health", timeout=5):
-                return
+            tls.open_own(f"{endpoint}/health", home, timeout_s=5)
+            return
         except OSError as error:
             if time.monotonic() > deadline:
                 raise LaunchFailed(f"The cluster is up, but {endpoint} does not answer: {error}") from error

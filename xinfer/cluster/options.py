@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xinfer.access_settings import LAUNCH_VARIABLES, AccessSettings
+from xinfer.cluster import tls
 from xinfer.cluster.ports import outward_address
 from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT, Routing
 
@@ -43,6 +44,10 @@ class StartOptions:
     """Folders whose models may be launched with a key of the scope launch."""
     launch_env: tuple[str, ...] = ()
     """Environment variables that such a launch may set, beside the usual ones."""
+    tls_cert: str | None = None
+    """File with the certificate of the REST API, in PEM format; None is without TLS."""
+    tls_key: str | None = None
+    """File with its key; None if it is in the same file."""
     insecure: bool = False
     """Allow a host that others reach without keys."""
     fresh: bool = False
@@ -54,6 +59,10 @@ class StartOptions:
             raise ValueError(f"port={self.port}: expected a number from 1 to 65535")
         if self.supervisors < 1:
             raise ValueError(f"supervisors={self.supervisors}: expected at least 1")
+        if self.tls_key and not self.tls_cert:
+            raise ValueError("tls_key: expected tls_cert beside it")
+        if self.tls_cert:
+            tls.check(self.tls_cert, self.tls_key)
         if self.head_recovery and self.join:
             raise ValueError("head_recovery: a node that joins keeps no state of the cluster; start the head with it")
         if not self.is_loopback and not self.requires_keys and not self.insecure:
@@ -99,7 +108,8 @@ class StartOptions:
             host = "127.0.0.1"
         else:
             host = self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "https" if self.tls_cert else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def node_address(self) -> str | None:
