@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
@@ -53,6 +54,7 @@ from xinfer.wire.error_format import ErrorFormat
 _log = logging.getLogger("xinfer.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_ONGOING = 100_000
+_CLIENT_GONE = 499
 _LONGEST_SHOWN = 100
 """Characters of a request's path that its error repeats."""
 
@@ -145,7 +147,12 @@ class Supervisor:
                 await self._proxy.serve(exchange)
             return
         except ClientGone:
+            self._audit(asked, _CLIENT_GONE, request_id)
             return
+        except asyncio.CancelledError:
+            # Serve cancels what its client has left. What was asked for may go on.
+            self._audit(asked, _CLIENT_GONE, request_id)
+            raise
         except XinferError as error:
             refusal = _refusal(asked, error, request_id)
         except RequestValidationError as error:
@@ -163,12 +170,11 @@ class Supervisor:
                 raise
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
             refusal = _refusal(asked, InternalError(sentence), request_id)
-        if not match_route(scope["path"]):
-            self._audit(asked, refusal.status_code, request_id)
+        self._audit(asked, refusal.status_code, request_id)
         await refusal(scope, receive, send)
 
     def _audit(self, scope: Scope, status: int, request_id: str) -> None:
-        if self._access:
+        if self._access and not match_route(scope["path"]):
             self._access.audit(scope, status, request_id)
 
     def _methods_of(self, path: str) -> str:

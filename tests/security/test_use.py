@@ -353,6 +353,36 @@ async def test_changes_are_in_the_audit_log_and_no_secrets(shared: Guarded, tmp_
     assert not any(secret in file.read_text() for secret in ("secret prompt", made, admin, infer))
 
 
+async def test_a_client_that_leaves_is_in_the_audit_log(shared: Guarded) -> None:
+    """Serve cancels a request whose client has left; what it has begun goes on."""
+    admin = await shared.key(KeyScope.ADMIN)
+    headers = [(b"x-api-key", admin.encode())]
+    scope = {"type": "http", "method": "DELETE", "path": "/v1/models/m", "root_path": "", "query_string": b""}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_: Any) -> None:
+        raise AssertionError("there is no response")
+
+    asking = asyncio.create_task(shared.apps[0]({**scope, "headers": headers}, receive, send))
+
+    async def asked_for() -> bool:
+        return ("terminate", "m") in shared.models.asked
+
+    await soon(asked_for)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    async def written() -> bool:
+        return bool((await shared.ask("GET", "/v1/audit", admin)).json()["data"])
+
+    await soon(written)
+    (entry,) = (await shared.ask("GET", "/v1/audit", admin)).json()["data"]
+    assert (entry["action"], entry["target"], entry["status"]) == ("DELETE /v1/models/{uid}", "m", 499)
+
+
 async def test_what_a_terminal_shows_of_the_audit_log_is_text(shared: Guarded) -> None:
     admin = await shared.key(KeyScope.ADMIN)
     await shared.ask("DELETE", "/v1/models/a%1b%5b31m%0ab", admin)
