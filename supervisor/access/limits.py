@@ -45,9 +45,11 @@ class Bucket:
 class KeyState:
     """What a supervisor knows of the use of one limited key."""
 
-    __slots__ = ("budget_told", "in_flight", "limits", "own", "reported", "requests", "seen", "share", "tokens")
+    __slots__ = ("budget_told", "id", "in_flight", "limits", "own", "reported", "requests", "seen", "share", "tokens")
 
-    def __init__(self, limits: KeyLimits, share: float, now: float) -> None:
+    def __init__(self, key: ApiKey, share: float, now: float) -> None:
+        limits = key.limits
+        self.id = key.id
         self.limits = limits
         self.share = share
         self.requests = Bucket(limits.rpm * share, now) if limits.rpm else None
@@ -72,40 +74,42 @@ class KeyState:
 class Admission:
     """One request of a limited key, from its arrival to its end."""
 
-    __slots__ = ("_estimate", "_now", "_state")
+    __slots__ = ("_estimate", "_now", "_touched", "state")
 
-    def __init__(self, state: KeyState, now: Callable[[], float]) -> None:
-        self._state = state
+    def __init__(self, state: KeyState, now: Callable[[], float], touched: set[KeyState]) -> None:
+        self.state = state
         self._now = now
+        self._touched = touched
         self._estimate = 0
 
     def admit_tokens(self, estimate: int) -> None:
         """Take what the prompt is going to need from the tokens. Raises ``RateLimited``."""
-        tokens = self._state.tokens
+        tokens = self.state.tokens
         if tokens is None:
             return
         tokens.fill(self._now())
         wait_s = tokens.wait_s(estimate)
         if wait_s > 0:
-            raise _limited("tokens per minute (TPM)", self._state.limits.tpm, wait_s)
+            raise _limited("tokens per minute (TPM)", self.state.limits.tpm, wait_s)
         tokens.level -= estimate
         self._estimate = estimate
 
     def settle(self, used: int) -> None:
         """What the request has really used, in the place of its estimate."""
-        self._state.own += used
-        tokens = self._state.tokens
+        self.state.own += used
+        self._touched.add(self.state)
+        tokens = self.state.tokens
         if tokens is not None:
             tokens.level = min(tokens.capacity, tokens.level + self._estimate - used)
         self._estimate = 0
 
     def end(self) -> None:
         """The request is over."""
-        self._state.in_flight -= 1
+        self.state.in_flight -= 1
 
     def headers(self) -> list[tuple[str, str]]:
         """Where the key stands, in the headers of OpenAI's API."""
-        state = self._state
+        state = self.state
         now = self._now()
         shown: list[tuple[str, str]] = []
         for name, bucket, limit in (
@@ -130,6 +134,9 @@ class Limiter:
         self._share = 1 / supervisors
         self._now = now
         self._states: dict[str, KeyState] = {}
+        self._touched: set[KeyState] = set()
+        """Those with anything to report: there may be a hundred thousand others."""
+        self._reported: set[KeyState] = set()
 
     def arrive(self, key: ApiKey) -> Admission:
         """A request of ``key`` has come; ``begin`` says whether it may stay."""
@@ -138,11 +145,12 @@ class Limiter:
         if state is None or state.limits != key.limits:
             state = self._changed(key, state, now)
         state.seen += 1
-        return Admission(state, self._now)
+        self._touched.add(state)
+        return Admission(state, self._now, self._touched)
 
     def begin(self, admission: Admission) -> None:
         """Let the request in, which has to ``end``. Raises ``RateLimited`` or ``BudgetExhausted``."""
-        state = admission._state
+        state = admission.state
         limits = state.limits
         if limits.budget_tokens is not None:
             used = state.budget_told + state.reported + state.own
@@ -164,20 +172,22 @@ class Limiter:
     def demand(self) -> dict[str, int]:
         """The requests of each limited key since the last call, for the next report; ``told`` has to follow."""
         seen: dict[str, int] = {}
-        for key_id, state in self._states.items():
-            if state.seen or state.own:
-                seen[key_id] = state.seen
-                state.seen = 0
+        for state in self._touched:
+            seen[state.id] = seen.get(state.id, 0) + state.seen
+            state.seen = 0
             state.reported += state.own
             state.own = 0
+        self._reported |= self._touched
+        self._touched.clear()
         return seen
 
     def told(self, shares: Mapping[str, KeyShare]) -> None:
         """The registry has taken the report, and says what it knows."""
         now = self._now()
-        for state in self._states.values():
+        for state in self._reported:
             state.budget_told += state.reported
             state.reported = 0
+        self._reported.clear()
         for key_id, told in shares.items():
             known = self._states.get(key_id)
             if known is None:
@@ -189,17 +199,12 @@ class Limiter:
 
     def _changed(self, key: ApiKey, before: KeyState | None, now: float) -> KeyState:
         """A key that is new here, or whose limits have changed: what it has used so far goes on counting."""
-        state = KeyState(key.limits, before.share if before else self._share, now)
+        state = KeyState(key, before.share if before else self._share, now)
         if before:
             # Requests that are under way end with the state that they began with.
             state.budget_told = before.budget_told + before.reported + before.own
         self._states[key.id] = state
         return state
-
-
-def is_limited(limits: KeyLimits) -> bool:
-    """Whether there is any limit."""
-    return any(each is not None for each in (limits.rpm, limits.tpm, limits.concurrency, limits.budget_tokens))
 
 
 def duration(seconds: float) -> str:
