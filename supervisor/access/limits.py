@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from xinfer.errors import BudgetExhausted, RateLimited
-from xinfer.messages import ApiKey, KeyLimits, KeyShare
+from xinfer.messages import ApiKey, KeyShare
 
 _MINUTE_S = 60.0
 _PLACE_RETRY_S = 1.0
