@@ -143,6 +143,8 @@ class NodeLifecycle:
 
     def _prepare_tls(self, options: StartOptions, env: dict[str, str]) -> None:
         tls.pem_file(self.home).unlink(missing_ok=True)
+        for name in (tls.PEM, tls.CERTIFICATE, tls.KEY):
+            env.pop(name, None)
         if options.tls_cert:
             env[tls.PEM] = str(tls.write_pem(self.home, options.tls_cert, options.tls_key))
             env[tls.CERTIFICATE] = str(Path(options.tls_cert).absolute())
@@ -194,6 +196,7 @@ class NodeLifecycle:
 
     def _forget(self, cluster_id: str) -> None:
         """Remove what a cluster without processes has left beside its logs."""
+        tls.pem_file(self.home).unlink(missing_ok=True)
         _keep_logs(socket_folder(cluster_id), self.home / "logs")
         shutil.rmtree(socket_folder(cluster_id), ignore_errors=True)
         ClusterRecord.forget(self.home)
