@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from supervisor.access.access import Access, limit_headers
 from supervisor.api import not_kept, pages
 from supervisor.api.aborts import AbortApi
 from supervisor.api.anthropic_models import AnthropicModelsApi
@@ -22,6 +24,7 @@ from supervisor.api.cache import CacheApi
 from supervisor.api.catalog import CatalogApi
 from supervisor.api.cluster import ClusterApi
 from supervisor.api.control_plane import ControlPlane, invalid_request
+from supervisor.api.keys import KeysApi
 from supervisor.api.metrics import MetricsApi
 from supervisor.api.models import ModelsApi
 from supervisor.api.nodes import NodesApi
@@ -40,10 +43,13 @@ from supervisor.gateway.request_line import set_share
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
+from supervisor.registry.access_client import AccessClient, RayAccessClient
 from supervisor.registry.client import RayRegistryClient, RegistryClient
 from supervisor.translate.engine_request import match_route
 from supervisor.web_pages import refuse_changes, with_cors
 from xinfer import __version__
+from xinfer.access_settings import AccessSettings
+from xinfer.cluster.cluster_secret import own_engine_secret, own_operator_key
 from xinfer.errors import InternalError, MethodNotAllowed, NotFound, XinferError
 from xinfer.logs import attach_to_serve
 from xinfer.request_log import attach_file
@@ -54,21 +60,38 @@ from xinfer.wire.error_format import ErrorFormat
 _log = logging.getLogger("xinfer.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_ONGOING = 100_000
+_CLIENT_GONE = 499
 _LONGEST_SHOWN = 100
 """Characters of a request's path that its error repeats."""
 
 
 class Supervisor:
-    """What is for engines goes straight to the data plane, all else to Starlette's routes. All errors leave through here."""
+    """What is for engines goes straight to the data plane, all else to Starlette's routes. All errors leave through here.
 
-    def __init__(self, settings: GatewaySettings, registry: RegistryClient, *, allow_fake: bool = False) -> None:
+    With ``access`` and ``keys``, who tells of the keys, every request but those for liveness needs a key.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        registry: RegistryClient,
+        *,
+        allow_fake: bool = False,
+        access: AccessSettings | None = None,
+        keys: AccessClient | None = None,
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._allow_fake = allow_fake
         self._models = LiveTable(registry)
         self._request_metrics = RequestMetrics()
         self._metrics = MetricsApi(self._models, registry, self._request_metrics, settings.max_requests_per_replica)
-        self._upstream = Upstream(settings)
+        self._upstream = Upstream(settings, own_engine_secret())
+        self._access: Access | None = None
+        if access is not None:
+            assert keys is not None, "keys are required, and nobody tells of them"
+            self._access = Access(access, keys, lambda: self.control.routes, own_operator_key())
+        self._keys = keys
         self._drain = Drain(self._models, registry)
         self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics, self._drain)
         self._load_reports = LoadReports(self._models, registry, self._request_metrics)
@@ -95,6 +118,8 @@ class Supervisor:
                 await self._upstream.start()
                 self._trimmer.start()
                 await self._models.start()
+                if self._access:
+                    await self._access.start()
                 self._metrics.start()
                 self._drain.start()
                 self._load_reports.start()
@@ -103,6 +128,8 @@ class Supervisor:
                 await self._load_reports.stop()
                 await self._drain.stop()
                 await self._metrics.stop()
+                if self._access:
+                    await self._access.stop()
                 await self._models.stop()
                 await self._trimmer.stop()
                 await self._upstream.close()
@@ -112,36 +139,55 @@ class Supervisor:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
         send = started = StartedSend(send)
+        # Starlette adds to it what it has found.
+        asked = {**scope}
         try:
             exchange = open_exchange(scope, receive, send, request_id)
+            caller = None
+            if self._access:
+                caller = self._access.check(asked, for_engine=exchange is not None)
             if exchange is None:
                 refuse_changes(scope, self._settings.cors_origins)
-                await self.control({**scope}, receive, send)
-            elif scope["method"] == "POST":
-                await self._proxy.serve(exchange)
-            else:
+                await self.control(asked, receive, send)
+                self._audit(asked, started.status, request_id)
+            elif scope["method"] != "POST":
                 raise HTTPException(405)
+            elif self._access and caller:
+                with self._access.meter(asked, caller) as meter:
+                    await self._proxy.serve(exchange, meter)
+            else:
+                await self._proxy.serve(exchange)
             return
         except ClientGone:
+            self._audit(asked, _CLIENT_GONE, request_id)
             return
+        except asyncio.CancelledError:
+            # Serve cancels what its client has left. What was asked for may go on.
+            self._audit(asked, _CLIENT_GONE, request_id)
+            raise
         except XinferError as error:
-            refusal = _refusal(scope, error, request_id)
+            refusal = _refusal(asked, error, request_id)
         except RequestValidationError as error:
-            refusal = _refusal(scope, invalid_request(error), request_id)
+            refusal = _refusal(asked, invalid_request(error), request_id)
         except HTTPException as error:
             if error.status_code == 405:
                 allow = {"allow": self._methods_of(scope["path"])}
             else:
                 allow = {}
-            refusal = _refusal(scope, self._routing_error(error, scope), request_id, allow)
+            refusal = _refusal(asked, self._routing_error(error, scope), request_id, allow)
         except Exception:  # the edge: whatever it is, the caller gets a fixed sentence
             _log.exception("request %s failed", request_id)
             if started.begun:
                 # The server cuts the connection: a second head must not follow the first.
                 raise
             sentence = f"Something went wrong inside xinfer; the log has details under request id {request_id}."
-            refusal = _refusal(scope, InternalError(sentence), request_id)
+            refusal = _refusal(asked, InternalError(sentence), request_id)
+        self._audit(asked, refusal.status_code, request_id)
         await refusal(scope, receive, send)
+
+    def _audit(self, scope: Scope, status: int, request_id: str) -> None:
+        if self._access and not match_route(scope["path"]):
+            self._access.audit(scope, status, request_id)
 
     def _methods_of(self, path: str) -> str:
         """For the header ``Allow``: what a path does take."""
@@ -171,11 +217,16 @@ class Supervisor:
         routes = control.router
         CatalogApi(self._models).add_routes(routes)
         RegistrationsApi(self._models, self._registry).add_routes(routes)
-        ModelsApi(self._models, self._registry, allow_fake=self._allow_fake).add_routes(routes)
+        ModelsApi(
+            self._models,
+            self._registry,
+            allow_fake=self._allow_fake,
+            access=self._access.settings if self._access else None,
+        ).add_routes(routes)
         ReplicasApi(self._models, self._registry).add_routes(routes)
         ScalingApi(self._models, self._registry).add_routes(routes)
-        ClusterApi(self._models, self._registry).add_routes(routes)
         NodesApi(self._models, self._registry).add_routes(routes)
+        ClusterApi(self._models, self._registry, requires_keys=self._access is not None).add_routes(routes)
         CacheApi(self._models).add_routes(routes)
         self._metrics.add_routes(routes)
         ScrapeTargetsApi(self._models).add_routes(routes)
@@ -183,6 +234,7 @@ class Supervisor:
         not_kept.add_routes(routes)
         AnthropicModelsApi(self._models).add_routes(routes)
         AbortApi(self._models, self._upstream).add_routes(routes)
+        KeysApi(self._access, self._keys).add_routes(routes)
         return control
 
 
@@ -192,9 +244,12 @@ class StartedSend:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False
+        self.status = 0
 
     async def __call__(self, message: Message) -> None:
-        self.begun = True
+        if not self.begun:
+            self.begun = True
+            self.status = message.get("status", 0)
         await self._send(message)
 
 
@@ -203,7 +258,7 @@ def _refusal(
 ) -> JSONResponse:
     """The response that says ``error`` in the words of the API that ``scope`` is a request of."""
     form = ErrorFormat.of(scope["path"])
-    told = {**error.headers(), **form.headers(request_id), **headers}
+    told = {**error.headers(), **form.headers(request_id), **limit_headers(scope), **headers}
     return JSONResponse(form.body(error, request_id), error.status, told)
 
 
@@ -225,11 +280,13 @@ def _request_id(scope: Scope) -> str:
     return uuid.uuid4().hex
 
 
-def build(settings: GatewaySettings, *, resources: dict[str, float], allow_fake: bool) -> Application:
-    """The Serve application of all supervisors, on nodes that have ``resources``."""
+def build(
+    settings: GatewaySettings, *, resources: dict[str, float], allow_fake: bool, access: AccessSettings | None = None
+) -> Application:
+    """The Serve application of all supervisors, on nodes that have ``resources``; with ``access``, keys are required."""
 
     def make() -> Supervisor:
-        return Supervisor(settings, RayRegistryClient(), allow_fake=allow_fake)
+        return Supervisor(settings, RayRegistryClient(), allow_fake=allow_fake, access=access, keys=RayAccessClient())
 
     configure = serve.deployment(
         name="supervisor",
@@ -240,7 +297,7 @@ def build(settings: GatewaySettings, *, resources: dict[str, float], allow_fake:
         health_check_timeout_s=10,
     )
     # A head that takes a cluster over finds the application there; Serve replaces replicas of another version only.
-    version = f"{__version__} {settings} {allow_fake}"
+    version = f"{__version__} {settings} {allow_fake} {access}"
     deployment = configure(serve.ingress(make)()).options(version=version, _internal=True)
     application: Application = deployment.bind()
     return application

@@ -19,7 +19,9 @@ from ray.serve.schema import ApplicationStatus
 
 from supervisor.app import build
 from supervisor.registry.process import Registry
+from xinfer.api_key import digest, new_id, new_key
 from xinfer.cluster.options import BootOptions
+from xinfer.messages import ApiKey, KeyScope
 from xinfer.names import NAMESPACE, REGISTRY, SUPERVISOR_APP
 from xinfer.settings import EngineSettings, GatewaySettings
 
@@ -46,11 +48,13 @@ def boot(options: BootOptions) -> None:
     settings = GatewaySettings.from_environment(
         supervisors=options.supervisors, routing=options.routing, cors_origins=options.cors_origins
     )
-    app = build(settings, resources=near, allow_fake=options.allow_fake)
+    app = build(settings, resources=near, allow_fake=options.allow_fake, access=options.access)
     target = serve.RunTarget(app, name=SUPERVISOR_APP, route_prefix="/")
     # Serve itself would look once a second.
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     _wait_for_first_table(registry)
+    if options.access is not None:
+        _make_first_key(registry)
     _wait_until_running()
 
 
@@ -76,6 +80,17 @@ def _wait_for_first_table(registry: Any) -> None:
         except ray.exceptions.ActorUnavailableError:
             # The one of a head that was lost, which Ray is starting again.
             time.sleep(_POLL_PERIOD_S)
+
+
+def _make_first_key(registry: Any) -> None:
+    """An admin's key, unless somebody has one. Its text goes to whoever starts the node, who shows it once."""
+    if not ray.get(registry.needs_admin_key.remote()):
+        return
+    key_id = new_id()
+    text = new_key(key_id)
+    name = f"admin-{key_id}"
+    ray.get(registry.add_key.remote(ApiKey(key_id, name, KeyScope.ADMIN, digest(text), created_at=time.time())))
+    print(json.dumps({"admin_key": text}), flush=True)
 
 
 def _wait_until_running() -> None:

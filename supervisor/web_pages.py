@@ -8,7 +8,10 @@ from starlette.types import ASGIApp, Scope
 from xinfer.errors import PermissionRefused
 from xinfer.settings import ANY_ORIGIN
 
-_EXPOSED = ("request-id", "retry-after", "x-request-id", "x-should-retry")
+_EXPOSED = (
+    *("request-id", "retry-after", "x-request-id", "x-should-retry"),
+    *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
+)
 """Headers of responses that the SDKs read, beside those that every page may read."""
 
 

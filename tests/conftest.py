@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FIGURES = "figures"
 """The property of a test's report that holds what it has measured, in lines for the end of the run."""
 
-OWN_CLUSTERS = ("test_cluster_commands", "test_make_serve")
+OWN_CLUSTERS = ("test_cluster_commands", "test_make_serve", "test_open_cluster")
 """Modules that start clusters of their own: the longest ones that do not need the shared cluster."""
 
 

@@ -17,11 +17,13 @@ import aiohttp
 from worker.engine_load import read_load
 from worker.engine_start import Start, start_plain
 from worker.process import EngineProcess, ReservedPort
+from xinfer.cluster.cluster_secret import own_engine_secret
 from xinfer.cluster.environment import MARK, socket_folder
 from xinfer.engine_log import LogReader, cause_of, stage_of, tail
 from xinfer.errors import LaunchFailed
 from xinfer.messages import EngineLoad, ModelSpec, ReplicaStage
 from xinfer.settings import EngineSettings
+from xinfer.wire.paths import ENGINE_SECRET
 
 Argv = Callable[[ModelSpec, EngineSettings, str, int], list[str]]
 Env = Callable[[ModelSpec, EngineSettings], dict[str, str]]
@@ -117,7 +119,8 @@ class ServerEngine:
     async def start(self) -> AsyncIterator[ReplicaStage]:
         """Start the process and follow it until a real generation has answered."""
         self._port = ReservedPort(self._host)
-        self._http = aiohttp.ClientSession()
+        secret = own_engine_secret()
+        self._http = aiohttp.ClientSession(headers={ENGINE_SECRET: secret} if secret else None)
         self._scratch = _make_scratch()
         argv = self._argv(self._spec, self._settings, self._host, self._port.number)
         env = {**self._env(self._spec, self._settings), "TMPDIR": str(self._scratch)}

@@ -9,7 +9,7 @@
     │   ├── LaunchRefused          400  a launch that cannot work: no such family, no such path, too many GPUs
     │   ├── FamilyRefused          400  a family that cannot be registered as it is described, or whose name is taken
     │   └── ModelsFileRefused      400  a file of declared models that cannot be read; raised by the command line alone
-    ├── AuthenticationFailed       401  a proxy in front of xinfer wants a key; xinfer itself requires none
+    ├── AuthenticationFailed       401  a key is needed, and none came, or one that is not valid
     ├── PermissionRefused          403  this caller may not do this, such as a web page that would change the cluster
     ├── NotFound                   404  no such route, family, job
     │   └── ModelNotFound          404  no model has this UID
@@ -19,6 +19,8 @@
     ├── LaunchCancelled            499  the launch was cancelled before it was ready
     ├── RequestAborted             499  the request was given up by its id before its answer had begun
     ├── ModelOverloaded            429  every replica of the model has as many requests as it may have
+    ├── RateLimited                429  the key has had as many requests or tokens as it may have for now
+    ├── BudgetExhausted            429  the key has used all the tokens of its day or month
     ├── LaunchFailed               500  the engine did not come up; carries its own last error
     ├── InternalError              500  our fault; the details are in the log under the request id
     ├── EngineLost                 502  the engine went away in the middle of an answer
@@ -123,13 +125,17 @@ class ModelsFileRefused(BadRequest):
 
 
 class AuthenticationFailed(XinferError):
-    """A key is needed, and none or a wrong one came. Only a proxy in front of xinfer sends it."""
+    """A key is needed, and none or a wrong one came; the message does not say what is wrong with it."""
 
     status, type, code = 401, "authentication_error", "invalid_api_key"
 
+    def headers(self) -> dict[str, str]:
+        """How a key has to be shown, as HTTP wants it beside this status."""
+        return {**super().headers(), "www-authenticate": "Bearer"}
+
 
 class PermissionRefused(XinferError):
-    """This caller may not do this: xinfer raises it for requests of web pages that would change the cluster."""
+    """This caller may not do this: its key is for other things, or it is a web page that would change the cluster."""
 
     status, type, code = 403, "permission_error", "permission_denied"
 
@@ -180,6 +186,18 @@ class ModelOverloaded(XinferError):
     """Every replica of the model has as many requests as it may have."""
 
     status, type, code, retryable = 429, "rate_limit_error", "model_overloaded", True
+
+
+class RateLimited(XinferError):
+    """The key has had as many requests or tokens as it may have for now."""
+
+    status, type, code, retryable = 429, "rate_limit_error", "rate_limit_exceeded", True
+
+
+class BudgetExhausted(XinferError):
+    """The key has used all the tokens of its day or month; trying again soon is in vain."""
+
+    status, type, code = 429, "insufficient_quota", "insufficient_quota"
 
 
 class LaunchFailed(XinferError):

@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 from fastapi import APIRouter
 
-from supervisor.api.parameters import OptionalJsonObject
+from supervisor.api.parameters import OptionalJsonObject, Requester
 from supervisor.api.schemas import Aborted
 from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
@@ -54,9 +54,11 @@ class AbortApi:
             openapi_extra=_BODY,
         )
 
-    async def abort(self, uid: str, request_id: str, body: OptionalJsonObject) -> Aborted:
+    async def abort(self, uid: str, request_id: str, body: OptionalJsonObject, caller: Requester) -> Aborted:
         """``DONE`` if a request of that id was under way; its id is refused for the next ``block_duration`` seconds."""
         block_s = _block_s(body)
+        if caller:
+            request_id = caller.tenant.request_id(request_id)
         replicas = self._models.get(uid).targets
         wish = {"request_id": request_id, "block_duration": block_s}
         order = EngineRequest(ABORT_PATH, msgspec.json.encode(wish), {"content-type": "application/json"}, False)

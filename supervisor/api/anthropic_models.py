@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
+from supervisor.access.caller import visible
+from supervisor.api.parameters import Requester
 from supervisor.api.schemas import AnthropicModel, AnthropicModels
 from supervisor.model_table import LiveTable
 from xinfer.messages import ModelStatus
@@ -25,8 +27,9 @@ class AnthropicModelsApi:
         )
         routes.add_api_route("/anthropic/v1/models/{uid}", self.describe, methods=["GET"], summary="One of them.")
 
-    async def list_models(self) -> AnthropicModels:
-        chatting = [model for model in self._models.all.values() if model.is_served and "chat" in model.spec.abilities]
+    async def list_models(self, caller: Requester) -> AnthropicModels:
+        shown = visible(self._models.all.values(), caller)
+        chatting = [model for model in shown if model.is_served and "chat" in model.spec.abilities]
         items = [_item(model) for model in chatting]
 
         first_id = None

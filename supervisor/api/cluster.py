@@ -9,15 +9,16 @@ import ray
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from supervisor.access.caller import visible
 from supervisor.api import schemas
-from supervisor.api.parameters import Detailed, OptionalJsonObject, describe_body, validate
+from supervisor.api.parameters import Detailed, OptionalJsonObject, Requester, describe_body, validate
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
 from supervisor.nodes.gpu_inventory import gpu_bytes
 from supervisor.registry.client import RegistryClient
 from xinfer import __version__
 from xinfer.errors import Unavailable
-from xinfer.messages import NodeReport, ReplicaReport
+from xinfer.messages import ModelStatus, NodeReport, ReplicaReport
 from xinfer.settings import DRAIN_TIMEOUT_S
 
 _STOP_TIMEOUT_S = 10.0
@@ -32,7 +33,8 @@ class DrainRequest(BaseModel):
 class ClusterApi:
     """Handlers that tell of nodes and versions."""
 
-    def __init__(self, models: LiveTable, registry: RegistryClient) -> None:
+    def __init__(self, models: LiveTable, registry: RegistryClient, *, requires_keys: bool = False) -> None:
+        self._requires_keys = requires_keys
         self._table = models
         self._registry = registry
         self._started = time.time()
@@ -83,7 +85,7 @@ class ClusterApi:
 
     async def auth(self) -> schemas.Auth:
         """Whether clients have to send a key."""
-        return {"auth": False}
+        return {"auth": self._requires_keys}
 
     async def version(self) -> schemas.Version:
         return {"version": __version__, "full-revisionid": None, "ray": ray.__version__}
@@ -110,9 +112,10 @@ class ClusterApi:
     async def supervisor(self) -> schemas.SupervisorIp:
         return {"supervisor_ip": nodes.head_address()}
 
-    async def workers(self) -> list[schemas.WorkerModels]:
+    async def workers(self, caller: Requester) -> list[schemas.WorkerModels]:
         """Which models have replicas on which node."""
-        return [{"work-ip": node["NodeManagerAddress"], "models": self._models_on(node)} for node in _alive()]
+        models = visible(self._table.all.values(), caller)
+        return [{"work-ip": node["NodeManagerAddress"], "models": _models_on(node, models)} for node in _alive()]
 
     async def drain(self, body: OptionalJsonObject) -> schemas.Drained:
         """Take no more requests and wait until nothing is under way; after ``timeout`` seconds the rest ends with an error.
@@ -134,13 +137,6 @@ class ClusterApi:
         except Unavailable:
             # Which nodes there are is worth more than nothing.
             return {}
-
-    def _models_on(self, node: dict[str, Any]) -> dict[str, list[str]]:
-        found: dict[str, list[ReplicaReport]] = {
-            uid: [r for r in model.replicas if r.node == node["NodeManagerAddress"]]
-            for uid, model in self._table.all.items()
-        }
-        return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
 
 
 def _row(node: dict[str, Any], report: NodeReport | None) -> dict[str, Any]:
@@ -179,6 +175,13 @@ def _stats(report: NodeReport) -> dict[str, int | float | None]:
         "gpu_vram_available": total - used,
         "gpu_utilization": utilization,
     }
+
+
+def _models_on(node: dict[str, Any], models: list[ModelStatus]) -> dict[str, list[str]]:
+    found: dict[str, list[ReplicaReport]] = {
+        model.spec.uid: [r for r in model.replicas if r.node == node["NodeManagerAddress"]] for model in models
+    }
+    return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
 
 
 def _without_gpus(row: dict[str, Any]) -> dict[str, Any]:

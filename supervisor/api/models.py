@@ -7,17 +7,21 @@ import time
 from typing import Any
 
 import ray
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
+from supervisor.access.access import set_target
+from supervisor.access.caller import caller_of, visible
+from supervisor.access.launch_policy import check_launch
 from supervisor.api import render, schemas
 from supervisor.api.launch_progress import progress
 from supervisor.api.lookups import is_launch, known_model, load_catalog
-from supervisor.api.parameters import JsonObject, WaitReady, describe_body
+from supervisor.api.parameters import JsonObject, Requester, WaitReady, describe_body
 from supervisor.launching.launch_request import LaunchRequest, VersionRequest
 from supervisor.launching.resolve import resolve
 from supervisor.model_table import LiveTable
 from supervisor.nodes import gpu_inventory as hardware
 from supervisor.registry.client import RegistryClient
+from xinfer.access_settings import AccessSettings
 from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused
 from xinfer.messages import SETTLED, Event, ModelSpec, ModelState, ModelStatus
 
@@ -25,10 +29,13 @@ from xinfer.messages import SETTLED, Event, ModelSpec, ModelState, ModelStatus
 class ModelsApi:
     """Handlers of ``/v1/models``. What they change goes through the registry, what they show comes from the local table."""
 
-    def __init__(self, models: LiveTable, registry: RegistryClient, *, allow_fake: bool) -> None:
+    def __init__(
+        self, models: LiveTable, registry: RegistryClient, *, allow_fake: bool, access: AccessSettings | None = None
+    ) -> None:
         self._models = models
         self._registry = registry
         self._allow_fake = allow_fake
+        self._access = access
 
     def add_routes(self, routes: APIRouter) -> None:
         """Add the routes of these handlers."""
@@ -63,9 +70,9 @@ class ModelsApi:
             summary="What has happened to a model, oldest first.",
         )
 
-    async def list_models(self) -> schemas.ModelList:
+    async def list_models(self, caller: Requester) -> schemas.ModelList:
         """Models that can be asked for an answer now; those that sleep wake first."""
-        answering = [model for model in self._models.all.values() if model.is_served]
+        answering = [model for model in visible(self._models.all.values(), caller) if model.is_served]
         return {"object": "list", "data": [render.describe(model) for model in answering]}
 
     async def describe(self, uid: str) -> schemas.Described:
@@ -76,13 +83,15 @@ class ModelsApi:
             self._models.targets(uid)
         return render.describe(model)
 
-    async def launch(self, body: JsonObject, wait_ready: WaitReady = True) -> schemas.ModelUid:
+    async def launch(self, request: Request, body: JsonObject, wait_ready: WaitReady = True) -> schemas.ModelUid:
         """Launch a model; unless ``wait_ready=false``, answer when it has answered."""
-        return await self._launch(body, wait_ready)
+        return await self._launch(request, body, wait_ready)
 
-    async def launch_version(self, body: JsonObject, wait_ready: WaitReady = True) -> schemas.ModelUid:
+    async def launch_version(
+        self, request: Request, body: JsonObject, wait_ready: WaitReady = True
+    ) -> schemas.ModelUid:
         """Launch what one ``model_version`` names."""
-        return await self._launch(VersionRequest.read(body).as_launch(), wait_ready)
+        return await self._launch(request, VersionRequest.read(body).as_launch(), wait_ready)
 
     async def terminate(self, uid: str) -> None:
         """Take a model down; answers when its replicas are gone."""
@@ -103,9 +112,13 @@ class ModelsApi:
         model = await self._models.with_progress(known_model(self._models, uid))
         return progress(model, time.time(), await _gpus_free(model))
 
-    async def instances(self, model_name: str | None = None, model_uid: str | None = None) -> list[schemas.Instance]:
+    async def instances(
+        self, caller: Requester, model_name: str | None = None, model_uid: str | None = None
+    ) -> list[schemas.Instance]:
         """Every launch, failed ones included and cancelled ones not, filtered by ``model_name`` and ``model_uid``."""
-        shown = [model for model in self._models.all.values() if model.state is not ModelState.CANCELLED]
+        shown = [
+            model for model in visible(self._models.all.values(), caller) if model.state is not ModelState.CANCELLED
+        ]
         named = [model for model in shown if model_name in (None, model.spec.name)]
         chosen = [model for model in named if model_uid in (None, model.spec.uid)]
         return [render.instance(model, await _gpus_free(model)) for model in chosen]
@@ -117,14 +130,26 @@ class ModelsApi:
             known_model(self._models, uid)
         return [render.event(each) for each in happened]
 
-    async def _launch(self, body: dict[str, Any], wait_ready: bool) -> schemas.ModelUid:
+    async def _launch(self, request: Request, body: dict[str, Any], wait_ready: bool) -> schemas.ModelUid:
         asked = LaunchRequest.read(body)
+        caller = caller_of(request.scope)
+        set_target(request.scope, str(asked.model_uid or asked.model_name or asked.model_path))
+        check_launch(
+            caller,
+            self._access,
+            model_path=asked.model_path,
+            variables=asked.envs or {},
+            engine_args=asked.engine_args,
+            trust_remote_code=bool(asked.trust_remote_code),
+        )
         if asked.engine == "fake" and not self._allow_fake:
             raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
         models = list(self._models.all.values())
         nodes = await asyncio.to_thread(hardware.gpu_inventory, models, asked.node, asked.node_labels or {})
         catalog = await load_catalog(self._models)
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), nodes=nodes, catalog=catalog)
+        if caller:
+            caller.check_model(spec.uid)
         await self._registry.launch(spec)
         await self._models.wait_until(lambda table: is_launch(table, spec))
         if wait_ready:

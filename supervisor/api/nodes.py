@@ -9,7 +9,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from supervisor.access.caller import Caller, visible
 from supervisor.api.node_schemas import GpuOfNode, Node, NodeList, NodeState, ReplicaOnNode
+from supervisor.api.parameters import Requester
 from supervisor.api.schemas import Result
 from supervisor.model_table import LiveTable
 from supervisor.nodes import on_node as nodes
@@ -47,29 +49,29 @@ class NodesApi:
             summary="Have a drained node join the cluster anew.",
         )
 
-    async def list_nodes(self) -> NodeList:
-        """Every living node, the head first."""
-        return {"object": "list", "data": await self._all()}
+    async def list_nodes(self, caller: Requester) -> NodeList:
+        """Every living node, the head first, with the replicas of the models that the caller may use."""
+        return {"object": "list", "data": await self._all(caller)}
 
-    async def describe(self, node: str) -> Node:
+    async def describe(self, node: str, caller: Requester) -> Node:
         """The node with this ID (or its beginning), address or hostname."""
-        return find(node, await self._all())
+        return find(node, await self._all(caller))
 
     async def drain(self, node: str) -> Node:
         """Place no replica there any more, and have those that are there started elsewhere, before they end here.
 
         Answers at once; the state is ``DRAINED`` when no replica is left. A replica for which no other node has room stays.
         """
-        found = await self.describe(node)
+        found = find(node, await self._all())
         if found["head"]:
             raise Conflict("The head cannot be drained: the registry and Ray's control plane run there.")
         if found["state"] == "READY":
             await asyncio.to_thread(drain, found["id"], _REASON)
-        return await self.describe(found["id"])
+        return find(found["id"], await self._all())
 
     async def undrain(self, node: str) -> Result:
         """Have a node that is ``DRAINED`` leave and join anew, with another ID; answers before it has, which takes seconds."""
-        found = await self.describe(node)
+        found = find(node, await self._all())
         if found["state"] == "DRAINING":
             raise Conflict(
                 f"{len(found['replicas'])} replicas run on {found['address']} still, and Ray takes a draining node back only "
@@ -80,14 +82,21 @@ class NodesApi:
             await nodes.on_node(record, "rejoin")
         return {"result": True}
 
-    async def _all(self) -> list[Node]:
+    async def _all(self, caller: Caller | None = None) -> list[Node]:
         alive, draining = await asyncio.gather(nodes.alive(), asyncio.to_thread(nodes.draining_nodes))
         try:
             reports = await self._registry.node_reports()
         except Unavailable:
             # Which nodes there are is worth more than nothing.
             reports = {}
-        return views(alive, reports, draining, self._models.all.values(), head=nodes.head_address(), now=time.time())
+        return views(
+            alive,
+            reports,
+            draining,
+            visible(self._models.all.values(), caller),
+            head=nodes.head_address(),
+            now=time.time(),
+        )
 
 
 def views(

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
+from supervisor.access.caller import Caller, caller_of
 from supervisor.api.lookups import check_type
 from supervisor.gateway.request_body import parse_object, read_body
 
@@ -37,6 +38,12 @@ async def _object_or_nothing(request: Request) -> dict[str, Any]:
     return parse_object(raw or b"{}")
 
 
+def _caller(request: Request) -> Caller | None:
+    return caller_of(request.scope)
+
+
+Requester = Annotated[Caller | None, Depends(_caller)]
+"""Whose request it is; None where no keys are required."""
 # A dependency, and the first of its handlers: the type is refused before the body is read.
 ModelType = Annotated[str, Depends(_language_models)]
 JsonObject = Annotated[dict[str, Any], Depends(_object)]

@@ -12,7 +12,7 @@ _ONE_ENVIRONMENT = "xinfer has one Python environment for all models: install wh
 _NO_RELAUNCH = (
     "xinfer does not replace itself while it runs: `xinfer stop`, upgrade, `xinfer start` brings models back up"
 )
-_NO_KEYS = "xinfer has no users and no keys; put a proxy that checks them in front, or bind it to 127.0.0.1"
+_NO_USERS = "xinfer has keys and no users: `xinfer keys` and /v1/keys make and revoke them"
 _NO_RELOAD = "xinfer does not change a model that runs: DELETE /v1/models/{uid} and launch it with the new options"
 _NO_AUTOSTART = "xinfer brings every model that was not terminated back up by itself when it starts"
 _NO_TOKEN_ROUTER = (
@@ -73,8 +73,8 @@ UNSUPPORTED = (
     UnsupportedRoutes(("/v1/cache/models",), _NO_DOWNLOADS, ("POST",)),
     UnsupportedRoutes(("/v1/cache/models/{cache_uid}/progress", "/v1/cache/models/{cache_uid}/cancel"), _NO_DOWNLOADS),
     UnsupportedRoutes(("/v1/downloads", "/v1/downloads/{rest:path}"), _NO_DOWNLOADS),
-    UnsupportedRoutes(("/token", "/v1/auth/{rest:path}", "/v1/admin/{rest:path}", "/api/oidc/{rest:path}"), _NO_KEYS),
-    UnsupportedRoutes(("/v1/audit/{rest:path}",), "xinfer keeps no record of who asked what"),
+    UnsupportedRoutes(("/v1/auth/{rest:path}", "/v1/admin/{rest:path}", "/api/oidc/{rest:path}"), _NO_USERS),
+    UnsupportedRoutes(("/v1/audit/{rest:path}",), "xinfer's audit log is GET /v1/audit; it has no prompts"),
     UnsupportedRoutes(("/v1/cluster/logs", "/v1/cluster/logs/{rest:path}"), _NO_LOG_SEARCH),
     UnsupportedRoutes(("/v1/cluster/runtime-logs", "/v1/cluster/runtime-logs/{rest:path}"), _NO_LOG_SEARCH),
     UnsupportedRoutes(("/v1/cluster/model-requests/{rest:path}",), "xinfer logs no prompts and no answers"),

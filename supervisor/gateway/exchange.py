@@ -6,6 +6,7 @@ Serve calls ``middlewares`` by its import path, ``xinfer.names.SERVE_MIDDLEWARES
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,14 +14,18 @@ from types import TracebackType
 from ray import serve
 from ray.serve.exceptions import RayServeException
 from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from supervisor.gateway.request_body import ClientGone
 from supervisor.translate.engine_request import match_route
+from xinfer.cluster.cluster_secret import GUARD_ENGINES
+from xinfer.errors import NotFound
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 _BYPASS = "xinfer.bypass"
+_ROUTES_OF_SERVE = "/-/routes"
 _NO_WATCHING = (b"x-request-disconnect-disabled", b"?1")
 
 
@@ -118,14 +123,32 @@ class BypassServe:
         await self._app(scope, receive, send)
 
 
+class HideRoutes:
+    """Keeps Serve from telling its routes to whoever asks; without it they would be told without a key."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond with 404 to what Serve would answer itself, and pass everything else on."""
+        if scope["type"] == "http" and scope["path"] == _ROUTES_OF_SERVE:
+            error = NotFound(f"There is no route {_ROUTES_OF_SERVE!r}.")
+            await JSONResponse(error.body(), error.status)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 def middlewares() -> list[Middleware]:
-    """What Serve puts around its own handler: in a supervisor, and not in its fallback proxy.
+    """What Serve puts around its own handler: in a supervisor, and nearly nothing in its fallback proxy.
 
     That sends requests on to a supervisor as pickles, for a moment, where HAProxy knows of no supervisor that is up.
     """
+    hiding = []
+    if os.environ.get(GUARD_ENGINES):
+        hiding = [Middleware(HideRoutes)]
     if is_in_serve():
-        return [Middleware(BypassServe)]
-    return []
+        return [*hiding, Middleware(BypassServe)]
+    return hiding
 
 
 def is_in_serve() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 import aiohttp
 import msgspec
 
+from supervisor.access.meter import Meter
 from supervisor.gateway.balancer import Balancer
 from supervisor.gateway.drain import Drain
 from supervisor.gateway.engine_errors import is_engine_dead, translate
@@ -81,13 +83,13 @@ class Proxy:
     def in_flight(self) -> int:
         return self._balancer.in_flight()
 
-    async def serve(self, exchange: Exchange) -> None:
-        """Send one request to an engine and its response to the client.
+    async def serve(self, exchange: Exchange, meter: Meter | None = None) -> None:
+        """Send one request to an engine and its response to the client; ``meter`` counts it if it has a key.
 
         A failure before the first byte is raised; after it, it is the stream's last event.
         """
         raw = await read_body(exchange.scope, exchange.receive, self._settings.max_body_bytes)
-        request = self._read(exchange.path, exchange.uid_in_path, raw)
+        request = self._read(exchange.path, exchange.uid_in_path, raw, meter)
         with self._metrics.count(request.uid, exchange.request_id, exchange.path) as tracked:
             async with DisconnectWatch(exchange.receive) as client, self._drain.request() as under_way:
                 if not request.targets:
@@ -104,11 +106,12 @@ class Proxy:
                     engine_timeout_s += self._settings.first_byte_timeout_s
                 # A long prompt is kept for as long as its response streams only if it may be needed again.
                 del request, raw
-                relay = Relay(self._settings, exchange, client, engine_timeout_s, tracked.inter_token)
+                relay = Relay(self._settings, exchange, client, engine_timeout_s, tracked.inter_token, meter)
                 try:
                     if body is None:
                         under_way.on_end(relay.stop)
-                        tracked.broken = not await relay.copy(resuming or response)
+                        with meter.stream(relay.revoke) if meter else contextlib.nullcontext():
+                            tracked.broken = not await relay.copy(resuming or response)
                         tracked.line.read_usage(*relay.last_pieces)
                     else:
                         tracked.line.read_usage(body)
@@ -121,11 +124,17 @@ class Proxy:
                         tracked.resumed = resuming.was_resumed
                     self._release(replica)
 
-    def _read(self, path: str, uid_in_path: str | None, raw: bytes) -> RoutedRequest:
+    def _read(self, path: str, uid_in_path: str | None, raw: bytes, meter: Meter | None) -> RoutedRequest:
         body = parse_object(raw)
         uid = model_uid(body, uid_in_path)
+        tenant = None
+        if meter:
+            meter.caller.check_model(uid)
+            tenant = meter.caller.tenant
         model, targets = self._models.targets(uid)
-        engine_request = build_engine_request(path, raw, body, model.spec)
+        engine_request = build_engine_request(path, raw, body, model.spec, tenant)
+        if meter:
+            meter.admit(uid, len(raw))
         limit = model.spec.request_limits or self._settings.max_requests_per_replica
         share = math.ceil(limit / self._settings.supervisors)
         if self._balancer.wants_key(targets):

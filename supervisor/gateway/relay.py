@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from types import TracebackType
 
 import aiohttp
 
+from supervisor.access.meter import Meter
 from supervisor.gateway.engine_errors import translate
 from supervisor.gateway.exchange import DisconnectWatch, Exchange, Headers
 from supervisor.gateway.request_body import ClientGone
 from supervisor.gateway.resume import ResumingStream
 from supervisor.gateway.upstream import UpstreamResponse
-from xinfer.errors import EngineLost, EngineTimeout, Unavailable, XinferError
+from xinfer.errors import AuthenticationFailed, EngineLost, EngineTimeout, Unavailable, XinferError
 from xinfer.messages import Histogram
 from xinfer.settings import GatewaySettings
 from xinfer.wire import sse
@@ -28,14 +30,15 @@ class Relay:
 
     __slots__ = (
         "_client",
+        "_ended_by",
         "_exchange",
         "_format",
         "_guard",
         "_inter_token",
         "_last",
         "_last_but_one",
+        "_meter",
         "_settings",
-        "_stopped",
     )
 
     def __init__(
@@ -45,6 +48,7 @@ class Relay:
         client: DisconnectWatch,
         engine_timeout_s: float,
         inter_token: Histogram,
+        meter: Meter | None = None,
     ) -> None:
         """A stream that gets nothing from the engine for ``engine_timeout_s`` seconds ends with an error.
 
@@ -58,7 +62,8 @@ class Relay:
         self._last_but_one = b""
         self._guard = StallGuard(engine_timeout_s, settings.write_timeout_s)
         self._inter_token = inter_token
-        self._stopped = False
+        self._meter = meter
+        self._ended_by: XinferError | None = None
 
     @property
     def last_pieces(self) -> tuple[bytes, bytes]:
@@ -67,7 +72,14 @@ class Relay:
 
     def stop(self) -> None:
         """End the stream with an error event: the cluster is being stopped."""
-        self._stopped = True
+        self._end(Unavailable("The cluster was stopped in the middle of this response."))
+
+    def revoke(self) -> None:
+        """End the stream with an error event: its key is not valid any more."""
+        self._end(AuthenticationFailed("The API key was revoked in the middle of this response."))
+
+    def _end(self, error: XinferError) -> None:
+        self._ended_by = error
         self._guard.end()
 
     async def copy(self, response: UpstreamResponse | ResumingStream) -> bool:
@@ -79,8 +91,8 @@ class Relay:
                 await self._exchange.send_head(200, [*self._head(response), *_UNBUFFERED])
                 await self._pump(response, guard)
         except (aiohttp.ClientError, TimeoutError) as failure:
-            if self._stopped:
-                error: XinferError = Unavailable("The cluster was stopped in the middle of this response.")
+            if self._ended_by:
+                error = self._ended_by
             elif guard.client_is_due:
                 raise self._dropped() from None
             else:
@@ -95,6 +107,7 @@ class Relay:
         """The part that runs for every chunk."""
         send = self._exchange.send_piece
         read = response.read
+        count = self._meter.feed if self._meter else None
         data = response.first
         if not data:
             guard.engine()
@@ -103,6 +116,9 @@ class Relay:
         came_at = guard.since
         observe = self._inter_token.observe
         while data:
+            guard.client()
+            if count:
+                count(data)
             await send({"type": "http.response.body", "body": data, "more_body": True})
             guard.engine()
             self._last_but_one = self._last
@@ -119,6 +135,8 @@ class Relay:
         if response.status != 200:
             _log.info("request %s: the engine answered %d", self._exchange.request_id, response.status)
             raise translate(response.status, body, self._exchange.request_id)
+        if self._meter:
+            self._meter.whole(body)
         size = str(len(body)).encode()
         await self._finish(body, [*self._head(response), (b"content-length", size)])
 
@@ -134,8 +152,10 @@ class Relay:
             raise self._dropped() from None
 
     def _head(self, response: UpstreamResponse | ResumingStream) -> Headers:
-        own = self._format.headers(self._exchange.request_id)
-        return [(b"content-type", response.content_type.encode()), *((k.encode(), v.encode()) for k, v in own.items())]
+        own = list(self._format.headers(self._exchange.request_id).items())
+        if self._meter:
+            own += self._meter.headers()
+        return [(b"content-type", response.content_type.encode()), *((k.encode(), v.encode()) for k, v in own)]
 
     def _last_event(self, error: XinferError) -> bytes:
         """An SSE event of its own, whatever the bytes before it were cut in."""
@@ -176,7 +196,9 @@ class StallGuard:
 
     def end(self) -> None:
         """Raise out of the block now, whoever is waited for."""
-        self._timeout.reschedule(self._loop.time())
+        # The response may be over already, but for its last piece.
+        with contextlib.suppress(RuntimeError):
+            self._timeout.reschedule(self._loop.time())
 
     async def __aenter__(self) -> StallGuard:
         self._loop = asyncio.get_running_loop()

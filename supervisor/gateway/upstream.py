@@ -13,6 +13,7 @@ from yarl import URL
 
 from supervisor.translate.engine_request import EngineRequest
 from xinfer.settings import GatewaySettings
+from xinfer.wire.paths import ENGINE_SECRET
 
 # Uvicorn closes idle connections after 5 s; closing first avoids writing into one that is closing.
 _KEEP_IDLE_S = 4.0
@@ -75,8 +76,10 @@ class UpstreamResponse:
 class Upstream:
     """All connections of one supervisor to all engines."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, secret: str | None = None) -> None:
+        """``secret`` is what the engines want to see, if anything."""
         self._settings = settings
+        self._secret = secret
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -87,6 +90,7 @@ class Upstream:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s),
             auto_decompress=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            headers={ENGINE_SECRET: self._secret} if self._secret else None,
         )
 
     async def close(self) -> None:

@@ -100,79 +100,79 @@ class RayRegistryClient:
     async def watch(
         self, version: int, timeout_s: float, supervisor: str, usages: Mapping[str, Usage], families_version: int
     ) -> ModelTable:
-        table: ModelTable = await _call("watch", version, timeout_s, supervisor, usages, families_version)
+        table: ModelTable = await call_registry("watch", version, timeout_s, supervisor, usages, families_version)
         return table
 
     async def launch(self, spec: ModelSpec) -> None:
-        await _call("launch", spec)
+        await call_registry("launch", spec)
 
     async def register(self, registration: Registration) -> int:
-        version: int = await _call("register", registration)
+        version: int = await call_registry("register", registration)
         return version
 
     async def unregister(self, name: str) -> int:
-        version: int = await _call("unregister", name)
+        version: int = await call_registry("unregister", name)
         return version
 
     async def scale(self, uid: str, replicas: int) -> None:
-        await _call("scale", uid, replicas)
+        await call_registry("scale", uid, replicas)
 
     async def autoscale(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> None:
-        await _call("autoscale", uid, autoscaling, idle_timeout_s)
+        await call_registry("autoscale", uid, autoscaling, idle_timeout_s)
 
     async def scaling(self, uid: str) -> ScalingStatus:
-        status: ScalingStatus = await _call("scaling", uid)
+        status: ScalingStatus = await call_registry("scaling", uid)
         return status
 
     async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
-        await _call("report_load", supervisor, version, loads)
+        await call_registry("report_load", supervisor, version, loads)
 
     async def wake(self, uid: str) -> str:
-        refusal: str = await _call("wake", uid)
+        refusal: str = await call_registry("wake", uid)
         return refusal
 
     async def cancel(self, uid: str) -> None:
-        await _call("cancel", uid)
+        await call_registry("cancel", uid)
 
     async def terminate(self, uid: str) -> None:
-        await _call("terminate", uid)
+        await call_registry("terminate", uid)
 
     async def progress(self, uid: str) -> list[ReplicaReport]:
-        latest: list[ReplicaReport] = await _call("progress", uid)
+        latest: list[ReplicaReport] = await call_registry("progress", uid)
         return latest
 
     async def logs(self, uid: str) -> list[ReplicaReport]:
-        reports: list[ReplicaReport] = await _call("logs", uid)
+        reports: list[ReplicaReport] = await call_registry("logs", uid)
         return reports
 
     async def events(self, uid: str) -> list[Event]:
-        events: list[Event] = await _call("events", uid)
+        events: list[Event] = await call_registry("events", uid)
         return events
 
     async def exchange_metrics(self, supervisor: str, metrics: Mapping[str, ModelMetrics]) -> dict[str, ModelMetrics]:
-        sums: dict[str, ModelMetrics] = await _call("exchange_metrics", supervisor, metrics)
+        sums: dict[str, ModelMetrics] = await call_registry("exchange_metrics", supervisor, metrics)
         return sums
 
     async def model_lives(self) -> dict[str, ModelLife]:
-        lives: dict[str, ModelLife] = await _call("model_lives")
+        lives: dict[str, ModelLife] = await call_registry("model_lives")
         return lives
 
     async def suspect(self, uid: str, replica: str, address: str) -> None:
-        await _call("suspect", uid, replica, address)
+        await call_registry("suspect", uid, replica, address)
 
     async def node_reports(self) -> dict[str, NodeReport]:
-        reports: dict[str, NodeReport] = await _call("node_reports")
+        reports: dict[str, NodeReport] = await call_registry("node_reports")
         return reports
 
     async def drain_cluster(self, timeout_s: float) -> bool:
-        in_time: bool = await _call("drain_cluster", timeout_s)
+        in_time: bool = await call_registry("drain_cluster", timeout_s)
         return in_time
 
     async def drained(self, supervisor: str) -> None:
-        await _call("drained", supervisor)
+        await call_registry("drained", supervisor)
 
 
-async def _call(method: str, *args: Any) -> Any:
+async def call_registry(method: str, *args: Any) -> Any:
     """Call the actor's ``method``. Ray wraps what it raises: the registry's own error is unwrapped here."""
     try:
         registry: Any = ray.get_actor(REGISTRY, namespace=NAMESPACE)

@@ -15,6 +15,7 @@ from supervisor.translate.json_schema import check_schemas
 from supervisor.translate.openai_responses import translate_response
 from supervisor.translate.response_options import take_response_options
 from supervisor.translate.resume import ResumableRequest, SentText, take_resumable
+from supervisor.translate.tenant import Tenant, keep_apart
 from supervisor.translate.tokenize import check_detokenize, translate_tokenize
 from supervisor.translate.xinference_compat import translate_xinference_fields
 from xinfer.errors import InvalidBody
@@ -73,8 +74,10 @@ def model_uid(body: dict[str, Any], in_path: str | None = None) -> str:
     return uid
 
 
-def build_engine_request(path: str, raw: bytes, body: dict[str, Any], spec: ModelSpec) -> EngineRequest:
-    """The engine's request for ``body``, parsed from ``raw``, which came to ``path``. Changes ``body``.
+def build_engine_request(
+    path: str, raw: bytes, body: dict[str, Any], spec: ModelSpec, tenant: Tenant | None = None
+) -> EngineRequest:
+    """The engine's request for ``body``, parsed from ``raw``, which came to ``path``, of ``tenant``. Changes ``body``.
 
     Raises ``BadRequest`` for what no engine has to see.
     """
@@ -84,6 +87,9 @@ def build_engine_request(path: str, raw: bytes, body: dict[str, Any], spec: Mode
     if route.rewrites_responses:
         translate_xinference_fields(body, chat=path == CHAT)
     route.translate(body, spec)
+    # By now what may have been in extra_body has come to the top.
+    if tenant is not None:
+        keep_apart(route.path, body, spec, tenant)
     check_schemas(body)
 
     streams = body.get("stream") is True

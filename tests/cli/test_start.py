@@ -81,7 +81,7 @@ def test_bad_setting_in_the_environment_starts_nothing(
         ["--cors-origin", "*", "--cors-origin", "https://a.example"],
         ["--supervisors", "0"],
         ["--port", "65536"],
-        ["--host", "0.0.0.0"],
+        ["--host", "0.0.0.0", "--no-auth"],
         ["--join", "10.0.0.1:6379", "--launch", "m"],
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from xinfer.access_settings import AccessSettings
 from xinfer.cluster.options import LOOPBACK_NODE, BootOptions, StartOptions
 from xinfer.cluster.ports import outward_address
 from xinfer.settings import GatewaySettings, Routing
@@ -38,11 +39,27 @@ def test_loopback(host: str, endpoint: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "example.com", "127.0.0.1.evil.com", ""])
-def test_any_other_host_has_to_be_wanted(host: str) -> None:
+def test_any_other_host_requires_keys_unless_it_is_wanted(host: str) -> None:
+    open_to_others = StartOptions(host=host)
+    assert open_to_others.requires_keys
+    assert open_to_others.guards_engines
+    assert open_to_others.access
     with pytest.raises(ValueError, match="--insecure"):
-        StartOptions(host=host)
-    options = StartOptions(host=host, insecure=True)
-    assert options.node_address == (outward_address() or LOOPBACK_NODE)
+        StartOptions(host=host, auth=False)
+    for auth in (None, False):
+        options = StartOptions(host=host, auth=auth, insecure=True)
+        assert not options.requires_keys
+        assert options.access is None
+        assert options.node_address == (outward_address() or LOOPBACK_NODE)
+    assert StartOptions(host=host, auth=True, insecure=True).requires_keys
+
+
+def test_loopback_requires_keys_only_if_they_are_wanted() -> None:
+    assert not StartOptions().requires_keys
+    assert not StartOptions().guards_engines
+    assert StartOptions(auth=True).requires_keys
+    assert StartOptions(node_ip="10.0.0.5").guards_engines
+    assert StartOptions(join="10.0.0.1:6379").guards_engines
 
 
 def test_every_interface_is_reached_by_loopback() -> None:
@@ -62,8 +79,9 @@ def test_bad_value_is_named(name: str, value: int) -> None:
 
 @pytest.mark.parametrize("routing", Routing)
 def test_boot_options_travel_as_text(routing: Routing) -> None:
+    access = AccessSettings(2, ("/models",), ("A", "B"))
     options = BootOptions(
-        "127.0.0.2:6379", "::1", 9997, 2, routing, ("https://a.example",), on_head=True, allow_fake=False
+        "127.0.0.2:6379", "::1", 9997, 2, routing, ("https://a.example",), on_head=True, allow_fake=False, access=access
     )
     read = BootOptions.parse(options.dump())
     assert read == options

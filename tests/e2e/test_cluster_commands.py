@@ -143,8 +143,8 @@ def test_port_in_use(xinfer: Shell) -> None:
     assert xinfer.record is None
 
 
-def test_open_to_others_only_when_asked(xinfer: Shell) -> None:
-    refused = xinfer("start", "--host", "0.0.0.0", "--port", str(xinfer.port))
+def test_open_to_others_without_keys_only_when_asked(xinfer: Shell) -> None:
+    refused = xinfer("start", "--host", "0.0.0.0", "--no-auth", "--port", str(xinfer.port))
     assert refused.returncode == 2
     assert "--insecure" in refused.stderr
 

@@ -13,8 +13,10 @@ from worker.middleware.aborts import AbortableRequests
 from worker.middleware.after_thought import after_thought, rewrite_whole
 from worker.middleware.asgi import read_body, send_json
 from worker.middleware.core_health import CoreHealthMiddleware
+from worker.middleware.doorkeeper import Doorkeeper
 from worker.middleware.named_events import EventStream, error_of
 from worker.middleware.stream_rewriter import StreamRewriter, WholeRewriter, rewrite_response
+from xinfer.cluster.cluster_secret import guarding_secret
 from xinfer.errors import BadRequest, RequestAborted, XinferError
 from xinfer.wire.error_format import ErrorFormat
 from xinfer.wire.paths import ABORT_PATH, CHAT, COMPLETIONS, MESSAGES, RESPONSES
@@ -27,10 +29,13 @@ class ContractMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self._app = CoreHealthMiddleware(app)
         self._under_way = AbortableRequests()
+        self._doorkeeper = Doorkeeper(guarding_secret())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
-        if scope["type"] != "http":
+        if not self._doorkeeper.admits(scope):
+            await self._doorkeeper.refuse(scope, send)
+        elif scope["type"] != "http":
             await self._app(scope, receive, send)
         elif path in (CHAT, COMPLETIONS):
             await self._serve_completion(scope, receive, send)

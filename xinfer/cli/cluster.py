@@ -10,6 +10,7 @@ import click
 from xinfer import settings
 from xinfer.cli.options import as_json, drain_timeout, print_json
 from xinfer.cli.table import print_items
+from xinfer.cluster.cluster_secret import operator_key
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 
 _NODE_COLUMNS = {"NODE": "node_type", "ADDRESS": "ip_address", "GPUS": "gpu_count", "CPUS": "cpu_count"}
@@ -51,29 +52,32 @@ def status(as_json: bool) -> None:
         "endpoint": record.endpoint,
         "ray_address": record.ray_address,
         "uptime_s": int(time.time() - record.started_at),
+        "requires_keys": record.requires_keys,
         "nodes": [],
         "models": [],
     }
     # A node that joined has no endpoint of its own.
     if record.endpoint:
-        facts |= _cluster_facts(record.endpoint)
+        facts |= _cluster_facts(record.endpoint, operator_key(settings.home()))
     if as_json:
         print_json(facts)
     else:
         _print_status(facts)
 
 
-def _cluster_facts(endpoint: str) -> dict[str, Any]:
+def _cluster_facts(endpoint: str, api_key: str | None) -> dict[str, Any]:
+    from xinfer.cli.own_session import own_session
     from xinfer.client import RESTfulClient
 
     # Short, as this command is for servers that may hang.
-    with RESTfulClient(endpoint, timeout=10) as client:
+    with RESTfulClient(endpoint, api_key, timeout=10, session=own_session(endpoint)) as client:
         instances = client.get_instance_info(None, None)
         return {"nodes": client.cluster_info(detailed=True), "models": instances}
 
 
 def _print_status(facts: dict[str, Any]) -> None:
-    click.echo(f"Running at {facts['endpoint'] or facts['ray_address']} for {facts['uptime_s']} s.")
+    keys = " Keys are required." if facts["requires_keys"] else ""
+    click.echo(f"Running at {facts['endpoint'] or facts['ray_address']} for {facts['uptime_s']} s.{keys}")
     if facts["nodes"]:
         print_items(_NODE_COLUMNS, facts["nodes"])
     if facts["models"]:

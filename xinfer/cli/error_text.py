@@ -9,7 +9,7 @@ from xinfer.errors import XinferError
 
 _NEXT_STEP: dict[str, str] = {
     errors.ModelNotFound.code: "`xinfer list` shows the running models.",
-    errors.AuthenticationFailed.code: "Pass --api-key or set XINFER_API_KEY.",
+    errors.AuthenticationFailed.code: "Pass --api-key, set XINFER_API_KEY, or `xinfer login`.",
     errors.Conflict.code: "Choose another UID with --model-uid, or free it with `xinfer terminate`.",
     errors.LaunchRefused.code: "`xinfer models` and `xinfer launch --help` show what can be launched.",
     errors.LaunchFailed.code: "Change the options and launch it again; the server's log has the details.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from xinfer import settings
+from xinfer.cli import credentials
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
@@ -37,8 +38,8 @@ def _checked(_: click.Context, __: click.Parameter, endpoint: str) -> str:
 with_endpoint = click.option(
     "-e",
     "--endpoint",
-    default=settings.endpoint,
-    show_default=f"XINFER_ENDPOINT or {settings.DEFAULT_ENDPOINT}",
+    default=credentials.endpoint,
+    show_default=f"XINFER_ENDPOINT, the one of `xinfer login`, or {settings.DEFAULT_ENDPOINT}",
     callback=_checked,
     help="Address of the server.",
 )
@@ -55,9 +56,11 @@ def with_client(command: Callable[Concatenate[RESTfulClient, P], None]) -> Calla
     @functools.wraps(command)
     def connected(endpoint: str, api_key: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
         # Takes a while to import, which --help need not wait for.
+        from xinfer.cli.own_session import own_session
         from xinfer.client import RESTfulClient
 
-        with RESTfulClient(endpoint, api_key) as client:
+        key = api_key or credentials.key_for(endpoint)
+        with RESTfulClient(endpoint, key, session=own_session(endpoint)) as client:
             command(client, *args, **kwargs)
 
     return connected

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xinfer import settings
+from xinfer.access_settings import usage_days
 from xinfer.cli.options import drain_timeout
 from xinfer.cluster import systemd
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.cluster_secret import operator_key
 from xinfer.cluster.environment import keep_token
 from xinfer.cluster.lifecycle import AT_ONCE_S, NodeLifecycle
 from xinfer.cluster.membership import join_command
@@ -143,7 +145,29 @@ Try:
     callback=lambda _context, _option, value: value and LogFormat(value),
     help="How each request's line is written to logs/requests; text by default.",
 )
-@click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without an API key.")
+@click.option(
+    "--auth/--no-auth",
+    default=_DEFAULTS.auth,
+    help="Whether the REST API requires keys. By default it does where others than this machine reach it.",
+)
+@click.option(
+    "--model-dir",
+    "model_dirs",
+    multiple=True,
+    metavar="DIR",
+    help="Folder whose models may be launched by path with a key of the scope launch; may be given several times.",
+)
+@click.option(
+    "--launch-env",
+    multiple=True,
+    metavar="NAME",
+    help="Environment variable that a launch with such a key may set; may be given several times.",
+)
+@click.option(
+    "--tls-cert", metavar="FILE", help="Certificate of the REST API, in PEM format. It is read again when it changes."
+)
+@click.option("--tls-key", metavar="FILE", help="Its key, if that is not in the same file.")
+@click.option("--insecure", is_flag=True, help="Allow a host that others can reach, without keys.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
 @drain_timeout
 @click.option("--allow-fake-engine", is_flag=True, hidden=True)
@@ -171,6 +195,7 @@ def start(
             _keep_token(start_options, token)
         log_format()
         logged_share()
+        usage_days()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if start_options.join and (models or models_file):
@@ -184,7 +209,7 @@ def start(
         try:
             with _stopped_on_failure(node, drain_timeout, foreground=foreground):
                 _bring_up(node, start_options)
-                _launch_all(start_options, models, declared, expect_nodes)
+                _launch_all(node, start_options, models, declared, expect_nodes)
                 if foreground:
                     _stay(node, stopping)
         except KeyboardInterrupt:
@@ -226,25 +251,33 @@ def _stopped_on_failure(node: NodeLifecycle, drain_timeout_s: float, *, foregrou
         raise
 
 
-def _launch_all(options: StartOptions, models: tuple[str, ...], declared: ModelsFile | None, expect_nodes: int) -> None:
+def _launch_all(
+    node: NodeLifecycle,
+    options: StartOptions,
+    models: tuple[str, ...],
+    declared: ModelsFile | None,
+    expect_nodes: int,
+) -> None:
     if options.join:
         click.echo(f"This node has joined the cluster at {options.join}.")
         return
+    own_key = operator_key(node.home)
     for name in models:
         click.echo(f"launching {name}", err=True)
-        _launch(options.endpoint, name)
-    if not options.is_loopback:
-        click.echo(f"\nOther machines join with:\n  {join_command(settings.home(), _this_command())}")
+        _launch(options.endpoint, name, own_key)
     if declared:
-        models = (*models, *_apply(options.endpoint, declared, expect_nodes))
-    _print_ready(options.endpoint, models)
+        models = (*models, *_apply(options.endpoint, declared, expect_nodes, own_key))
+    _print_ready(options.endpoint, models, requires_keys=options.requires_keys)
+    _print_access(node, options)
+    _print_join_line(node, options)
 
 
-def _apply(endpoint: str, declared: ModelsFile, expect_nodes: int) -> list[str]:
+def _apply(endpoint: str, declared: ModelsFile, expect_nodes: int, api_key: str | None) -> list[str]:
     from xinfer.cli.apply import apply_at_start
+    from xinfer.cli.own_session import own_session
     from xinfer.client import RESTfulClient
 
-    with RESTfulClient(endpoint) as client:
+    with RESTfulClient(endpoint, api_key, session=own_session(endpoint)) as client:
         _wait_for_nodes(client, expect_nodes)
         return apply_at_start(client, declared)
 
@@ -257,21 +290,45 @@ def _wait_for_nodes(client: RESTfulClient, expected: int) -> None:
     deadline = time.monotonic() + _NODES_S
     there = 0
     while time.monotonic() < deadline:
-        # The head is listed as a worker, too.
-        there = sum(node["node_type"] == "Worker" for node in client.cluster_info())
+        there = len(client.list_nodes())
         if there >= expected:
             return
         time.sleep(_NODES_PERIOD_S)
     click.echo(f"{there} of {expected} nodes are there; the models are launched on these.", err=True)
 
 
-def _launch(endpoint: str, name: str) -> None:
+def _print_access(node: NodeLifecycle, options: StartOptions) -> None:
+    """Who may use the cluster; the first admin key, which nobody is shown again."""
+    if not options.requires_keys:
+        if not options.is_loopback:
+            click.echo(
+                "Keys: none are required (--insecure). Everybody who reaches this address may launch models.", err=True
+            )
+        return
+    click.echo("\nKeys: required, but for /health.")
+    if node.admin_key:
+        click.echo(f"Admin key, shown this once: {node.admin_key}")
+    click.echo("`xinfer keys create NAME` makes keys for others; commands on this machine need none.")
+    if not options.is_loopback and not options.tls_cert:
+        click.echo(
+            "Requests, answers and keys travel unencrypted: give --tls-cert, or stay in a closed network.",
+            err=True,
+        )
+
+
+def _print_join_line(node: NodeLifecycle, options: StartOptions) -> None:
+    if not options.is_loopback:
+        click.echo(f"\nOther machines join with:\n  {join_command(node.home, _this_command())}")
+
+
+def _launch(endpoint: str, name: str, api_key: str | None) -> None:
     """Launch ``name`` with its name as the UID, unless it ran before and comes back by itself."""
+    from xinfer.cli.own_session import own_session
     from xinfer.cli.progress import display_for, follow
     from xinfer.cli.stages import summary
     from xinfer.client import RESTfulClient
 
-    with RESTfulClient(endpoint) as client:
+    with RESTfulClient(endpoint, api_key, session=own_session(endpoint)) as client:
         known = client.get_instance_info(None, name)
         if not any(model["status"] != "ERROR" for model in known):
             client.launch_model(model_name=name, model_uid=name, wait_ready=False)
@@ -282,12 +339,13 @@ def _launch(endpoint: str, name: str) -> None:
         click.echo(took, err=True)
 
 
-def _print_ready(endpoint: str, models: tuple[str, ...]) -> None:
+def _print_ready(endpoint: str, models: tuple[str, ...], *, requires_keys: bool) -> None:
     command = _this_command()
-    if models:
+    if models and not requires_keys:
         click.echo(_READY.format(endpoint=endpoint, uid=models[0], command=command, python=sys.executable))
     else:
-        click.echo(f"\nxinfer is ready at {endpoint}\n\nTry: {command} launch tiny-chat")
+        example = f"chat {models[0]}" if models else "launch tiny-chat"
+        click.echo(f"\nxinfer is ready at {endpoint}\n\nTry: {command} {example}")
 
 
 def _this_command() -> str:

@@ -56,6 +56,11 @@ class AsyncConnection:
             self._session = None
             await session.close()
 
+    def use_key(self, api_key: str) -> None:
+        """Show this key from now on, to a server that is known to require one."""
+        self._api_key = api_key
+        self._wants_key = True
+
     async def _key(self) -> str | None:
         """The key, if there is one and the server requires it, which is looked up at the first call."""
         if self._api_key is None:

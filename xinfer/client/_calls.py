@@ -39,7 +39,7 @@ class Call(Generic[T]):
     path: str
     read: Callable[[Any], T]
     body: Json | None = None
-    params: dict[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | list[str]] = field(default_factory=dict)
     repeatable: bool = True
     """Whether it may be sent again after the server refused it for now."""
     is_text: bool = False

@@ -64,6 +64,11 @@ class Connection:
         if self._owned:
             self._session.close()
 
+    def use_key(self, api_key: str) -> None:
+        """Show this key from now on, to a server that is known to require one."""
+        self._api_key = api_key
+        self._wants_key = True
+
     def _key(self) -> str | None:
         """The key, if there is one and the server requires it, which is looked up at the first call."""
         if self._api_key is None:

@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 import aiohttp
 
-from xinfer.client import _cache_calls, _calls, _node_calls, _registration_calls, _responses
+from xinfer.client import _access_calls, _cache_calls, _calls, _node_calls, _registration_calls, _responses
 from xinfer.client._async_connection import AsyncConnection
 from xinfer.client._calls import TIMEOUT_S, Call
 from xinfer.client._methods import async_method
@@ -85,6 +85,22 @@ class AsyncRESTfulClient:
     undrain_node = async_method(_node_calls.undrain_node)
     status = async_method(_calls.status)
     abort_cluster = async_method(_calls.abort_cluster)
+    create_key = async_method(_access_calls.create_key)
+    list_keys = async_method(_access_calls.list_keys)
+    get_key = async_method(_access_calls.get_key)
+    get_own_key = async_method(_access_calls.get_own_key)
+    rotate_key = async_method(_access_calls.rotate_key)
+    revoke_key = async_method(_access_calls.revoke_key)
+    get_usage = async_method(_access_calls.get_usage)
+    get_audit_log = async_method(_access_calls.get_audit_log)
+
+    async def login(self, username: str, password: str) -> None:
+        """Use a key from now on, as Xinference's clients log in: ``password`` is the key, ``username`` is not looked at.
+
+        Nothing happens if the server requires no key.
+        """
+        if await self._send(_calls.cluster_auth()):
+            self._connection.use_key(await self._send(_access_calls.log_in(username, password)))
 
     async def get_model(
         self,

@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 import requests
 
-from xinfer.client import _cache_calls, _calls, _node_calls, _registration_calls, _responses
+from xinfer.client import _access_calls, _cache_calls, _calls, _node_calls, _registration_calls, _responses
 from xinfer.client._calls import TIMEOUT_S, Call
 from xinfer.client._connection import Connection
 from xinfer.client._methods import method
@@ -83,6 +83,22 @@ class RESTfulClient:
     undrain_node = method(_node_calls.undrain_node)
     status = method(_calls.status)
     abort_cluster = method(_calls.abort_cluster)
+    create_key = method(_access_calls.create_key)
+    list_keys = method(_access_calls.list_keys)
+    get_key = method(_access_calls.get_key)
+    get_own_key = method(_access_calls.get_own_key)
+    rotate_key = method(_access_calls.rotate_key)
+    revoke_key = method(_access_calls.revoke_key)
+    get_usage = method(_access_calls.get_usage)
+    get_audit_log = method(_access_calls.get_audit_log)
+
+    def login(self, username: str, password: str) -> None:
+        """Use a key from now on, as Xinference's clients log in: ``password`` is the key, ``username`` is not looked at.
+
+        Nothing happens if the server requires no key.
+        """
+        if self._send(_calls.cluster_auth()):
+            self._connection.use_key(self._send(_access_calls.log_in(username, password)))
 
     def get_model(self, model_uid: str) -> RESTfulGenerateModelHandle | RESTfulChatModelHandle:
         """A handle with the methods that the running model's abilities allow."""

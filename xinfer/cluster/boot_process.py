@@ -27,6 +27,8 @@ class BootProcess:
 
     def __init__(self, options: BootOptions, env: Mapping[str, str], log: Path) -> None:
         self._log = log
+        self.admin_key: str | None = None
+        """The text of the first admin key, once it has been made; this pipe is the only way that it takes."""
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _BOOT, options.dump()],
@@ -65,6 +67,8 @@ class BootProcess:
                 line = self._process.stdout.readline()
                 if not line:
                     break
+                if line.startswith(b'{"admin_key"'):
+                    self.admin_key = json.loads(line)["admin_key"]
                 if line.startswith(b'{"step"'):
                     yield json.loads(line)["step"]
             elif time.monotonic() > deadline or not is_ray_alive():

@@ -16,6 +16,8 @@ class ClusterRecord:
     """REST address; None on a node that joined another's cluster."""
     ray_address: str
     started_at: float
+    requires_keys: bool = False
+    """Whether its REST API answers nobody without a key."""
 
     @staticmethod
     def _file(home: Path) -> Path:

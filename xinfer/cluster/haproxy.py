@@ -15,11 +15,15 @@ from pathlib import Path
 
 import psutil
 
-from xinfer.cluster import haproxy_guard
+from xinfer.cluster import haproxy_guard, tls
+from xinfer.names import CLIENT_ADDRESS
 from xinfer.process_lifetime import die_with_parent
 from xinfer.sched_batch import use_batch_scheduling
 
 _EVERYWHERE = re.compile(r"^(\s*bind )\*?:(\d+)$", re.MULTILINE)
+_FRONT_END = re.compile(r"^frontend http_frontend\n", re.MULTILINE)
+_FRONT_END_BIND = re.compile(r"^frontend http_frontend\n(?:    http-request .*\n)*\s*bind \S+$", re.MULTILINE)
+_ROUTES = re.compile(r"^(\s*)acl routes path -i /-/routes$", re.MULTILINE)
 _SPLICE_REQUEST = re.compile(r"^\s*option splice-request\n", re.MULTILINE)
 
 
@@ -35,6 +39,22 @@ def without_request_splicing(config: str) -> str:
     ran on in the engine, and HAProxy kept a core busy with the closed connection.
     """
     return _SPLICE_REQUEST.sub("", config)
+
+
+def with_client_address(config: str) -> str:
+    """``config`` in which supervisors get a client's address, for the audit log, and answer ``/-/routes`` themselves.
+
+    Serve's HAProxy would show its routes to everybody, with or without a key.
+    """
+    config = _ROUTES.sub(r"\g<1>acl routes always_false", config)
+    return _FRONT_END.sub(rf"\g<0>    http-request set-header {CLIENT_ADDRESS} %[src]\n", config)
+
+
+def with_tls(config: str, pem: str | None) -> str:
+    """``config`` whose front end speaks TLS 1.2 or later with the certificate in the file ``pem``, if there is one."""
+    if pem is None:
+        return config
+    return _FRONT_END_BIND.sub(rf"\g<0> ssl crt {pem} ssl-min-ver TLSv1.2 alpn http/1.1", config)
 
 
 def binary() -> Path:
@@ -56,7 +76,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "-f" in arguments:
         file = Path(arguments[arguments.index("-f") + 1])
-        file.write_text(without_request_splicing(on_loopback(file.read_text())))
+        config = with_tls(without_request_splicing(on_loopback(file.read_text())), os.environ.get(tls.PEM))
+        file.write_text(with_client_address(config))
         haproxy_guard.start(os.getpid(), _raylet(), binary(), file)
         if "-x" not in arguments:
             arguments += haproxy_guard.take_over(file)

@@ -17,11 +17,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 import psutil
 
+from xinfer.cluster import tls
 from xinfer.cluster.processes import is_alive
 from xinfer.process_lifetime import die_with_parent
 
@@ -30,6 +32,7 @@ _SOCKET = re.compile(r"^(\s*stats socket )(\S+)", re.MULTILINE)
 _USE_BACKEND = re.compile(r"^\s*use_backend ", re.MULTILINE)
 _PID = re.compile(rb"^Pid: (\d+)$", re.MULTILINE)
 _STAND_IN = ".stand-in"
+_LOOK_PERIOD_MS = 5000
 _POLL_PERIOD_S = 0.1
 _SERVE_REPLACES_IN_S = 120.0
 """After this long without a successor the cluster itself is taken to be gone."""
@@ -76,7 +79,7 @@ class HaproxyGuard:
 
     def run(self) -> None:
         """Wait until HAProxy ends; if nothing has taken its place, stand in for it until something does."""
-        if not _first_to_go(self._node_pid, self._pid):
+        if not _first_to_go(self._node_pid, self._pid, self._certificate_watch()):
             return
         deadline = time.monotonic() + _SERVE_REPLACES_IN_S
         stand_in: subprocess.Popen[bytes] | None = None
@@ -95,6 +98,14 @@ class HaproxyGuard:
                 stand_in.send_signal(signal.SIGUSR1)
         if stand_in:
             stand_in.wait()
+
+    def _certificate_watch(self) -> Callable[[], object]:
+        certificate = os.environ.get(tls.CERTIFICATE)
+        admin_socket = _admin_socket(self._config)
+        if not certificate or admin_socket is None:
+            return lambda: None
+        home = Path(os.environ[tls.PEM]).parent.parent
+        return tls.CertificateWatch(admin_socket, home, certificate, os.environ.get(tls.KEY)).look
 
     def _start_stand_in(self) -> subprocess.Popen[bytes]:
         # Its admin socket is another one, so that Serve still finds its own HAProxy missing and starts a new one.
@@ -138,8 +149,8 @@ def _admin_socket(config: Path) -> str | None:
     return None
 
 
-def _first_to_go(node_pid: int, pid: int) -> bool:
-    """Wait until one of the two processes has ended; True if the node's has not."""
+def _first_to_go(node_pid: int, pid: int, idle: Callable[[], object] = lambda: None) -> bool:
+    """Wait until one of the two processes has ended; True if the node's has not. ``idle`` is called now and then meanwhile."""
     poller = select.poll()
     descriptors: list[int] = []
     for each in (node_pid, pid):
@@ -150,7 +161,8 @@ def _first_to_go(node_pid: int, pid: int) -> bool:
         descriptors.append(descriptor)
         poller.register(descriptor, select.POLLIN)
     else:
-        poller.poll()
+        while not poller.poll(_LOOK_PERIOD_MS):
+            idle()
     for descriptor in descriptors:
         os.close(descriptor)
     return _is_alive(node_pid)

@@ -15,8 +15,10 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from xinfer import registry_file
+from xinfer.cluster import tls
 from xinfer.cluster.boot_process import BootProcess
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.cluster_secret import GUARD_ENGINES, operator_key
 from xinfer.cluster.environment import cluster_environment, socket_folder
 from xinfer.cluster.head_state import HeadState
 from xinfer.cluster.membership import check_can_join, check_fits, leave
@@ -25,7 +27,6 @@ from xinfer.cluster.ports import is_free
 from xinfer.cluster.processes import end, of_cluster
 from xinfer.cluster.ray_node import RayNode
 from xinfer.errors import Conflict, LaunchFailed
-from xinfer.reachable import open_directly
 from xinfer.request_log import FORMAT_VARIABLE
 
 _NODE_START_S = 90.0
@@ -77,6 +78,8 @@ class NodeLifecycle:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.node: RayNode | None = None
+        self.admin_key: str | None = None
+        """The text of the first admin key, if the start has made it: this is the only place that ever has it."""
 
     def running(self) -> ClusterRecord | None:
         """The record of what runs here; a record whose processes are all gone is removed."""
@@ -103,6 +106,9 @@ class NodeLifecycle:
         env = cluster_environment(self.home, record_id, warm=options.warm_host)
         if options.log_format is not None:
             env[FORMAT_VARIABLE] = options.log_format.value
+        if options.guards_engines:
+            env[GUARD_ENGINES] = "1"
+        self._prepare_tls(options, env)
         if options.fresh:
             registry_file.remove(self.home)
         state = HeadState(self.home)
@@ -121,7 +127,8 @@ class NodeLifecycle:
                 _check_same_address(state, self.node.address)
                 state.keep(self.node.address)
             endpoint = None if options.join else options.endpoint
-            ClusterRecord(record_id, endpoint, self.node.address, time.time()).save(self.home)
+            record = ClusterRecord(record_id, endpoint, self.node.address, time.time(), options.requires_keys)
+            record.save(self.home)
             self.node.start()
             if options.join:
                 self.node.wait_started(_NODE_START_S)
@@ -131,13 +138,24 @@ class NodeLifecycle:
                 with self._boot_process(options, env) as boot:
                     self.node.wait_started(_NODE_START_S)
                     yield from boot.steps(self.node.is_alive)
+                    self.admin_key = boot.admin_key
                 yield "waiting for the REST API"
-                _wait_until_answering(options.endpoint)
+                _wait_until_answering(options.endpoint, self.home)
         except BaseException:
             if not self._end(_STOP_GRACE_S):
                 # It had not come to its first process.
                 self._forget(record_id)
             raise
+
+    def _prepare_tls(self, options: StartOptions, env: dict[str, str]) -> None:
+        tls.pem_file(self.home).unlink(missing_ok=True)
+        for name in (tls.PEM, tls.CERTIFICATE, tls.KEY):
+            env.pop(name, None)
+        if options.tls_cert:
+            env[tls.PEM] = str(tls.write_pem(self.home, options.tls_cert, options.tls_key))
+            env[tls.CERTIFICATE] = str(Path(options.tls_cert).absolute())
+            if options.tls_key:
+                env[tls.KEY] = str(Path(options.tls_key).absolute())
 
     def drain(self, timeout_s: float) -> None:
         """Have the cluster of this head take no more requests, and wait up to ``timeout_s`` seconds for those under way.
@@ -154,11 +172,17 @@ class NodeLifecycle:
         request = urllib.request.Request(
             f"{record.endpoint}/v1/cluster/drain",
             data=json.dumps({"timeout": timeout_s}).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **self._authorization(record)},
             method="POST",
         )
-        with contextlib.suppress(OSError), open_directly(request, timeout=timeout_s + _DRAIN_ANSWER_S):
-            pass
+        with contextlib.suppress(OSError):
+            tls.open_own(request, self.home, timeout_s + _DRAIN_ANSWER_S)
+
+    def _authorization(self, record: ClusterRecord) -> dict[str, str]:
+        key = operator_key(self.home) if record.requires_keys else None
+        if key is None:
+            return {}
+        return {"Authorization": f"Bearer {key}"}
 
     def stop(self, grace_s: float = _STOP_GRACE_S) -> bool:
         """End every process of the node here, engines and HAProxy included; False if there was none.
@@ -182,6 +206,7 @@ class NodeLifecycle:
 
     def _forget(self, cluster_id: str) -> None:
         """Remove what a cluster without processes has left beside its logs."""
+        tls.pem_file(self.home).unlink(missing_ok=True)
         _keep_logs(socket_folder(cluster_id), self.home / "logs")
         shutil.rmtree(socket_folder(cluster_id), ignore_errors=True)
         ClusterRecord.forget(self.home)
@@ -209,6 +234,7 @@ class NodeLifecycle:
             supervisors=options.supervisors,
             routing=options.routing,
             cors_origins=options.cors_origins,
+            access=options.access,
             on_head=options.is_loopback,
             allow_fake=options.allow_fake_engine,
         )
@@ -243,13 +269,13 @@ def _check_same_address(state: HeadState, ray_address: str) -> None:
         )
 
 
-def _wait_until_answering(endpoint: str) -> None:
+def _wait_until_answering(endpoint: str, home: Path) -> None:
     """Serve says that it is ready a little before HAProxy is."""
     deadline = time.monotonic() + _ANSWER_S
     while True:
         try:
-            with open_directly(f"{endpoint}/health", timeout=5):
-                return
+            tls.open_own(f"{endpoint}/health", home, timeout_s=5)
+            return
         except OSError as error:
             if time.monotonic() > deadline:
                 raise LaunchFailed(f"The cluster is up, but {endpoint} does not answer: {error}") from error

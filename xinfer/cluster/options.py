@@ -6,7 +6,10 @@ import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+from xinfer.access_settings import LAUNCH_VARIABLES, AccessSettings
+from xinfer.cluster import tls
 from xinfer.cluster.ports import outward_address
 from xinfer.node_labels import check_labels
 from xinfer.request_log import LogFormat
@@ -42,7 +45,18 @@ class StartOptions:
     """Keep Ray's state on disk, so that this head, once lost, can be started again under the nodes that have joined."""
     log_format: LogFormat | None = None
     """How requests are logged; None leaves it to the environment."""
+    auth: bool | None = None
+    """Whether the REST API requires keys; None requires them where others reach it."""
+    model_dirs: tuple[str, ...] = ()
+    """Folders whose models may be launched with a key of the scope launch."""
+    launch_env: tuple[str, ...] = ()
+    """Environment variables that such a launch may set, beside the usual ones."""
+    tls_cert: str | None = None
+    """File with the certificate of the REST API, in PEM format; None is without TLS."""
+    tls_key: str | None = None
+    """File with its key; None if it is in the same file."""
     insecure: bool = False
+    """Allow a host that others reach without keys."""
     fresh: bool = False
     """Forget the models that ran before."""
     allow_fake_engine: bool = False
@@ -53,12 +67,16 @@ class StartOptions:
         if self.supervisors < 1:
             raise ValueError(f"supervisors={self.supervisors}: expected at least 1")
         check_labels(self.labels)
+        if self.tls_key and not self.tls_cert:
+            raise ValueError("tls_key: expected tls_cert beside it")
+        if self.tls_cert:
+            tls.check(self.tls_cert, self.tls_key)
         if self.head_recovery and self.join:
             raise ValueError("head_recovery: a node that joins keeps no state of the cluster; start the head with it")
-        if not self.is_loopback and not self.insecure:
+        if not self.is_loopback and not self.requires_keys and not self.insecure:
             raise ValueError(
-                f"host={self.host}: anybody who reaches that address could launch models and use them. "
-                "Listen on 127.0.0.1 (behind a proxy that authenticates), or say --insecure in a closed network"
+                f"host={self.host}: without keys, anybody who reaches that address could launch models and use them. "
+                "Leave --no-auth out, listen on 127.0.0.1, or say --insecure in a closed network"
             )
 
     @property
@@ -72,13 +90,34 @@ class StartOptions:
             return False
 
     @property
+    def requires_keys(self) -> bool:
+        """Whether the REST API answers nobody without a key."""
+        if self.auth is not None:
+            return self.auth
+        return not self.is_loopback and not self.insecure
+
+    @property
+    def guards_engines(self) -> bool:
+        """Whether engines take requests from the cluster's own parts only: unless nobody but this machine reaches them."""
+        return self.requires_keys or not self.is_loopback or bool(self.node_ip or self.join)
+
+    @property
+    def access(self) -> AccessSettings | None:
+        """What supervisors are told of keys; None where none are required."""
+        if not self.requires_keys:
+            return None
+        folders = tuple(str(Path(folder).expanduser().absolute()) for folder in self.model_dirs)
+        return AccessSettings(self.supervisors, folders, (*LAUNCH_VARIABLES, *self.launch_env))
+
+    @property
     def endpoint(self) -> str:
         """Where clients on this machine find the REST API."""
         if self.host in ("0.0.0.0", "localhost"):
             host = "127.0.0.1"
         else:
             host = self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "https" if self.tls_cert else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def node_address(self) -> str | None:
@@ -101,6 +140,8 @@ class BootOptions:
     on_head: bool
     """Keep the supervisors on the head: on loopback, no other node's HAProxy or supervisor could be reached."""
     allow_fake: bool
+    access: AccessSettings | None = None
+    """None where no keys are required."""
 
     def dump(self) -> str:
         return json.dumps(asdict(self))
@@ -110,4 +151,9 @@ class BootOptions:
         fields = json.loads(text)
         fields["routing"] = Routing(fields["routing"])
         fields["cors_origins"] = tuple(fields["cors_origins"])
+        if fields["access"]:
+            given = fields["access"]
+            fields["access"] = AccessSettings(
+                given["supervisors"], tuple(given["model_dirs"]), tuple(given["launch_variables"])
+            )
         return cls(**fields)

@@ -1,5 +1,17 @@
 """What the supervisor, the registry and the workers say to each other: small frozen records that import neither side."""
 
+from xinfer.messages.access import (
+    ApiKey,
+    AuditEntry,
+    KeyChanges,
+    KeyLimits,
+    KeyScope,
+    KeyShare,
+    Priority,
+    Tokens,
+    UsageReport,
+    UsageRow,
+)
 from xinfer.messages.autoscaling import (
     AutoscalingConfig,
     EngineLoad,
@@ -43,6 +55,8 @@ __all__ = [
     "SETTLED",
     "STAGE_BOUNDS_S",
     "Ability",
+    "ApiKey",
+    "AuditEntry",
     "AutoscalingConfig",
     "BudgetParameter",
     "DownloadState",
@@ -52,6 +66,10 @@ __all__ = [
     "EventType",
     "GpuReport",
     "Histogram",
+    "KeyChanges",
+    "KeyLimits",
+    "KeyScope",
+    "KeyShare",
     "LaunchOutcome",
     "ModelLife",
     "ModelMetrics",
@@ -61,6 +79,7 @@ __all__ = [
     "ModelTable",
     "NodeReport",
     "Outcome",
+    "Priority",
     "ReasoningOutput",
     "Registration",
     "ReplicaEnd",
@@ -78,5 +97,8 @@ __all__ = [
     "SupervisorLoad",
     "ThinkingMode",
     "ThinkingSwitch",
+    "Tokens",
     "Usage",
+    "UsageReport",
+    "UsageRow",
 ]

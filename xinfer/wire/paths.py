@@ -1,4 +1,4 @@
-"""Paths of the engine's HTTP server that the supervisor uses."""
+"""Paths of the engine's HTTP server that the supervisor uses, and the header that it wants to see."""
 
 from __future__ import annotations
 
@@ -10,3 +10,6 @@ MESSAGES = "/v1/messages"
 
 ABORT_PATH = "/xinfer/abort"
 """Where the middleware takes ``{"request_id", "block_duration"}`` and answers ``{"msg": "DONE" | "NOT_FOUND"}``."""
+
+ENGINE_SECRET = "x-xinfer-secret"
+"""Header in which supervisors and workers show an engine that they belong to its cluster."""

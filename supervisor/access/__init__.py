@@ -1,0 +1,1 @@
+"""Who may do what: keys, the scopes of routes, limits, and what is counted of their use."""
