@@ -5,12 +5,12 @@ BIN := .venv/bin
 
 PYTEST_WORKERS ?= 2
 # What needs a cluster runs by itself: beside other tests, on two cores, clusters were seen not to come up in time.
-ON_A_CLUSTER := tests/e2e tests/faults tests/performance tests/docs tests/clients tests/gpu
+ON_A_CLUSTER := tests/e2e tests/faults tests/performance tests/docs tests/clients tests/console tests/gpu
 SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addprefix --ignore=,$(ON_A_CLUSTER))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test soak bench coverage check format docs lock clean setup setup-tests
+.PHONY: help serve test soak bench coverage check format docs console lock clean setup setup-tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ format: setup-tests ## put the code in form
 
 docs: setup-tests ## build the documents as a site, build/docs/index.html
 	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
+
+console: ## build the console of supervisor/console anew; needs Node.js
+	@cd supervisor/console && npm ci --no-progress && npm run build
 
 lock: setup-tests ## resolve the dependencies anew into deploy/locks/
 	@$(BIN)/python deploy/lock.py
