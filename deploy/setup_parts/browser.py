@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Dict, List, Optional
 
 from .console import Console
 from .errors import CommandFailed
@@ -40,7 +39,7 @@ def _bring_chromium(console: Console) -> None:
         _try(console, ["apt-get", "install", "-y", "--no-install-recommends", "chromium"], quiet)
 
 
-def _try(console: Console, command: List[str], environment: Optional[Dict[str, str]] = None) -> bool:
+def _try(console: Console, command: list[str], environment: dict[str, str] | None = None) -> bool:
     try:
         console.run(command, env=environment)
     except CommandFailed as failed:

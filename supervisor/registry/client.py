@@ -36,6 +36,9 @@ class RegistryClient(Protocol):
     async def scale(self, uid: str, replicas: int) -> None:
         """Set the number of replicas of a ready model. Raises ``Conflict`` or ``LaunchRefused``."""
 
+    async def sleep(self, uid: str) -> bool:
+        """Have a ready model sleep; returns whether it does, False if it is in use. Raises ``Conflict`` if it is not ready."""
+
     async def wake(self, uid: str) -> str:
         """Start a sleeping model; returns an empty string, or why it stays asleep."""
 
@@ -92,6 +95,10 @@ class RayRegistryClient:
 
     async def scale(self, uid: str, replicas: int) -> None:
         await _call("scale", uid, replicas)
+
+    async def sleep(self, uid: str) -> bool:
+        sleeps: bool = await _call("sleep", uid)
+        return sleeps
 
     async def wake(self, uid: str) -> str:
         refusal: str = await _call("wake", uid)

@@ -8,8 +8,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.console.conftest import CONSOLE, missing
 
 DIST = CONSOLE / "dist"
@@ -34,11 +32,9 @@ def test_less_than_200_kb_travel() -> None:
     assert sum(sizes.values()) < 200_000, sizes
 
 
-@pytest.mark.parametrize("name", ["package-lock.json", ".npmrc", "package.json"])
-def test_packages_come_from_whatever_registry_npm_knows(name: str) -> None:
-    text = (CONSOLE / name).read_text()
-    assert "resolved" not in text.replace("omit-lockfile-registry-resolved", "")
-    assert "http" not in text.replace("https://opencollective.com", "").replace("https://github.com", "")
+def test_packages_come_from_whatever_registry_npm_knows() -> None:
+    assert '"resolved"' not in (CONSOLE / "package-lock.json").read_text()
+    assert "registry=" not in (CONSOLE / ".npmrc").read_text()
 
 
 def test_page_asks_nobody_else() -> None:

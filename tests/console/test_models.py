@@ -89,7 +89,7 @@ def test_every_page_at_320_pixels(open_page: Open, tiny_chat: str, language: str
         visit(page, place)
         assert page.evaluate("document.documentElement.lang") == ("zh-TW" if language == "zh-TW" else "en")
         shoot(page, f"{name}-320-{'dark' if dark else 'light'}-{language[:2]}")
-        assert sideways(page) == 0, f"{place} is wider than 320 pixels"
+        assert sideways(page) <= 0, f"{place} is wider than 320 pixels"
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (2560, 1440)])
@@ -99,7 +99,7 @@ def test_every_page_on_a_desk(open_page: Open, tiny_chat: str, width: int, heigh
     for place, name in zip(PLACES, PLACE_NAMES, strict=True):
         visit(page, place)
         shoot(page, f"{name}-{width}-{'dark' if dark else 'light'}")
-        assert sideways(page) == 0
+        assert sideways(page) <= 0
         if width == 1280:
             assert serious_faults(page) == []
 

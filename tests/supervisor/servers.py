@@ -137,6 +137,9 @@ class RegistryDouble:
     async def scale(self, uid: str, replicas: int) -> None:
         await self._call("scale", uid, replicas)
 
+    async def sleep(self, uid: str) -> bool:
+        return bool(await self._call("sleep", uid))
+
     async def wake(self, uid: str) -> str:
         return str(await self._call("wake", uid) or "")
 

@@ -55,6 +55,7 @@ const en = {
   "models.ready": "{n} ready",
   "models.asleep": "{n} asleep",
   "models.replicas.of": "{up} of {n} replicas",
+  "models.replicas.of.one": "{up} of 1 replica",
   "models.underway": "In flight",
   "models.requests": "Requests",
   "models.ttft": "Mean TTFT",
@@ -118,7 +119,8 @@ const en = {
   "fit.yes": "Fits",
   "fit.no": "Does not fit",
   "fit.memory": "about {n}",
-  "fit.gpus": "{n} GPU",
+  "fit.gpus": "{n} GPUs",
+  "fit.gpus.one": "1 GPU",
   "launch.which": "Which model",
   "launch.auto": "What fits best",
   "launch.auto.text": "xinfer chooses by the memory of the GPUs that are free.",
@@ -195,6 +197,7 @@ const en = {
   "chat.raw.came": "Response",
   "chat.tool": "Calls {name}",
   "chat.tokens": "{n} tokens",
+  "chat.tokens.one": "1 token",
   "chat.speed": "{n} tok/s",
   "chat.first": "first after {time}",
   "chat.stopped": "stopped",
@@ -213,11 +216,15 @@ const en = {
   "cluster.title": "Cluster",
   "cluster.none": "No node has reported yet",
   "cluster.nodes": "{n} nodes",
+  "cluster.nodes.one": "1 node",
   "cluster.gpus": "{n} GPUs",
+  "cluster.gpus.one": "1 GPU",
   "cluster.replicas": "{n} replicas",
+  "cluster.replicas.one": "1 replica",
   "cluster.head": "Head",
   "cluster.cpu": "CPU",
   "cluster.cores": "{used} % of {n} cores",
+  "cluster.cores.one": "{used} % of 1 core",
   "cluster.memory": "Memory",
   "cluster.disk": "Disk",
   "cluster.free": "{n} free",
@@ -257,7 +264,8 @@ const en = {
 
 export type Key = keyof typeof en;
 
-const zh: Record<Key, string> = {
+/** English alone has another form for one of something. */
+const zh: Partial<Record<Key, string>> & Record<Exclude<Key, `${string}.one`>, string> = {
   skip: "跳到主要內容",
   nav: "頁面",
   "nav.models": "模型",
@@ -512,6 +520,8 @@ const zh: Record<Key, string> = {
 
 /** The text in the language that is chosen, with `{name}` replaced. A key that is not known is shown as it is. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  const text = (language.value === "zh-TW" ? zh : en)[key] ?? String(key).split(".").pop()!;
+  const one = `${key}.one` as Key;
+  const words: Partial<Record<Key, string>> = language.value === "zh-TW" ? zh : en;
+  const text = (String(values.n) === "1" && words[one]) || (words[key] ?? String(key).split(".").pop()!);
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
 }

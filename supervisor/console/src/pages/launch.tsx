@@ -268,8 +268,7 @@ const FLAGS: Record<string, string> = { model_size_in_billions: "size-in-billion
 const quoted = (value: string) => (/^[\w./:@=-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`);
 
 function commandOf(body: Record<string, unknown>): string {
-  const words = ["xinfer launch"];
-  if (body.model_name) words.push(quoted(String(body.model_name)));
+  const words = [body.model_name ? `xinfer launch ${quoted(String(body.model_name))}` : "xinfer launch"];
   for (const [field, value] of Object.entries(body)) {
     if (field === "model_name") continue;
     const flag = `--${FLAGS[field] ?? field.replaceAll("_", "-")}`;

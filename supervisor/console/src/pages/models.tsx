@@ -267,7 +267,13 @@ function Failed({ model }: { model: Instance }) {
 export function Log({ uid, lines = 200, filter = "" }: { uid: string; lines?: number; filter?: string }) {
   const log = useLoaded(() => api.log(uid, lines), [uid, lines], 2000);
   if (log.error) return <Notice kind="bad">{log.error}</Notice>;
-  if (!log.data) return <Skeletons count={1} height={160} />;
+  if (!log.data) {
+    return (
+      <div class="log-loading">
+        <Skeletons count={1} height={160} />
+      </div>
+    );
+  }
   if (!log.data.replicas.length) return <p class="muted">{t("log.none")}</p>;
   return (
     <>
