@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from supervisor.api.lookups import find_family, load_catalog
-from supervisor.launching.fit_table import FamilyFit, ModelFit, family_fit, model_fits
+from supervisor.launching.fit_table import FamilyFit, ModelFit, family_fit, family_fits, model_fits
 from supervisor.launching.gpu_inventory import gpu_inventory
 from supervisor.model_table import LiveTable
 from xinfer.catalog import Catalog
@@ -74,6 +74,6 @@ async def _fits(catalog: Catalog, nodes: Sequence[NodeGpus]) -> list[FamilyFit]:
     found: list[FamilyFit] = []
     for begin in range(0, len(families), _AT_ONCE):
         part = families[begin : begin + _AT_ONCE]
-        found += await asyncio.to_thread(lambda some=part: [family_fit(each, catalog, nodes) for each in some])
+        found += await asyncio.to_thread(family_fits, part, catalog, nodes)
         await asyncio.sleep(0)
     return found

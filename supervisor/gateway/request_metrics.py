@@ -95,7 +95,7 @@ class IdleTracker:
         self._ended[uid] = self._now()
 
     def usages(self, models: Mapping[str, ModelStatus]) -> dict[str, Usage]:
-        """The use of ``models``, any of which may be told to sleep. What is remembered of models that are no more is forgotten."""
+        """The use of ``models``, any of which may be told to sleep. What is remembered of others is forgotten."""
         self._ended = {uid: at for uid, at in self._ended.items() if uid in models}
         return {uid: self._usage(model) for uid, model in models.items()}
 

@@ -71,6 +71,11 @@ def family_fit(family: Family, catalog: Catalog, nodes: Sequence[NodeGpus]) -> F
     }
 
 
+def family_fits(families: Sequence[Family], catalog: Catalog, nodes: Sequence[NodeGpus]) -> list[FamilyFit]:
+    """Each of them."""
+    return [family_fit(family, catalog, nodes) for family in families]
+
+
 def model_fits(family: Family, catalog: Catalog, nodes: Sequence[NodeGpus]) -> list[ModelFit]:
     """Every model of the family."""
     return [_model_fit(selection, catalog, nodes) for selection in catalog.matching(family.name)]

@@ -84,7 +84,7 @@ def open_page(browser: Any, cluster: RunningCluster) -> Iterator[Open]:
 
 
 def is_fault(said: Any) -> bool:
-    """Chromium reports each 404 as an error, also that of a supervisor without ``/v1/nodes``, for which the console has others."""
+    """An error. A 404 counts as one, but not that of a supervisor without ``/v1/nodes``: the console goes another way then."""
     return said.type == "error" and not said.location["url"].endswith("/v1/nodes")
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 
+from tests.conftest import RunningCluster
 from tests.console.conftest import Open, serious_faults, shoot, sideways
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
@@ -75,14 +77,25 @@ def test_second_answer_stands_beside_the_first(open_page: Open, launch_fake: Cal
     page.get_by_label("Second model").select_option("right")
     page.get_by_role("textbox", name="Write a message").fill("Hello")
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Send").wait_for()
+    page.locator(".answer-foot").nth(1).wait_for()
     assert page.locator(".answer-model").all_inner_texts() == ["left", "right"]
     feet = page.locator(".answer-foot").all_inner_texts()
     assert ["6 tokens" in feet[0], "12 tokens" in feet[1]] == [True, True]
 
 
-@pytest.mark.parametrize("language", ["en-US", "zh-TW"])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_stop_ends_the_request(open_page: Open, launch_fake: Callable[..., str], cluster: RunningCluster) -> None:
+    launch_fake("talker", tokens=100_000, gap_s=0.05)
+    page = open_page("#/chat/talker")
+    page.get_by_role("textbox", name="Write a message").fill("Go on and on.")
+    page.keyboard.press("Enter")
+    page.locator(".answer .markdown").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("stopped").wait_for()
+    idle = "no request is under way"
+    wait_for(lambda: requests.get(f"{cluster.endpoint}/load", timeout=10).json()["server_load"] == 0, 30, idle)
+
+
+@pytest.mark.parametrize(("language", "dark"), [("en-US", False), ("zh-TW", True)])
 def test_every_page_at_320_pixels(open_page: Open, tiny_chat: str, language: str, dark: bool) -> None:
     page = open_page(width=320, height=640, dark=dark, language=language)
     for place, name in zip(PLACES, PLACE_NAMES, strict=True):
@@ -92,8 +105,7 @@ def test_every_page_at_320_pixels(open_page: Open, tiny_chat: str, language: str
         assert sideways(page) <= 0, f"{place} is wider than 320 pixels"
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (2560, 1440)])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("width", "height", "dark"), [(1280, 800, False), (1280, 800, True), (2560, 1440, False)])
 def test_every_page_on_a_desk(open_page: Open, tiny_chat: str, width: int, height: int, dark: bool) -> None:
     page = open_page(width=width, height=height, dark=dark)
     for place, name in zip(PLACES, PLACE_NAMES, strict=True):

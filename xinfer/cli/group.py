@@ -20,6 +20,8 @@ COMMANDS = {
     "list": ("xinfer.cli.running:list_models", "List the running models."),
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
     "terminate": ("xinfer.cli.running:terminate", "Terminate a model and free its resources."),
+    "sleep": ("xinfer.cli.running:sleep", "Put a model to sleep until a request needs it."),
+    "wake": ("xinfer.cli.running:wake", "Wake a sleeping model."),
     "logs": ("xinfer.cli.logs:logs", "Show the end of an engine's log."),
     "models": ("xinfer.cli.models:models", "List the models that can be launched by name."),
     "cal-model-mem": ("xinfer.cli.model_memory:cal_model_mem", "Estimate the GPU memory that one model needs."),

@@ -31,11 +31,14 @@ export function Chat() {
   if (!instances.value) return <Skeletons count={3} />;
   if (!speakers.length && !conversations.value.length) {
     return (
-      <Empty icon="chat" title={t("chat.none")} text={t("chat.none.text")}>
-        <a class="button primary" href={to("catalog")}>
-          {t("models.none.action")}
-        </a>
-      </Empty>
+      <>
+        <h1 class="unseen">{t("chat.title")}</h1>
+        <Empty icon="chat" title={t("chat.none")} text={t("chat.none.text")}>
+          <a class="button primary" href={to("catalog")}>
+            {t("models.none.action")}
+          </a>
+        </Empty>
+      </>
     );
   }
   const names = speakers.map((each) => each.model_uid);
