@@ -47,7 +47,7 @@ Open = Callable[..., Any]
 def open_page(browser: Any, cluster: RunningCluster) -> Iterator[Open]:
     """Opens pages of the console: ``open_page("#/models", width=320, dark=True, language="zh-TW")``.
 
-    Whatever a page writes to the browser's console as an error fails the test.
+    Whatever a page writes to the browser's console as an error fails the test, unless it has one of the texts ``tolerates``.
     """
     errors: list[str] = []
     contexts: list[Any] = []
@@ -60,6 +60,7 @@ def open_page(browser: Any, cluster: RunningCluster) -> Iterator[Open]:
         dark: bool = False,
         language: str = "en-US",
         setup: Callable[[Any], None] | None = None,
+        tolerates: tuple[str, ...] = (),
     ) -> Any:
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -70,7 +71,7 @@ def open_page(browser: Any, cluster: RunningCluster) -> Iterator[Open]:
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        page.on("console", lambda said: errors.append(said.text) if is_fault(said) else None)
+        page.on("console", lambda said: errors.append(said.text) if is_fault(said, tolerates) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         if setup:
             setup(page)
@@ -83,9 +84,11 @@ def open_page(browser: Any, cluster: RunningCluster) -> Iterator[Open]:
     assert errors == []
 
 
-def is_fault(said: Any) -> bool:
+def is_fault(said: Any, tolerated: tuple[str, ...]) -> bool:
     """An error. A 404 counts as one, but not that of a supervisor without ``/v1/nodes``: the console goes another way then."""
-    return said.type == "error" and not said.location["url"].endswith("/v1/nodes")
+    if said.type != "error" or said.location["url"].endswith("/v1/nodes"):
+        return False
+    return not any(text in said.text for text in tolerated)
 
 
 def shoot(page: Any, name: str, *, full: bool = False) -> None:

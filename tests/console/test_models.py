@@ -11,11 +11,21 @@ import requests
 
 from tests.conftest import RunningCluster
 from tests.console.conftest import Open, serious_faults, shoot, sideways
+from tests.e2e.traces import actor
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 
 PLACES = ("#/models", "#/catalog", "#/catalog/tiny-chat", "#/launch", "#/chat", "#/cluster", "#/traffic", "#/logs")
 PLACE_NAMES = ("models", "catalog", "family", "path", "chat", "cluster", "traffic", "logs")
+
+
+WHEN_THE_FIRST_ROW_IS_THERE = """
+    new MutationObserver((_, watch) => {
+        if (!document.querySelector(".row")) return;
+        window.firstRow = performance.now();
+        watch.disconnect();
+    }).observe(document, {childList: true, subtree: true});
+"""
 
 
 def row_of(page: Any, uid: str) -> Any:
@@ -44,7 +54,8 @@ def test_launch_is_cancelled(open_page: Open, launch_fake: Callable[..., str], c
     launch_fake("slow", wait_ready=False, load_s=600)
     card = page.get_by_role("region", name="slow")
     card.get_by_role("button", name="Cancel launch").click()
-    card.wait_for(state="detached")
+    page.get_by_text("The launch of slow was cancelled.").wait_for()
+    row_of(page, "slow").wait_for(state="detached")
     assert not client.get_instance_info(None, "slow")
 
 
@@ -147,6 +158,34 @@ def test_keyboard_is_enough(open_page: Open, tiny_chat: str) -> None:
     dialog.wait_for()
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
+
+
+def test_supervisor_that_dies_meanwhile(open_page: Open, cluster: RunningCluster, tiny_chat: str) -> None:
+    """What was heard last stays in sight, and the page finds the next supervisor by itself."""
+    page = open_page("#/models", tolerates=("503", "ERR_"))
+    row_of(page, tiny_chat).get_by_text("Ready", exact=True).wait_for()
+    page.evaluate("""() => {
+        window.seen = [];
+        new MutationObserver(() => {
+            if (document.querySelector(".notice.lost")) window.seen.push("lost");
+            if (!document.querySelector(".row")) window.seen.push("no row");
+        }).observe(document.body, {childList: true, subtree: true});
+    }""")
+    (supervisor,) = actor(cluster, "ServeReplica:xinfer")
+    supervisor.kill()
+    page.wait_for_function("window.seen.includes('lost')")
+    page.locator(".notice.lost").wait_for(state="detached")
+    row_of(page, tiny_chat).get_by_text("Ready", exact=True).wait_for()
+    assert not page.evaluate("window.seen.includes('no row')")
+
+
+def test_first_view(open_page: Open, tiny_chat: str, figures: list[str]) -> None:
+    page = open_page("#/models", setup=lambda page: page.add_init_script(WHEN_THE_FIRST_ROW_IS_THERE))
+    row_of(page, tiny_chat).wait_for()
+    page.reload()
+    row_of(page, tiny_chat).wait_for()
+    took = page.evaluate("window.firstRow")
+    figures.append(f"from the address to the first model in sight: {took:.0f} ms")
 
 
 def test_thousand_models_do_not_stutter(open_page: Open, figures: list[str]) -> None:

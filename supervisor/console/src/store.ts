@@ -51,9 +51,9 @@ function open(): void {
   opened.addEventListener("progress", (event) => (progress.value = JSON.parse((event as MessageEvent).data)));
   opened.addEventListener("error", () => {
     fresh = true;
-    connection.value = "lost";
-    // A browser tries again by itself, unless the server has refused.
-    if (opened.readyState === EventSource.CLOSED) askRepeatedly();
+    // A browser tries again by itself, unless it got a response: of a proxy whose supervisors are gone, perhaps.
+    if (opened.readyState === EventSource.CLOSED) void askUntilLive();
+    else connection.value = "lost";
   });
 }
 
@@ -65,17 +65,18 @@ function take(changed: Instance[], gone: string[], isAll: boolean): void {
   if (![...next.values()].some(isLaunching)) progress.value = {};
 }
 
-async function askRepeatedly(): Promise<void> {
+async function askUntilLive(): Promise<void> {
   clearTimeout(poll);
   try {
     await ask();
     connection.value = "live";
     refused.value = false;
+    poll = setTimeout(open, POLL_MS);
   } catch (error) {
     connection.value = "lost";
     refused.value = error instanceof ApiError && error.status === 401;
+    poll = setTimeout(askUntilLive, POLL_MS);
   }
-  poll = setTimeout(askRepeatedly, POLL_MS);
 }
 
 /** Everything at once, after a change that this page has made itself. */
