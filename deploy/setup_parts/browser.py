@@ -36,7 +36,7 @@ def _bring_chromium(console: Console) -> None:
     console.say("Chromium (150 MB): the tests of the console open it")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     if _try(console, ["apt-get", "update"], quiet):
-        _try(console, ["apt-get", "install", "-y", "--no-install-recommends", "chromium"], quiet)
+        _try(console, ["apt-get", "install", "-y", "--no-install-recommends", "chromium", "fonts-wqy-microhei"], quiet)
 
 
 def _try(console: Console, command: list[str], environment: dict[str, str] | None = None) -> bool:
