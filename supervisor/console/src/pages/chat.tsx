@@ -9,7 +9,7 @@ import { t } from "../i18n";
 import { Markdown } from "../markdown";
 import { Badge, Button, confirmFirst, Copy, Dialog, Empty, Field, Icon, Skeletons, stateOf, useLoaded } from "../parts";
 import { route, to } from "../router";
-import { instances, usable } from "../store";
+import { instances, toast, usable } from "../store";
 
 export function Chat() {
   useEffect(() => void loadConversations(), []);
@@ -409,7 +409,9 @@ function Composer({ busy, canSend, canSee, thinking, onThinking, onSend, onStop 
   };
   const choose = async (event: Event) => {
     const picker = event.currentTarget as HTMLInputElement;
-    const files = [...(picker.files ?? [])].filter((each) => each.size <= LARGEST_IMAGE);
+    const chosen = [...(picker.files ?? [])];
+    const files = chosen.filter((each) => each.size <= LARGEST_IMAGE);
+    if (files.length < chosen.length) toast(t("chat.image.large"), "error");
     setImages([...images, ...(await Promise.all(files.map(dataOf)))]);
     picker.value = "";
   };
