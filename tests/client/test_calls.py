@@ -16,6 +16,7 @@ CALLS: list[tuple[Any, ...]] = [
     ("get_launch_model_progress", ("m",), {}, "GET", "/v1/models/m/progress", {}, {"progress": 0.5}, {"progress": 0.5}),
     ("sleep_model", ("m",), {}, "POST", "/v1/models/m/sleep", {}, None, None),
     ("wake_model", ("m",), {}, "POST", "/v1/models/m/wake", {}, None, None),
+    ("traffic", (), {}, "GET", "/v1/traffic", {}, {"data": [{"at": 1.0}]}, [{"at": 1.0}]),
     ("catalog", (), {}, "GET", "/v1/catalog", {}, {"data": [{"name": "q"}]}, [{"name": "q"}]),
     ("catalog_family", ("q",), {}, "GET", "/v1/catalog/q", {}, {"models": []}, {"models": []}),
     ("cancel_launch_model", ("m",), {}, "POST", "/v1/models/m/cancel", {}, None, None),

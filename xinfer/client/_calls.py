@@ -222,6 +222,11 @@ def wake_model(model_uid: str) -> Call[None]:
     return Call("POST", _model(model_uid, "/wake"), _nothing)
 
 
+def traffic() -> Call[list[Json]]:
+    """The requests of the last hour in periods of a few seconds, oldest first."""
+    return Call("GET", "/v1/traffic", _data)
+
+
 def catalog() -> Call[list[Json]]:
     """Every family with ``fit``: what a launch by its name would choose on the GPUs that are free now, and why."""
     return Call("GET", "/v1/catalog", _data)

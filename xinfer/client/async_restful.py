@@ -52,6 +52,7 @@ class AsyncRESTfulClient:
     cancel_launch_model = async_method(_calls.cancel_launch_model)
     sleep_model = async_method(_calls.sleep_model)
     wake_model = async_method(_calls.wake_model)
+    traffic = async_method(_calls.traffic)
     catalog = async_method(_calls.catalog)
     catalog_family = async_method(_calls.catalog_family)
     abort_request = async_method(_calls.abort_request)

@@ -50,6 +50,7 @@ class RESTfulClient:
     cancel_launch_model = method(_calls.cancel_launch_model)
     sleep_model = method(_calls.sleep_model)
     wake_model = method(_calls.wake_model)
+    traffic = method(_calls.traffic)
     catalog = method(_calls.catalog)
     catalog_family = method(_calls.catalog_family)
     abort_request = method(_calls.abort_request)

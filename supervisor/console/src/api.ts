@@ -125,6 +125,22 @@ export interface Node {
   age_s?: number;
 }
 
+export interface ModelTraffic {
+  requests: number;
+  errors: number;
+  in_flight: number;
+  first_tokens: number;
+  first_token_seconds: number;
+  durations: number;
+  duration_seconds: number;
+}
+
+export interface Period {
+  at: number;
+  seconds: number;
+  models: Record<string, ModelTraffic>;
+}
+
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -200,6 +216,7 @@ export const api = {
   family: (name: string) =>
     json<{ family: Family; models: ModelFit[] }>("GET", `v1/catalog/${encodeURIComponent(name)}`),
   metrics: async () => (await request("GET", "metrics")).text(),
+  traffic: () => json<{ data: Period[] }>("GET", "v1/traffic"),
   nodes,
   drain: (id: string) => json<unknown>("POST", `v1/nodes/${encodeURIComponent(id)}/drain`),
   undrain: (id: string) => json<unknown>("POST", `v1/nodes/${encodeURIComponent(id)}/undrain`),

@@ -1,138 +1,158 @@
-// How many requests there are and how long they take, counted since this page was opened.
+// How many requests there were in the last hour and how long they took, of all models or of one.
 
-import { effect, signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { api } from "../api";
+import { useState } from "preact/hooks";
+import { api, type ModelTraffic, type Period } from "../api";
 import { count, seconds } from "../format";
 import { t } from "../i18n";
-import { type Figures, readMetrics } from "../metrics";
-import { Empty, Head, Notice, Skeletons } from "../parts";
-import { sentence } from "../store";
+import { Empty, Head, Notice, Skeletons, useLoaded } from "../parts";
 
-interface Sample {
-  at: number;
-  models: Map<string, Figures>;
-}
-
-const PERIOD_MS = 5000;
-const KEPT = 720; // an hour
-
-const samples = signal<Sample[]>([]);
-const failure = signal<string | null>(null);
-const isWatched = signal(false);
-
-// Samples go on being taken while another page of the console is shown, so that coming back shows no gap.
-effect(() => {
-  if (!isWatched.value) return;
-  const take = async () => {
-    if (document.hidden) return;
-    try {
-      const models = readMetrics(await api.metrics());
-      samples.value = [...samples.peek().slice(1 - KEPT), { at: Date.now(), models }];
-      failure.value = null;
-    } catch (error) {
-      failure.value = sentence(error);
-    }
-  };
-  void take();
-  const timer = setInterval(take, PERIOD_MS);
-  return () => clearInterval(timer);
-});
+const NOTHING: ModelTraffic = { requests: 0, errors: 0, in_flight: 0, first_tokens: 0, first_token_seconds: 0, durations: 0, duration_seconds: 0 };
+/** Points that a chart has at most; periods of a long time are drawn together. */
+const POINTS = 120;
 
 export function Traffic() {
-  useEffect(() => void (isWatched.value = true), []);
-  const all = samples.value;
-  const last = all[all.length - 1];
-  const first = all[0];
+  const [chosen, setChosen] = useState("");
+  const traffic = useLoaded(api.traffic, [], 5000);
+  const periods = traffic.data?.data ?? [];
+  const names = [...new Set(periods.flatMap((each) => Object.keys(each.models)))].sort();
   return (
     <>
-      <Head title={t("traffic.title")} lead={t("traffic.lead")} />
-      {failure.value && <Notice kind="bad">{failure.value}</Notice>}
-      {!last && !failure.value && <Skeletons count={2} height={220} />}
-      {last && !last.models.size && <Empty icon="traffic" title={t("traffic.none")} text={t("traffic.none.text")} />}
-      {last && last.models.size > 0 && (
-        <>
-          <div class="grid charts">
-            <Chart title={t("traffic.rate")} values={rates(all)} unit={(value) => t("traffic.per", { n: count(Math.round(value * 100) / 100) })} />
-            <Chart title={t("traffic.underway")} values={all.map((each) => sum(each, "underWay"))} unit={count} />
-            <Chart title={t("traffic.first")} values={means(all, "firstTokenSum", "firstTokens")} unit={seconds} />
-            <Chart title={t("traffic.duration")} values={means(all, "durationSum", "durations")} unit={seconds} />
+      <Head title={t("traffic.title")} lead={t("traffic.lead")}>
+        {names.length > 1 && (
+          <div class="chips" role="group" aria-label={t("traffic.models")}>
+            {names.slice(0, 8).map((each) => (
+              <button key={each} type="button" class="chip" aria-pressed={chosen === each} onClick={() => setChosen(chosen === each ? "" : each)}>
+                {each}
+              </button>
+            ))}
           </div>
-          <div class="table-wrap card" tabindex={0}>
-            <table>
-              <caption class="unseen">{t("traffic.models")}</caption>
-              <thead>
-                <tr>
-                  {(["traffic.model", "models.underway", "models.requests", "traffic.since", "traffic.errors", "models.ttft", "traffic.duration"] as const).map((each) => (
-                    <th key={each} scope="col">
-                      {t(each)}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              <tbody>
-                {[...last.models].map(([uid, now]) => (
-                  <tr key={uid}>
-                    <th scope="row">{uid}</th>
-                    <td>{count(now.underWay)}</td>
-                    <td>{count(now.requests)}</td>
-                    <td>{count(now.requests - (first.models.get(uid)?.requests ?? 0))}</td>
-                    <td>{count(now.errors)}</td>
-                    <td>{now.firstTokens ? seconds(now.firstTokenSum / now.firstTokens) : "–"}</td>
-                    <td>{now.durations ? seconds(now.durationSum / now.durations) : "–"}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        </>
-      )}
+        )}
+      </Head>
+      {traffic.error && <Notice kind="bad">{traffic.error}</Notice>}
+      {!traffic.data && !traffic.error && <Skeletons count={2} height={220} />}
+      {traffic.data && !names.length && <Empty icon="traffic" title={t("traffic.none")} text={t("traffic.none.text")} />}
+      {names.length > 0 && <Charts periods={periods} names={chosen ? [chosen] : names} />}
+      {names.length > 0 && <ByModel periods={periods} names={names} />}
     </>
   );
 }
 
-const sum = (sample: Sample, name: keyof Figures) => [...sample.models.values()].reduce((total, each) => total + each[name], 0);
-
-function rates(all: Sample[]): (number | null)[] {
-  return all.map((each, number) => {
-    const before = all[number - 1];
-    if (!before) return null;
-    return Math.max(0, sum(each, "requests") - sum(before, "requests")) / ((each.at - before.at) / 1000);
-  });
+function Charts({ periods, names }: { periods: Period[]; names: string[] }) {
+  const points = together(periods, names);
+  const first = periods[0]?.at ?? 0;
+  const minutes = Math.round((Date.now() / 1000 - first) / 60);
+  const rate = (value: number) => t("traffic.per", { n: count(Math.round(value * 100) / 100) });
+  const latest = points[points.length - 1];
+  const all = sum(points.map((each) => each.sum));
+  const length = points.reduce((total, each) => total + each.seconds, 0);
+  return (
+    <div class="grid charts">
+      <Chart title={t("traffic.rate")} minutes={minutes} shown={rate(all.requests / (length || 1))} values={points.map((each) => each.sum.requests / (each.seconds || 1))} unit={rate} />
+      <Chart title={t("traffic.underway")} minutes={minutes} shown={count(latest?.sum.in_flight ?? 0)} values={points.map((each) => each.sum.in_flight)} unit={count} />
+      <Chart title={t("traffic.first")} minutes={minutes} shown={mean(all.first_token_seconds, all.first_tokens)} values={points.map((each) => ratio(each.sum.first_token_seconds, each.sum.first_tokens))} unit={seconds} />
+      <Chart title={t("traffic.duration")} minutes={minutes} shown={mean(all.duration_seconds, all.durations)} values={points.map((each) => ratio(each.sum.duration_seconds, each.sum.durations))} unit={seconds} />
+    </div>
+  );
 }
 
-/** The mean of what came between two samples; null where nothing did. */
-function means(all: Sample[], total: keyof Figures, number: keyof Figures): (number | null)[] {
-  return all.map((each, place) => {
-    const before = all[place - 1];
-    const came = before ? sum(each, number) - sum(before, number) : 0;
-    return before && came > 0 ? (sum(each, total) - sum(before, total)) / came : null;
-  });
+const ratio = (total: number, number: number) => (number ? total / number : null);
+const mean = (total: number, number: number) => (number ? seconds(total / number) : "–");
+
+interface Point {
+  seconds: number;
+  sum: ModelTraffic;
+}
+
+function together(periods: Period[], names: string[]): Point[] {
+  const size = Math.max(1, Math.ceil(periods.length / POINTS));
+  const found: Point[] = [];
+  for (let begin = 0; begin < periods.length; begin += size) {
+    const some = periods.slice(begin, begin + size);
+    const parts = some.map((each) => sum(names.map((name) => each.models[name] ?? NOTHING)));
+    // How many are in flight is no sum over time.
+    const in_flight = Math.max(...parts.map((each) => each.in_flight));
+    found.push({ seconds: some.reduce((total, each) => total + each.seconds, 0), sum: { ...sum(parts), in_flight } });
+  }
+  return found;
+}
+
+function sum(parts: ModelTraffic[]): ModelTraffic {
+  const total = { ...NOTHING };
+  for (const part of parts) {
+    for (const name of Object.keys(NOTHING) as (keyof ModelTraffic)[]) total[name] += part[name];
+  }
+  return total;
+}
+
+function ByModel({ periods, names }: { periods: Period[]; names: string[] }) {
+  return (
+    <div class="table-wrap card" tabindex={0}>
+      <table>
+        <caption class="unseen">{t("traffic.models")}</caption>
+        <thead>
+          <tr>
+            {(["traffic.model", "models.underway", "models.requests", "traffic.errors", "traffic.first", "traffic.duration"] as const).map((each) => (
+              <th key={each} scope="col">
+                {t(each)}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {names.map((uid) => {
+            const all = sum(periods.map((each) => each.models[uid] ?? NOTHING));
+            return (
+              <tr key={uid}>
+                <th scope="row">{uid}</th>
+                <td>{count(periods[periods.length - 1]?.models[uid]?.in_flight ?? 0)}</td>
+                <td>{count(all.requests)}</td>
+                <td>{count(all.errors)}</td>
+                <td>{mean(all.first_token_seconds, all.first_tokens)}</td>
+                <td>{mean(all.duration_seconds, all.durations)}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
 }
 
 const WIDTH = 300;
 const HEIGHT = 90;
 
-function Chart({ title, values, unit }: { title: string; values: (number | null)[]; unit: (value: number) => string }) {
+interface ChartProps {
+  title: string;
+  shown: string;
+  minutes: number;
+  /** Null where there is nothing to show. */
+  values: (number | null)[];
+  unit: (value: number) => string;
+}
+
+function Chart({ title, shown, minutes, values, unit }: ChartProps) {
   const known = values.filter((each) => each !== null);
-  const most = Math.max(...known, 0) || 1;
+  const most = Math.max(...known, 0);
   const step = WIDTH / Math.max(1, values.length - 1);
-  const points = values.flatMap((each, number) => (each === null ? [] : [[number * step, HEIGHT - 4 - (each / most) * (HEIGHT - 10)]]));
+  const points = values.flatMap((each, number) => (each === null ? [] : [[number * step, HEIGHT - 4 - (each / (most || 1)) * (HEIGHT - 10)]]));
   const line = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
-  const latest = known[known.length - 1];
   return (
     <figure class="card chart">
       <figcaption>
         <span class="muted">{title}</span>
-        <strong>{latest === undefined ? "–" : unit(latest)}</strong>
+        <strong>{shown}</strong>
       </figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={`${title}: ${latest === undefined ? "–" : unit(latest)}`}>
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={`${title}: ${shown}`}>
         <path class="base" d={`M0 ${HEIGHT - 4}H${WIDTH}`} />
         {points.length > 1 && <polygon points={`${points[0][0].toFixed(1)},${HEIGHT - 4} ${line} ${points[points.length - 1][0].toFixed(1)},${HEIGHT - 4}`} />}
         {points.length > 1 && <polyline points={line} />}
-        {points.length === 1 && <circle cx={points[0][0]} cy={points[0][1]} r="2.5" />}
+        {points.length === 1 && <path class="mark-one" d={`M${points[0][0].toFixed(1)} ${HEIGHT - 4}V${points[0][1].toFixed(1)}`} />}
       </svg>
-      <p class="muted small-text">{t("traffic.most", { n: known.length ? unit(Math.max(...known)) : "–" })}</p>
+      <p class="muted small-text chart-foot">
+        <span>{t("traffic.ago", { n: minutes })}</span>
+        <span>{t("traffic.most", { n: known.length ? unit(most) : "–" })}</span>
+        <span>{t("traffic.now")}</span>
+      </p>
     </figure>
   );
 }
