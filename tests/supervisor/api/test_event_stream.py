@@ -60,4 +60,4 @@ async def test_a_reader_that_leaves_is_forgotten(http: httpx.AsyncClient) -> Non
     before = len(asyncio.all_tasks())
     async with http.stream("GET", "/v1/events") as response:
         await anext(events(response))
-    await eventually(lambda: len(asyncio.all_tasks()) <= before, "the stream's task has ended")
+    await eventually(lambda: len(asyncio.all_tasks()) <= before, 20, "end of the stream's task")
