@@ -200,7 +200,7 @@ function Stages({ state }: { state: Progress }) {
   const now = STAGES.indexOf(state.stage);
   return (
     <ol class="stages">
-      {STAGES.filter((stage) => stage !== "downloading" || times.has(stage)).map((stage) => {
+      {STAGES.filter((stage) => stage !== "downloading" || times.has(stage) || state.stage === stage).map((stage) => {
         const number = STAGES.indexOf(stage);
         const taken = times.get(stage);
         const place = number < now ? "done" : number === now ? "now" : "";
