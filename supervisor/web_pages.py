@@ -47,7 +47,8 @@ def refuse_changes(scope: Scope, origins: tuple[str, ...]) -> None:
         return
     named = [value for name, value in scope["headers"] if name == b"origin"]
     host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    if any(not (origin in origins or _is_own(origin, host)) for origin in (value.decode("latin-1") for value in named)):
+    foreign = [value.decode("latin-1") for value in named if value.decode("latin-1") not in origins]
+    if any(not _is_own(origin, host) for origin in foreign):
         raise PermissionRefused(
             "Requests from web pages may not change the cluster, unless `xinfer start --cors-origin` names their origin."
         )

@@ -211,6 +211,8 @@ class Registry:
         record = self._models.get(uid)
         if record.state not in (ModelState.READY, ModelState.DRAINING, ModelState.SLEEPING):
             raise Conflict(f"The model {uid!r} is not up ({record.state.lower()}); only one that is can sleep.")
+        if record.state is ModelState.SLEEPING:
+            return True
         self._idleness.ask(uid, time.monotonic())
         await self._check_idle()
         async with self._published:
@@ -222,6 +224,7 @@ class Registry:
     async def wake(self, uid: str) -> str:
         """Have a sleeping model come up; empty, or the sentence that says why it stays asleep. Doing it twice is fine."""
         record = self._models.get(uid)
+        self._idleness.withdraw(uid)
         if record.state not in (ModelState.DRAINING, ModelState.SLEEPING):
             return ""
         # A draining model has its GPUs still.

@@ -74,6 +74,10 @@ class Idleness:
         """Somebody wants this model to sleep: it does as soon as nothing is under way there, or not if that takes too long."""
         self._asked[uid] = now
 
+    def withdraw(self, uid: str) -> None:
+        """Nobody wants this model to sleep any more, but for its idle timeout."""
+        self._asked.pop(uid, None)
+
     def hear(self, supervisor: str, version: int, usages: Mapping[str, Usage], now: float) -> None:
         """A supervisor acts on the table of this ``version`` and uses models like this."""
         self._supervisors[supervisor] = _Heard(version, usages, now)

@@ -105,6 +105,14 @@ def test_asked_to_it_stays_up_under_a_request() -> None:
     assert model.decide(UP + 2.2) == [], "nobody wants it any more"
 
 
+def test_a_wish_that_is_withdrawn_is_not_granted() -> None:
+    model = Sleeper(timeout_s=None)
+    model.hear(UP + 1)
+    model.idleness.ask("m", UP + 1)
+    model.idleness.withdraw("m")
+    assert model.decide(UP + 1) == []
+
+
 def test_a_wish_for_sleep_is_forgotten_if_it_cannot_be_granted() -> None:
     model = Sleeper(timeout_s=None)
     model.idleness.ask("m", UP)
