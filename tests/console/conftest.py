@@ -27,9 +27,9 @@ def missing(what: str) -> NoReturn:
     pytest.skip(what)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium. It ends with this package: Playwright's event loop would be in the way of other packages' asynchronous tests."""
+    """Chromium. It ends with the module: Playwright's event loop would be in the way of asynchronous tests elsewhere."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         missing("There is no Chromium")

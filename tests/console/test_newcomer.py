@@ -24,7 +24,7 @@ def test_from_the_catalog_to_a_chat(open_page: Open, client: RESTfulClient) -> N
 
 def launch(page: Any) -> None:
     page.get_by_role("searchbox").fill("tiny-chat")
-    page.get_by_role("link", name="tiny-chat").click()
+    page.get_by_role("link", name="tiny-chat").first.click()
     page.get_by_label("Model UID").fill(UID)
     page.get_by_label("GPUs per replica").select_option("none")
     same = page.get_by_role("complementary", name="The same as")

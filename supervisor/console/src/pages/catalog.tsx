@@ -65,7 +65,7 @@ function matching(all: Family[], text: string, ability: string, onlyFits: boolea
 function Card({ family }: { family: Family }) {
   return (
     <li>
-      <a class="card family" href={to("catalog", family.name)} aria-label={family.name}>
+      <a class="card family" href={to("catalog", family.name)}>
         <span class="row-title">
           <strong>{family.name}</strong>
           <FitMark fits={family.fit.fits} />
