@@ -341,13 +341,22 @@ function Waiting() {
 function statsOf(answer: Answer): string {
   const parts: string[] = [];
   if (answer.tokens !== undefined) parts.push(t("chat.tokens", { n: count(answer.tokens) }));
-  if (answer.tokens && answer.tokens > 1 && answer.seconds && answer.firstTokenS !== undefined && answer.seconds > answer.firstTokenS) {
-    parts.push(t("chat.speed", { n: count(Math.round(((answer.tokens - 1) / (answer.seconds - answer.firstTokenS)) * 10) / 10) }));
-  }
+  const speed = speedOf(answer);
+  if (speed) parts.push(t("chat.speed", { n: count(Math.round(speed * 10) / 10) }));
   if (answer.firstTokenS !== undefined) parts.push(t("chat.first", { time: seconds(answer.firstTokenS) }));
   if (answer.finish === "stopped") parts.push(t("chat.stopped"));
   if (answer.finish === "length") parts.push(t("chat.length"));
   return parts.join(" · ");
+}
+
+/** Shortest time in seconds between the first token and the last that tells how fast they came. */
+const TELLING_S = 0.1;
+
+/** Tokens per second after the first one; over the whole time if all came together, as they do through a proxy that buffers. */
+function speedOf({ tokens = 0, seconds = 0, firstTokenS = 0 }: Answer): number | null {
+  if (tokens < 2 || !seconds) return null;
+  const span = seconds - firstTokenS;
+  return span >= TELLING_S ? (tokens - 1) / span : tokens / seconds;
 }
 
 function ToolCall({ call }: { call: unknown }) {
