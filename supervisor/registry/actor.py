@@ -211,15 +211,19 @@ class Registry:
         record = self._models.get(uid)
         if record.state not in (ModelState.READY, ModelState.DRAINING, ModelState.SLEEPING):
             raise Conflict(f"The model {uid!r} is not up ({record.state.lower()}); only one that is can sleep.")
-        if record.state is ModelState.SLEEPING:
+
+        def sleeps() -> bool:
+            return record.state is ModelState.SLEEPING
+
+        if sleeps():
             return True
         self._idleness.ask(uid, time.monotonic())
         await self._check_idle()
         async with self._published:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SLEEP_S):
-                    await self._published.wait_for(lambda: record.state is ModelState.SLEEPING)
-        return record.state is ModelState.SLEEPING
+                    await self._published.wait_for(sleeps)
+        return sleeps()
 
     async def wake(self, uid: str) -> str:
         """Have a sleeping model come up; empty, or the sentence that says why it stays asleep. Doing it twice is fine."""
