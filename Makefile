@@ -5,12 +5,12 @@ BIN := .venv/bin
 
 PYTEST_WORKERS ?= 2
 # What needs a cluster runs by itself: beside other tests, on two cores, clusters were seen not to come up in time.
-ON_A_CLUSTER := tests/e2e tests/faults tests/performance tests/docs tests/clients tests/observability tests/gpu
+ON_A_CLUSTER := tests/e2e tests/faults tests/performance tests/docs tests/clients tests/observability tests/security/test_open_cluster.py tests/console tests/nodes tests/gpu
 SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addprefix --ignore=,$(ON_A_CLUSTER))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test soak bench coverage check check-deploy format docs lock release clean setup setup-tests
+.PHONY: help serve test soak bench coverage check check-deploy format docs console lock release clean setup setup-tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ docs: setup-tests ## build the documents as a site, build/docs/index.html
 
 release: test check-deploy ## check that this commit can be released, and build its wheel and sdist into dist/
 	@$(BIN)/python deploy/release.py
+
+console: ## build the console of supervisor/console anew; needs Node.js
+	@cd supervisor/console && npm ci --no-progress && npm run build
 
 lock: setup-tests ## resolve the dependencies anew into deploy/locks/
 	@$(BIN)/python deploy/lock.py

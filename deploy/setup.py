@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from setup_parts import machine
+from setup_parts import browser, machine
 from setup_parts.console import Console
 from setup_parts.environment import Environment
 from setup_parts.errors import CommandFailed, SetupFailed
@@ -91,6 +91,7 @@ def set_up(options: argparse.Namespace, console: Console) -> None:
             perform(step, f"[{number}/{len(todo)}]", environment, console)
     if options.with_tests:
         install_prometheus(environment.folder, console.run, console.say)
+        browser.prepare(console)
     console.say(
         "xinfer is set up in {} ({}, Python {}.{}.{}).".format(environment.folder, flavor, *environment.version or ())
     )

@@ -17,13 +17,15 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from supervisor.access.access import Access, limit_headers
-from supervisor.api import not_kept, pages
+from supervisor.api import console, not_kept, pages
 from supervisor.api.aborts import AbortApi
 from supervisor.api.anthropic_models import AnthropicModelsApi
 from supervisor.api.cache import CacheApi
 from supervisor.api.catalog import CatalogApi
 from supervisor.api.cluster import ClusterApi
 from supervisor.api.control_plane import ControlPlane, invalid_request
+from supervisor.api.event_stream import EventStreamApi
+from supervisor.api.fits import FitsApi
 from supervisor.api.keys import KeysApi
 from supervisor.api.metrics import MetricsApi
 from supervisor.api.models import ModelsApi
@@ -217,12 +219,15 @@ class Supervisor:
         routes = control.router
         CatalogApi(self._models).add_routes(routes)
         RegistrationsApi(self._models, self._registry).add_routes(routes)
-        ModelsApi(
+        models = ModelsApi(
             self._models,
             self._registry,
             allow_fake=self._allow_fake,
             access=self._access.settings if self._access else None,
-        ).add_routes(routes)
+        )
+        models.add_routes(routes)
+        EventStreamApi(self._models, models).add_routes(routes)
+        FitsApi(self._models).add_routes(routes)
         ReplicasApi(self._models, self._registry).add_routes(routes)
         ScalingApi(self._models, self._registry).add_routes(routes)
         NodesApi(self._models, self._registry).add_routes(routes)
@@ -231,6 +236,7 @@ class Supervisor:
         self._metrics.add_routes(routes)
         ScrapeTargetsApi(self._models).add_routes(routes)
         pages.add_routes(routes)
+        console.add_routes(routes)
         not_kept.add_routes(routes)
         AnthropicModelsApi(self._models).add_routes(routes)
         AbortApi(self._models, self._upstream).add_routes(routes)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
+from functools import cache
+from urllib.parse import urlsplit
+
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Scope
 
@@ -36,7 +41,7 @@ def with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
 
 
 def refuse_changes(scope: Scope, origins: tuple[str, ...]) -> None:
-    """``PermissionRefused`` if a page whose origin is not named would change the cluster.
+    """``PermissionRefused`` if a page whose origin is not named would change the cluster, unless it is this server's console.
 
     Browsers name the page's origin in what they POST or DELETE. A page may launch models with code that comes with them, so
     ``*`` does not allow that.
@@ -44,7 +49,36 @@ def refuse_changes(scope: Scope, origins: tuple[str, ...]) -> None:
     if scope["method"] in ("GET", "HEAD"):
         return
     named = [value for name, value in scope["headers"] if name == b"origin"]
-    if any(value.decode("latin-1") not in origins for value in named):
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    foreign = [value.decode("latin-1") for value in named if value.decode("latin-1") not in origins]
+    if any(not _is_own(origin, host) for origin in foreign):
         raise PermissionRefused(
             "Requests from web pages may not change the cluster, unless `xinfer start --cors-origin` names their origin."
         )
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """Whether a page of ``origin`` came from the server that it asks, which it reached as ``host``.
+
+    A name that somebody else's DNS server answers for may point anywhere, here as well, and its pages would be of the same
+    origin then. So the host has to be an address, this machine's own name, or localhost; others are for ``--cors-origin``.
+    """
+    try:
+        page = urlsplit(origin)
+        name = page.hostname or ""
+    except ValueError:
+        return False
+    return page.netloc == host and (name in _own_names() or _is_address(name))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@cache
+def _own_names() -> frozenset[str]:
+    return frozenset({"localhost", socket.gethostname().lower()})

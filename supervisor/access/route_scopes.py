@@ -43,6 +43,8 @@ _ROUTES = (
     ("GET", "/docs/swagger-ui-bundle.js", RouteScope.INFER),
     ("GET", "/docs/swagger-ui.css", RouteScope.INFER),
     ("GET", "/docs/favicon.png", RouteScope.INFER),
+    ("GET", "/ui", RouteScope.INFER),
+    ("GET", "/ui/{name:path}", RouteScope.INFER),
     ("GET", "/version", RouteScope.INFER),
     ("GET", "/v1/cluster/version", RouteScope.INFER),
     # The models that a key may use.
@@ -81,8 +83,14 @@ _ROUTES = (
     ("GET", "/v1/models/{uid}/replicas", RouteScope.LAUNCH),
     ("POST", "/v1/models/{uid}/replicas", RouteScope.LAUNCH),
     ("DELETE", "/v1/models/{uid}/replicas/{replica_id:int}", RouteScope.LAUNCH),
+    ("POST", "/v1/models/{uid}/sleep", RouteScope.LAUNCH),
+    ("POST", "/v1/models/{uid}/wake", RouteScope.LAUNCH),
+    ("GET", "/v1/events", RouteScope.LAUNCH),
     ("GET", "/v1/models/{uid}/scale", RouteScope.LAUNCH),
     ("POST", "/v1/models/{uid}/scale", RouteScope.LAUNCH),
+    # What would fit tells what the cluster has.
+    ("GET", "/v1/catalog", RouteScope.LAUNCH),
+    ("GET", "/v1/catalog/{name}", RouteScope.LAUNCH),
     # The cluster.
     ("GET", "/v1/nodes", RouteScope.LAUNCH),
     ("GET", "/v1/nodes/{node}", RouteScope.LAUNCH),
@@ -105,6 +113,7 @@ _ROUTES = (
     ("GET", "/metrics/supervisor", RouteScope.METRICS),
     ("GET", "/metrics/haproxy", RouteScope.METRICS),
     ("GET", "/v1/metrics/targets", RouteScope.METRICS),
+    ("GET", "/v1/traffic", RouteScope.METRICS),
     # Keys. Everybody may see what their own key is and has used.
     ("GET", "/v1/keys/self", RouteScope.INFER),
     ("GET", "/v1/keys", RouteScope.ADMIN),

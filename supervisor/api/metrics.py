@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from supervisor.api.prometheus import Figures
 from supervisor.api.schemas import ScrapeTarget, ServerLoad
 from supervisor.api.scrape_targets import SUPERVISOR_PATH
+from supervisor.api.traffic import TrafficRing
 from supervisor.api.xinfer_metrics import ClusterFacts, XinferMetrics
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
@@ -44,6 +45,7 @@ class MetricsApi:
         self._id = uuid.uuid4().hex
         self._started = time.time()
         self._task: asyncio.Task[None] | None = None
+        self._traffic = TrafficRing()
 
     def add_routes(self, routes: APIRouter) -> None:
         """Add the routes of these handlers."""
@@ -64,6 +66,7 @@ class MetricsApi:
         routes.add_api_route(
             "/metrics/engines", self.engines, methods=["GET"], summary="Where the engines' own metrics are."
         )
+        self._traffic.add_routes(routes)
         routes.add_api_route("/load", self.load, methods=["GET"], summary="Requests in flight, of all models.")
 
     def start(self) -> None:
@@ -122,7 +125,7 @@ class MetricsApi:
         while True:
             await asyncio.sleep(_TELL_PERIOD_S)
             with contextlib.suppress(Unavailable):
-                await self._sums()
+                self._traffic.note(time.time(), await self._sums())
 
 
 def _page(*collectors: Collector, process: bool = False) -> PlainTextResponse:

@@ -64,6 +64,13 @@ class ModelsApi:
         )
         routes.add_api_route("/v1/models/{uid}/cancel", self.cancel, methods=["POST"], summary="Cancel a launch.")
         routes.add_api_route(
+            "/v1/models/{uid}/sleep",
+            self.sleep,
+            methods=["POST"],
+            summary="Have a model sleep until a request needs it.",
+        )
+        routes.add_api_route("/v1/models/{uid}/wake", self.wake, methods=["POST"], summary="Wake a sleeping model.")
+        routes.add_api_route(
             "/v1/models/{uid}/events",
             self.events,
             methods=["GET"],
@@ -106,6 +113,19 @@ class ModelsApi:
             raise Conflict(f"The model {model.spec.uid!r} is up; terminate it instead.")
         await self._registry.cancel(model.spec.uid)
         await self._models.wait_until(lambda t: not is_launch(t, model.spec) or t[model.spec.uid].state in SETTLED)
+
+    async def sleep(self, uid: str) -> None:
+        """Have a model that is up give its resources back; answers when it sleeps, 409 if it is not up or is in use."""
+        model = known_model(self._models, uid)
+        if not await self._registry.sleep(model.spec.uid):
+            raise Conflict(f"The model {uid!r} is in use; it can sleep when no request is under way.")
+
+    async def wake(self, uid: str) -> None:
+        """Begin to bring a sleeping model up, as a request would; ``/progress`` tells how far it is."""
+        model = known_model(self._models, uid)
+        refusal = await self._registry.wake(model.spec.uid)
+        if refusal:
+            raise Conflict(refusal)
 
     async def progress(self, uid: str) -> schemas.Progress:
         """How far a launch has come."""

@@ -13,8 +13,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from supervisor.api import console
 from xinfer import __version__
 
 # Addresses are relative, so that the page works behind a proxy that adds a prefix.
@@ -25,6 +26,7 @@ _HOME = f"""<!doctype html>
 <h1>xinfer {__version__}</h1>
 <p>This server has OpenAI's API for language models. Clients take this address with <code>/v1</code> as their base URL.</p>
 <ul>
+<li><a href="ui/">ui</a>: the console</li>
 <li><a href="v1/models">v1/models</a>: the models that can be used</li>
 <li><a href="docs">docs</a>: every route of the API</li>
 </ul>
@@ -48,9 +50,11 @@ def add_routes(routes: APIRouter) -> None:
         routes.add_api_route(f"/docs/{name}", asset, methods=["GET"], include_in_schema=False, response_model=None)
 
 
-async def home() -> HTMLResponse:
-    """Name, version and where to go on."""
-    return HTMLResponse(_HOME)
+async def home(request: Request) -> Response:
+    """The console for browsers; for others the name, the version and where to go on."""
+    if console.wants_page(request):
+        return RedirectResponse("ui/", 307, headers={"Vary": "Accept"})
+    return HTMLResponse(_HOME, headers={"Vary": "Accept"})
 
 
 async def document(request: Request) -> JSONResponse:

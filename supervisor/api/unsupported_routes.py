@@ -20,7 +20,7 @@ _NO_TOKEN_ROUTER = (
 )
 _NO_DOWNLOADS = "xinfer downloads as it launches: POST /v1/models?wait_ready=false, then GET /v1/models/{uid}/progress"
 _NO_LOG_SEARCH = "xinfer keeps logs in files: GET /v1/models/{uid}/log has the end of a model's, `xinfer logs` shows it"
-_NO_PAGES = "xinfer has no web interface: the command line and this API do the same"
+_NO_PAGES = "xinfer's console at /ui keeps its settings in the browser, and needs no route for them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ UNSUPPORTED = (
     UnsupportedRoutes(
         ("/v1/cluster/ui_config", "/v1/cluster/monitor_config", "/v1/cluster/monitor_config/{rest:path}"), _NO_PAGES
     ),
-    UnsupportedRoutes(("/ui", "/ui/{rest:path}", "/redoc"), f"{_NO_PAGES}; /docs describes it"),
+    UnsupportedRoutes(("/redoc",), "xinfer describes its API at /docs"),
     UnsupportedRoutes(("/v1/token_routers", "/v1/token_routers/{rest:path}"), _NO_TOKEN_ROUTER),
     UnsupportedRoutes(("/v1/tokenizer_assets", "/v1/tokenizer_assets/{rest:path}"), _NO_TOKEN_ROUTER),
     UnsupportedRoutes(("/v1/internal/token-router/{rest:path}",), _NO_TOKEN_ROUTER),

@@ -178,9 +178,9 @@ class IdleTracker:
         self._ended[uid] = self._now()
 
     def usages(self, models: Mapping[str, ModelStatus]) -> dict[str, Usage]:
-        """The use of those models that have an idle timeout. What is remembered of models that are no more is forgotten."""
+        """The use of ``models``, any of which may be told to sleep. What is remembered of others is forgotten."""
         self._ended = {uid: at for uid, at in self._ended.items() if uid in models}
-        return {uid: self._usage(model) for uid, model in models.items() if model.spec.idle_timeout_s is not None}
+        return {uid: self._usage(model) for uid, model in models.items()}
 
     def _usage(self, model: ModelStatus) -> Usage:
         in_flight = sum(self._in_flight(each.replica) for each in model.replicas)

@@ -26,7 +26,7 @@ from supervisor.registry.models import Delete, Deploy, Models
 from supervisor.registry.node_agents import NodeAgents, NodeReports
 from supervisor.registry.prestarted_workers import prestart_worker_on
 from supervisor.registry.store import Store
-from xinfer.errors import LaunchRefused, cluster_stopping
+from xinfer.errors import Conflict, LaunchRefused, cluster_stopping
 from xinfer.messages import (
     AutoscalingConfig,
     EngineLoad,
@@ -57,6 +57,8 @@ _IDLE_PERIOD_S = 1.0
 _SCALING_PERIOD_S = 0.5
 _RETRY_S = 1.0
 _SERVE_PERIOD_S = 0.2
+# For a sleep that was asked for: a supervisor reports at least every five seconds, and then once more.
+_SLEEP_S = 20.0
 # For supervisors to end what is left when the time of a drain is over.
 _LAST_WORDS_S = 3.0
 
@@ -146,7 +148,7 @@ class Registry:
     ) -> ModelTable:
         """The table as soon as it is newer than ``version``, at the latest after ``timeout_s`` seconds.
 
-        A ``supervisor`` says with it that it acts on the table of ``version``, and how it uses the models with an idle timeout.
+        A ``supervisor`` says with it that it acts on the table of ``version``, and how it uses the models.
         """
         if supervisor:
             self._idleness.hear(supervisor, version, usages or {}, time.monotonic())
@@ -255,9 +257,29 @@ class Registry:
         """How a model is scaled, and the last decisions. Raises ``ModelNotFound``."""
         return self._scaling.status(uid, self._now())
 
+    async def sleep(self, uid: str) -> bool:
+        """Have a model that is up sleep until a request needs it; False if it is in use. ``Conflict`` if it is not up."""
+        record = self._models.get(uid)
+        if record.state not in (ModelState.READY, ModelState.DRAINING, ModelState.SLEEPING):
+            raise Conflict(f"The model {uid!r} is not up ({record.state.lower()}); only one that is can sleep.")
+
+        def sleeps() -> bool:
+            return record.state is ModelState.SLEEPING
+
+        if sleeps():
+            return True
+        self._idleness.ask(uid, time.monotonic())
+        await self._check_idle()
+        async with self._published:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SLEEP_S):
+                    await self._published.wait_for(sleeps)
+        return sleeps()
+
     async def wake(self, uid: str) -> str:
         """Have a sleeping model come up; empty, or the sentence that says why it stays asleep. Doing it twice is fine."""
         record = self._models.get(uid)
+        self._idleness.withdraw(uid)
         if record.state not in (ModelState.DRAINING, ModelState.SLEEPING):
             return ""
         # A draining model has its GPUs still.

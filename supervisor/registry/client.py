@@ -57,6 +57,9 @@ class RegistryClient(Protocol):
     async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
         """Report what this supervisor, which acts on the table of ``version``, has to do for models that are scaled."""
 
+    async def sleep(self, uid: str) -> bool:
+        """Have a ready model sleep; returns whether it does, False if it is in use. Raises ``Conflict`` if it is not ready."""
+
     async def wake(self, uid: str) -> str:
         """Start a sleeping model; returns an empty string, or why it stays asleep."""
 
@@ -126,6 +129,10 @@ class RayRegistryClient:
 
     async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
         await call_registry("report_load", supervisor, version, loads)
+
+    async def sleep(self, uid: str) -> bool:
+        sleeps: bool = await call_registry("sleep", uid)
+        return sleeps
 
     async def wake(self, uid: str) -> str:
         refusal: str = await call_registry("wake", uid)

@@ -67,6 +67,16 @@ class Idleness:
         self._up_since: dict[str, tuple[float, float]] = {}
         self._last_use: dict[str, float] = {}
         self._naps: dict[str, _Draining] = {}
+        # By UID: when somebody asked for sleep.
+        self._asked: dict[str, float] = {}
+
+    def ask(self, uid: str, now: float) -> None:
+        """Somebody wants this model to sleep: it does as soon as nothing is under way there, or not if that takes too long."""
+        self._asked[uid] = now
+
+    def withdraw(self, uid: str) -> None:
+        """Nobody wants this model to sleep any more, but for its idle timeout."""
+        self._asked.pop(uid, None)
 
     def hear(self, supervisor: str, version: int, usages: Mapping[str, Usage], now: float) -> None:
         """A supervisor acts on the table of this ``version`` and uses models like this."""
@@ -80,10 +90,18 @@ class Idleness:
         self._naps[uid] = _Draining(version, now)
 
     def decide(self, table: ModelTable, now: float, awake: Collection[str] = ()) -> list[Verdict]:
-        """What is to be done about the models that have an idle timeout; those of ``awake`` do not begin to sleep."""
+        """What is to be done about the models that have an idle timeout, or were asked to sleep.
+
+        Those of ``awake`` do not begin to sleep by themselves.
+        """
         self._forget(table, now)
-        models = [model for model in table.models.values() if model.spec.idle_timeout_s is not None]
+        models = [model for model in table.models.values() if self._may_sleep(model)]
         return [verdict for model in models if (verdict := self._verdict(model, now, awake))]
+
+    def _may_sleep(self, model: ModelStatus) -> bool:
+        uid = model.spec.uid
+        # One that drains has to come to an end of that, even if nobody wants it any more.
+        return model.spec.idle_timeout_s is not None or uid in self._asked or uid in self._naps
 
     def _verdict(self, model: ModelStatus, now: float, awake: Collection[str]) -> Verdict | None:
         uid = model.spec.uid
@@ -97,6 +115,11 @@ class Idleness:
         if self._is_idle(model, self._ready_since(model, now), now):
             return Drain(uid)
         return None
+
+    def _timeout_s(self, model: ModelStatus) -> float:
+        if model.spec.uid in self._asked:
+            return 0.0
+        return float(model.spec.idle_timeout_s or 0)
 
     def _ready_since(self, model: ModelStatus, now: float) -> float:
         launch, since = self._up_since.get(model.spec.uid, (None, now))
@@ -112,19 +135,19 @@ class Idleness:
 
     def _is_idle(self, model: ModelStatus, up_since: float, now: float) -> bool:
         """Whether it is certain that it has not been used for long enough; nothing is while a supervisor may be unheard."""
-        timeout_s = float(model.spec.idle_timeout_s or 0)
+        timeout_s = self._timeout_s(model)
         used = max(up_since, self._last_use.get(model.spec.uid, up_since))
         return (
             now - used >= timeout_s
             and now - self._started >= self._forget_s
             and all(now - heard.at <= 1.5 * self._period_s for heard in self._supervisors.values())
-            and all(_is_unused(heard, model) for heard in self._supervisors.values())
+            and all(_is_unused(heard, model, timeout_s) for heard in self._supervisors.values())
         )
 
     def _end_of(self, nap: _Draining, model: ModelStatus, now: float) -> Verdict | None:
         uid = model.spec.uid
         told = [heard for heard in self._supervisors.values() if heard.version >= nap.version]
-        if not all(_is_unused(heard, model) for heard in told):
+        if not all(_is_unused(heard, model, self._timeout_s(model)) for heard in told):
             verdict: Verdict = Resume(uid)
         elif len(told) == len(self._supervisors):
             verdict = Sleep(uid)
@@ -133,6 +156,7 @@ class Idleness:
         else:
             return None
         self._start_again(uid)
+        self._asked.pop(uid, None)
         return verdict
 
     @property
@@ -140,14 +164,15 @@ class Idleness:
         return 3 * self._period_s
 
     def _forget(self, table: ModelTable, now: float) -> None:
-        """Supervisors that are gone, and models that are."""
+        """Supervisors that are gone, wishes that were not granted, and models that are gone."""
         self._supervisors = {name: h for name, h in self._supervisors.items() if now - h.at < self._forget_s}
-        for known in (self._up_since, self._last_use, self._naps):
+        self._asked = {uid: at for uid, at in self._asked.items() if now - at < self._forget_s}
+        for known in (self._up_since, self._last_use, self._naps, self._asked):
             for uid in known.keys() - table.models.keys():
                 del known[uid]
 
 
-def _is_unused(heard: _Heard, model: ModelStatus) -> bool:
+def _is_unused(heard: _Heard, model: ModelStatus, timeout_s: float) -> bool:
     """Whether this supervisor has nothing under way there, and by its own clock had nothing for as long as the timeout."""
     usage = heard.usages.get(model.spec.uid, _UNKNOWN)
-    return usage.in_flight == 0 and usage.idle_s >= float(model.spec.idle_timeout_s or 0)
+    return usage.in_flight == 0 and usage.idle_s >= timeout_s

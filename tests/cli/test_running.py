@@ -47,6 +47,17 @@ def test_terminate(run: Run, server: ScriptedServer, args: list[str]) -> None:
     assert [asked.method for asked in server.asked] == ["DELETE"]
 
 
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [("sleep", "Model m sleeps; the next request wakes it.\n"), ("wake", "Model m wakes up.\n")],
+)
+def test_sleep_and_wake(run: Run, server: ScriptedServer, verb: str, said: str) -> None:
+    server.reply("POST", f"/v1/models/m/{verb}", None)
+    result = run(verb, "m")
+    assert (result.exit_code, result.stdout) == (0, said)
+    assert json.loads(run(verb, "m", "--json").stdout) == {"model_uid": "m"}
+
+
 def log_of(*replicas: tuple[str, list[str]]) -> dict[str, object]:
     return {"model_uid": "m", "replicas": [{"replica_uid": uid, "lines": lines} for uid, lines in replicas]}
 

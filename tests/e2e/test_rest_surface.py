@@ -129,7 +129,9 @@ SCHEMA = fuzz.requests_of(
     ("DELETE", "/v1/models/{uid}"),
     ("DELETE", "/v1/models/{uid}/replicas/{replica_id}"),
     ("POST", "/v1/models/{uid}/replicas"),
+    ("POST", "/v1/models/{uid}/sleep"),
     ("DELETE", "/v1/cache/models"),
+    ("GET", "/v1/events"),  # it has no end
     uid=("tiny-chat", "tiny-chat", "tiny-chat"),
     type=("LLM", "LLM", "LLM"),
     name=("tiny-chat", "tiny-chat", "none"),

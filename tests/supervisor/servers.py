@@ -154,6 +154,9 @@ class RegistryDouble:
     async def report_load(self, supervisor: str, version: int, loads: Any) -> None:
         await self._call("report_load", supervisor, version, loads)
 
+    async def sleep(self, uid: str) -> bool:
+        return bool(await self._call("sleep", uid))
+
     async def wake(self, uid: str) -> str:
         return str(await self._call("wake", uid) or "")
 

@@ -56,11 +56,13 @@ async def test_path_is_named_in_one_short_line(http: httpx.AsyncClient, path: st
 
 
 async def test_address_in_a_browser_says_what_this_is(http: httpx.AsyncClient) -> None:
-    page = await http.get("/", headers={"accept": "text/html"})
+    browser = await http.get("/", headers={"accept": "text/html,*/*;q=0.8"})
+    assert (browser.status_code, browser.headers["location"]) == (307, "ui/")
+    page = await http.get("/")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert f"xinfer {__version__}" in page.text
     links = re.findall('href="([^"]+)"', page.text)
-    assert links == ["v1/models", "docs"]
+    assert links == ["ui/", "v1/models", "docs"]
     for link in links:
         assert (await http.get(f"/{link}")).status_code == 200
     assert (await http.head("/")).status_code == 200

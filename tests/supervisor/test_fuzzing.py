@@ -12,6 +12,7 @@ from tests.supervisor.fuzzed import supervisor_in_a_thread
 
 SCHEMA = fuzz.requests_of(
     ("DELETE", "/v1/clusters"),  # it would stop this very process
+    ("GET", "/v1/events"),  # it has no end
     uid=("m", "failed", "young"),
     type=("LLM", "LLM", "llm"),
     name=("tiny-chat", "tiny-chat", "none"),

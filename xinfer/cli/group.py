@@ -28,6 +28,8 @@ COMMANDS = {
     "describe": ("xinfer.cli.running:describe", "Show everything about one running model."),
     "scale": ("xinfer.cli.scale:scale", "Set the number of a model's replicas, or how it follows the load."),
     "terminate": ("xinfer.cli.running:terminate", "Terminate a model and free its resources."),
+    "sleep": ("xinfer.cli.running:sleep", "Put a model to sleep until a request needs it."),
+    "wake": ("xinfer.cli.running:wake", "Wake a sleeping model."),
     "logs": ("xinfer.cli.logs:logs", "Show the end of an engine's log."),
     "top": ("xinfer.cli.top:top", "Watch models, replicas and nodes, refreshed each second."),
     "doctor": ("xinfer.cli.doctor:doctor", "Check this machine for what xinfer needs."),

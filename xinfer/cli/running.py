@@ -1,4 +1,4 @@
-"""The commands ``list``, ``describe`` and ``terminate``: running models."""
+"""The commands ``list``, ``describe``, ``terminate``, ``sleep`` and ``wake``: running models."""
 
 from __future__ import annotations
 
@@ -72,3 +72,32 @@ def terminate(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
         print_json({"model_uid": model_uid})
     else:
         click.echo(f"Model {model_uid} is terminated.")
+
+
+@click.command()
+@with_client
+@with_uid
+@as_json
+def sleep(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
+    """Put a model to sleep until a request needs it.
+
+    Its replicas end, and their GPUs are free. `xinfer wake` brings it up before a request does.
+    """
+    client.sleep_model(model_uid)
+    if as_json:
+        print_json({"model_uid": model_uid})
+    else:
+        click.echo(f"Model {model_uid} sleeps; the next request wakes it.")
+
+
+@click.command()
+@with_client
+@with_uid
+@as_json
+def wake(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
+    """Wake a sleeping model, without waiting until it is up."""
+    client.wake_model(model_uid)
+    if as_json:
+        print_json({"model_uid": model_uid})
+    else:
+        click.echo(f"Model {model_uid} wakes up.")

@@ -27,6 +27,10 @@ def _whole(response: Any) -> Any:
     return response
 
 
+def _data(response: Any) -> Any:
+    return response["data"]
+
+
 def _nothing(_: Any) -> None:
     return None
 
@@ -206,6 +210,34 @@ def get_launch_model_progress(model_uid: str) -> Call[Json]:
 def cancel_launch_model(model_uid: str) -> Call[None]:
     """Cancel a launch and stop whatever it has started."""
     return Call("POST", _model(model_uid, "/cancel"), _nothing)
+
+
+def sleep_model(model_uid: str) -> Call[None]:
+    """Have a ready model sleep: its replicas end until a request, or ``wake_model``, needs them.
+
+    Returns when it sleeps. Raises ``Conflict`` if it is not ready, or has requests under way.
+    """
+    return Call("POST", _model(model_uid, "/sleep"), _nothing)
+
+
+def wake_model(model_uid: str) -> Call[None]:
+    """Begin to wake a sleeping model; ``get_launch_model_progress`` tells how far it is."""
+    return Call("POST", _model(model_uid, "/wake"), _nothing)
+
+
+def traffic() -> Call[list[Json]]:
+    """The requests of the last hour in periods of a few seconds, oldest first."""
+    return Call("GET", "/v1/traffic", _data)
+
+
+def catalog() -> Call[list[Json]]:
+    """Every family with ``fit``: what a launch by its name would choose on the GPUs that are free now, and why."""
+    return Call("GET", "/v1/catalog", _data)
+
+
+def catalog_family(model_name: str) -> Call[Json]:
+    """One family with ``models``: all its sizes, formats and quantizations, and which of them fit now."""
+    return Call("GET", f"/v1/catalog/{_quoted(model_name)}", _whole)
 
 
 def abort_request(model_uid: str, request_id: str, block_duration: float = 30) -> Call[Json]:

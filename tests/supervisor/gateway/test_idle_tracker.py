@@ -19,10 +19,11 @@ class Clock:
         return self.now
 
 
-def test_only_models_with_an_idle_timeout_are_told_of() -> None:
+def test_models_without_an_idle_timeout_are_told_of_too() -> None:
+    """Somebody may have told them to sleep."""
     last_use = IdleTracker(lambda _: 0, Clock())
     routes = table(model_status(uid="a", idle_timeout_s=5.0), model_status(uid="b")).models
-    assert last_use.usages(routes) == {"a": Usage(0, math.inf)}
+    assert last_use.usages(routes) == {"a": Usage(0, math.inf), "b": Usage(0, math.inf)}
 
 
 def test_idle_since_the_last_request_ended() -> None:

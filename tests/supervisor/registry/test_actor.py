@@ -10,11 +10,12 @@ import pytest
 
 from supervisor.registry import actor
 from supervisor.registry.actor import Registry
+from supervisor.registry.idleness import Idleness
 from supervisor.registry.store import Store
 from tests.supervisor.samples import report, spec
 from tests.waiting import eventually
 from xinfer.errors import Conflict, LaunchRefused, ModelNotFound, Unavailable
-from xinfer.messages import DownloadState, ModelSpec, ModelState, ModelStatus, Registration, ReplicaStage
+from xinfer.messages import DownloadState, ModelSpec, ModelState, ModelStatus, Registration, ReplicaStage, Usage
 from xinfer.settings import EngineSettings
 
 
@@ -238,6 +239,36 @@ async def test_wake_and_sleep_race(start: Callable[..., Registry], tmp_path: Pat
     deployer.deleting.set()
     await until_called(deployer, ("delete", "m"), ("deploy", "m"))
     await registry.report(report())
+    assert await state(registry) is ModelState.READY
+
+
+@pytest.fixture
+def old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry that has just started lets nothing sleep: a supervisor may be unheard."""
+    monkeypatch.setattr(actor, "Idleness", lambda now: Idleness(now - 60))
+
+
+async def test_sleep_that_is_asked_for(old_enough: None, start: Callable[..., Registry]) -> None:
+    registry = await launched(start)
+    with pytest.raises(Conflict, match="not up"):
+        await registry.sleep("m")
+    await registry.report(report())
+    assert await registry.sleep("m")
+    assert await state(registry) is ModelState.SLEEPING
+    assert await registry.sleep("m"), "asking twice is fine"
+    assert await registry.wake("m") == ""
+    await registry.report(report("another"))
+    assert await state(registry) is not ModelState.SLEEPING
+
+
+async def test_sleep_of_a_model_in_use(
+    old_enough: None, start: Callable[..., Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor, "_SLEEP_S", 0.1)
+    registry = await launched(start)
+    await registry.report(report())
+    await registry.watch(0, 0.0, "supervisor", {"m": Usage(in_flight=1)})
+    assert not await registry.sleep("m")
     assert await state(registry) is ModelState.READY
 
 

@@ -79,6 +79,50 @@ def test_without_a_timeout_it_stays_up() -> None:
     assert model.decide(UP + 10 * TIMEOUT_S) == []
 
 
+@pytest.mark.parametrize("timeout_s", [None, TIMEOUT_S])
+def test_asked_to_it_sleeps_whatever_its_timeout(timeout_s: float | None) -> None:
+    model = Sleeper(("a", "b"), timeout_s=timeout_s)
+    model.hear(UP + 1, Usage(0, 0.5))
+    model.idleness.ask("m", UP + 1)
+    assert model.decide(UP + 1) == [Drain("m")]
+    model.hear(UP + 1.1, Usage(0, 0.6), of="a")
+    assert model.decide(UP + 1.1) == []
+    model.hear(UP + 1.2, Usage(0, 0.7), of="b")
+    assert model.decide(UP + 1.2) == [Sleep("m")]
+
+
+def test_asked_to_it_stays_up_under_a_request() -> None:
+    model = Sleeper(("a", "b"), timeout_s=None)
+    model.hear(UP + 1)
+    model.hear(UP + 1, Usage(1), of="b")
+    model.idleness.ask("m", UP + 1)
+    assert model.decide(UP + 1) == []
+    model.hear(UP + 2, Usage(0, 0.1))
+    assert model.decide(UP + 2) == [Drain("m")]
+    model.hear(UP + 2.1, Usage(1))
+    assert model.decide(UP + 2.1) == [Resume("m")]
+    model.hear(UP + 2.2, Usage(0, 0.1))
+    assert model.decide(UP + 2.2) == [], "nobody wants it any more"
+
+
+def test_a_wish_that_is_withdrawn_is_not_granted() -> None:
+    model = Sleeper(timeout_s=None)
+    model.hear(UP + 1)
+    model.idleness.ask("m", UP + 1)
+    model.idleness.withdraw("m")
+    assert model.decide(UP + 1) == []
+
+
+def test_a_wish_for_sleep_is_forgotten_if_it_cannot_be_granted() -> None:
+    model = Sleeper(timeout_s=None)
+    model.idleness.ask("m", UP)
+    for now in (UP + 1, UP + 5, UP + 10, UP + 14):
+        model.hear(now, Usage(1))
+        assert model.decide(now) == []
+    model.hear(UP + 16, Usage(0, 1.0))
+    assert model.decide(UP + 16) == []
+
+
 @pytest.mark.parametrize("usage", [Usage(1, 999.0), Usage(1), Usage(0, TIMEOUT_S - 1), Usage(0, 0.0)])
 def test_used_anywhere_it_stays_up(usage: Usage) -> None:
     model = Sleeper(("a", "b"))

@@ -1,0 +1,14 @@
+import { defineConfig } from "vite";
+
+// Addresses are relative, so that the console works behind a proxy that adds a prefix.
+export default defineConfig({
+  base: "./",
+  build: {
+    target: "es2022",
+    assetsInlineLimit: 0, // the page's policy allows no data: addresses for scripts and styles
+    modulePreload: { polyfill: false },
+    cssCodeSplit: false,
+    reportCompressedSize: false,
+  },
+  server: { proxy: { "/v1": "http://127.0.0.1:9997", "/metrics": "http://127.0.0.1:9997" } },
+});
