@@ -29,12 +29,11 @@ class Bucket:
         self._at = now
 
     def resize(self, per_minute: float, now: float) -> None:
-        """Give out another amount from now on; what is there grows or shrinks with it."""
+        """Give out another amount from now on. What is there does not grow with it: others may give that out still."""
         self.fill(now)
-        before = self.capacity
         self.capacity = max(1.0, per_minute)
         self.rate = per_minute / _MINUTE_S
-        self.level *= self.capacity / before
+        self.level = min(self.level, self.capacity)
 
     def wait_s(self, amount: float) -> float:
         """Seconds until ``amount`` is there; a larger amount than it holds counts as full."""

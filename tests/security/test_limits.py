@@ -158,6 +158,16 @@ def test_four_supervisors_give_out_what_one_would(
     assert abs(together - alone) <= 0.05 * alone
 
 
+def test_a_larger_share_is_no_second_burst(clock: Clock) -> None:
+    """One supervisor reports first and gets everything; what the other gives out meanwhile must not be given out twice."""
+    key = limited(rpm=60)
+    first, second = Limiter(2, clock), Limiter(2, clock)
+    count = sum(admitted(first, key) for _ in range(15))
+    first.told({key.id: KeyShare(share=1.0)})
+    count += sum(admitted(each, key) for each in (first, second) for _ in range(100))
+    assert count == 60
+
+
 def _admitted_in_a_minute(
     clock: Clock,
     limiters: list[Limiter],
