@@ -240,7 +240,9 @@ class Registry:
         before = self._models.get(uid).desired
         if replicas < 1:
             raise LaunchRefused("A model has at least one replica; terminate it to have none.", param="replica")
-        self._scaling.by_hand(uid, replicas, self._now())
+        counted = self._totals.sums(time.monotonic()).get(uid, ModelMetrics()).replicas
+        in_flight = {replica: load.in_flight for replica, load in counted.items()}
+        self._scaling.by_hand(uid, replicas, self._now(), in_flight)
         _log.info("scale %s from %d to %d replicas", uid, before, replicas)
         await self._on_change(uid)
 

@@ -127,14 +127,18 @@ def test_leaving_replica_finishes_its_streams(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:
     """By hand: the busy replica stays, the one that goes gets nothing more, and no stream is cut."""
-    uid = launch_fake("leaving", replica=2, gap_s=0.3)
+    # Streams so long that none ends before the one that goes is chosen.
+    config = {"max_replicas": 2, "downscale_delay_s": 600}
+    uid = launch_fake("leaving", replica=2, gap_s=1.0, autoscaling_config=config)
     with load(cluster, uid) as work:
         work.streams = 5
         wait_for(lambda: sum(_running(client, uid).values()) == 5, UP_S, "streams at both replicas")
+        wait_for(lambda: client.get_model_scaling(uid)["load"]["in_flight"] == 5, UP_S, "the registry to know of them")
         before = _running(client, uid)
         least_busy = min(before, key=lambda name: before[name])
         scaling = client.scale_model(uid, 1)
         assert (scaling["desired"], scaling["leaving"], scaling["autoscaling_config"]) == (1, 1, None)
+        assert _running(client, uid)[least_busy] == before[least_busy], "it has not been ended"
         wait_for(lambda: ready(client, uid) == 1 and client.describe_model(uid)["replica"] == 1, UP_S, "one replica")
         assert least_busy not in _running(client, uid)
     wait_for(lambda: workers(cluster, uid) == 1, UP_S, "no worker in its place")

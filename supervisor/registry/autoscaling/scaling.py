@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -101,8 +101,10 @@ class Scaling:
             return spec.replicas
         return max(1, bounds(spec.autoscaling, datetime.fromtimestamp(unix_time, UTC)).least)
 
-    def by_hand(self, uid: str, replicas: int, unix_time: float) -> None:
+    def by_hand(self, uid: str, replicas: int, unix_time: float, counted: Mapping[str, int] | None = None) -> None:
         """Have a model that is up get this many replicas, the least busy ones leaving first.
+
+        ``counted`` is what was last known to be in flight at each of them, for a model without autoscaling.
 
         Raises ``Conflict``, ``LaunchRefused``, ``ModelNotFound``, or ``Unavailable`` while not all of them are known yet.
         """
@@ -112,7 +114,7 @@ class Scaling:
         more = replicas - record.desired
         if more > 0:
             self._check_room(replace(record.spec, replicas=more))
-        order = self._signals.leaving_order(record.status())
+        order = self._signals.leaving_order(record.status(), counted)
         before = record.desired
         self._models.resize(uid, replicas, order, unix_time)
         if record.spec.autoscaling:

@@ -80,18 +80,20 @@ class Signals:
                 return False
         return True
 
-    def leaving_order(self, model: ModelStatus) -> list[str]:
+    def leaving_order(self, model: ModelStatus, counted: Mapping[str, int] | None = None) -> list[str]:
         """The replicas that take requests, those first whose end costs least.
 
         That is the fewest requests in flight, then the smallest part of its KV cache in use, then the youngest one, which
-        knows the fewest prompts.
+        knows the fewest prompts. ``counted`` has what is in flight at each as far as known otherwise, for a model whose load is
+        not reported.
         """
         uid = model.spec.uid
+        known = [each.loads[uid].replicas for each in self._supervisors.values() if uid in each.loads]
+        if not known and counted:
+            known = [counted]
 
         def cost(replica: str, created_at: float) -> tuple[int, float, float]:
-            in_flight = sum(
-                each.loads.get(uid, _NOTHING).replicas.get(replica, 0) for each in self._supervisors.values()
-            )
+            in_flight = sum(replicas.get(replica, 0) for replicas in known)
             _, engine = self._engines.get(uid, {}).get(replica, (0.0, EngineLoad()))
             return max(in_flight, engine.running + engine.waiting), engine.kv_cache_usage, -created_at
 

@@ -160,6 +160,8 @@ def test_order_by_what_is_in_flight_then_by_cache_then_by_age(models: Models) ->
     signals.on_engine("m", "r2", EngineLoad(kv_cache_usage=0.3), 0.0)
     signals.on_engine("m", "r3", EngineLoad(kv_cache_usage=0.2), 0.0)
     assert signals.leaving_order(model(models)) == ["r3", "r2", "r1"]
+    assert signals.leaving_order(model(models), {"r3": 5}) == ["r3", "r2", "r1"], "what is reported is newer"
+    assert Signals().leaving_order(model(models), {"r1": 2, "r2": 1, "r3": 3}) == ["r2", "r1", "r3"]
     models.report(report("r2", created_at=9.0))
     models.report(report("r3", created_at=8.0))
     assert Signals().leaving_order(model(models)) == ["r2", "r3", "r1"]
