@@ -178,9 +178,16 @@ class IdleTracker:
         self._ended[uid] = self._now()
 
     def usages(self, models: Mapping[str, ModelStatus]) -> dict[str, Usage]:
-        """The use of ``models``, any of which may be told to sleep. What is remembered of others is forgotten."""
+        """The use of those of ``models`` that have an idle timeout or requests under way.
+
+        The registry takes all others for unused, of which there may be a thousand.
+        """
+        # What is remembered of models that are gone is forgotten.
         self._ended = {uid: at for uid, at in self._ended.items() if uid in models}
-        return {uid: self._usage(model) for uid, model in models.items()}
+        usages = {uid: self._usage(model) for uid, model in models.items()}
+        return {
+            uid: each for uid, each in usages.items() if each.in_flight or models[uid].spec.idle_timeout_s is not None
+        }
 
     def _usage(self, model: ModelStatus) -> Usage:
         in_flight = sum(self._in_flight(each.replica) for each in model.replicas)

@@ -21,7 +21,9 @@ class Node:
     asked: StartOptions | None = None
 
     def __init__(self, home: Path) -> None:
+        self.home = home
         self.node = None
+        self.admin_key = None
 
     def start(self, options: StartOptions) -> Iterator[str]:
         """One step."""
@@ -109,13 +111,13 @@ def test_models_wait_for_the_nodes_that_are_to_come(
     monkeypatch.setattr(StartOptions, "endpoint", server.url)
     monkeypatch.setattr("xinfer.cli.start._NODES_PERIOD_S", 0.01)
     server.reply("GET", "/v1/models/instances", [])
-    head = [{"node_type": "Supervisor"}, {"node_type": "Worker"}]
-    server.answer("GET", "/v1/cluster/info", Answer(head), Answer(head), Answer([*head, {"node_type": "Worker"}]))
+    alone, both = {"data": [{"id": "a"}]}, {"data": [{"id": "a"}, {"id": "b"}]}
+    server.answer("GET", "/v1/nodes", Answer(alone), Answer(alone), Answer(both))
     file = tmp_path / "models.yaml"
     file.write_text("models: []")
     result = run("start", "--models", str(file), "--expect-nodes", "2")
     assert result.exit_code == 0, result.output
-    assert [each.path for each in server.asked] == ["/v1/cluster/info"] * 3 + ["/v1/models/instances"]
+    assert [each.path for each in server.asked] == ["/v1/nodes"] * 3 + ["/v1/models/instances"]
 
     monkeypatch.setattr("xinfer.cli.start._NODES_S", 0.0)
     result = run("start", "--models", str(file), "--expect-nodes", "2")

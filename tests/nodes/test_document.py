@@ -23,7 +23,7 @@ def test_it_works_as_written() -> None:
         port, ray_port = free_port("127.0.0.1"), free_port(HEAD)
         head, other = Shell(Path(one), port), Shell(Path(two), port)
         replaced = {
-            "--host 10.0.0.1 --insecure": f"--host {HEAD} --port {port} --ray-port {ray_port} --no-warm-host",
+            "--host 10.0.0.1": f"--host {HEAD} --port {port} --ray-port {ray_port} --no-warm-host",
             "10.0.0.1:6379": f"{HEAD}:{ray_port} --node-ip {OTHER} --no-warm-host",
             "10.0.0.2": OTHER,
         }

@@ -19,11 +19,12 @@ class Clock:
         return self.now
 
 
-def test_models_without_an_idle_timeout_are_told_of_too() -> None:
+def test_models_without_an_idle_timeout_are_told_of_while_they_are_used() -> None:
     """Somebody may have told them to sleep."""
-    last_use = IdleTracker(lambda _: 0, Clock())
-    routes = table(model_status(uid="a", idle_timeout_s=5.0), model_status(uid="b")).models
-    assert last_use.usages(routes) == {"a": Usage(0, math.inf), "b": Usage(0, math.inf)}
+    last_use = IdleTracker(lambda replica: int(replica == "busy"), Clock())
+    idle = (model_status(uid="a", idle_timeout_s=5.0), model_status(report("r1", uid="b"), uid="b"))
+    routes = table(*idle, model_status(report("busy", uid="c"), uid="c")).models
+    assert last_use.usages(routes) == {"a": Usage(0, math.inf), "c": Usage(1, math.inf)}
 
 
 def test_idle_since_the_last_request_ended() -> None:
