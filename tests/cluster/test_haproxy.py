@@ -33,6 +33,16 @@ def test_addresses_without_a_host_go_to_loopback() -> None:
     assert haproxy.on_loopback(expected) == expected
 
 
+def test_servers_are_where_the_front_end_is() -> None:
+    """On another loopback address; elsewhere they are at the addresses of their nodes."""
+    assert haproxy.with_servers_where_they_listen(CONFIG) == CONFIG
+    other = CONFIG.replace("bind 127.0.0.1:9997", "bind 127.0.0.2:9997")
+    expected = other.replace("server a 127.0.0.1:30000", "server a 127.0.0.2:30000")
+    assert haproxy.with_servers_where_they_listen(other) == expected
+    everywhere = CONFIG.replace("bind 127.0.0.1:9997", "bind 0.0.0.0:9997")
+    assert haproxy.with_servers_where_they_listen(everywhere) == everywhere
+
+
 def test_configuration_that_serve_writes_today() -> None:
     """If Serve's template changes its form, the statistics would be on every interface."""
     from ray.serve._private import haproxy_templates

@@ -24,12 +24,25 @@ _EVERYWHERE = re.compile(r"^(\s*bind )\*?:(\d+)$", re.MULTILINE)
 _FRONT_END = re.compile(r"^frontend http_frontend\n", re.MULTILINE)
 _FRONT_END_BIND = re.compile(r"^frontend http_frontend\n(?:    http-request .*\n)*\s*bind \S+$", re.MULTILINE)
 _ROUTES = re.compile(r"^(\s*)acl routes path -i /-/routes$", re.MULTILINE)
+_LOOPBACK_FRONT_END = re.compile(r"^frontend http_frontend\n\s*bind (127\.[0-9.]+):", re.MULTILINE)
+_SERVER = re.compile(r"^(\s*server \S+ )127\.0\.0\.1:", re.MULTILINE)
 _SPLICE_REQUEST = re.compile(r"^\s*option splice-request\n", re.MULTILINE)
 
 
 def on_loopback(config: str) -> str:
     """``config`` with every address that names no host bound to 127.0.0.1; the front end names its own."""
     return _EVERYWHERE.sub(r"\g<1>127.0.0.1:\2", config)
+
+
+def with_servers_where_they_listen(config: str) -> str:
+    """``config`` for an API on another loopback address than 127.0.0.1.
+
+    Serve has its replicas listen there, and sends HAProxy to 127.0.0.1 all the same, where another cluster's may listen.
+    """
+    front_end = _LOOPBACK_FRONT_END.search(config)
+    if front_end is None:
+        return config
+    return _SERVER.sub(rf"\g<1>{front_end[1]}:", config)
 
 
 def without_request_splicing(config: str) -> str:
@@ -76,7 +89,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "-f" in arguments:
         file = Path(arguments[arguments.index("-f") + 1])
-        config = with_tls(without_request_splicing(on_loopback(file.read_text())), os.environ.get(tls.PEM))
+        config = with_servers_where_they_listen(without_request_splicing(on_loopback(file.read_text())))
+        config = with_tls(config, os.environ.get(tls.PEM))
         file.write_text(with_client_address(config))
         haproxy_guard.start(os.getpid(), _raylet(), binary(), file)
         if "-x" not in arguments:
