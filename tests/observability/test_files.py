@@ -27,6 +27,15 @@ def test_files_are_those_that_the_package_makes() -> None:
     assert kept == monitoring_files()
 
 
+def test_chart_has_the_same_boards() -> None:
+    """Helm takes files of the chart's own folder alone."""
+    boards = FOLDER / "dashboards"
+    of_the_chart = ROOT / "deploy" / "helm" / "xinfer" / "dashboards"
+    assert {path.name: path.read_text() for path in of_the_chart.iterdir()} == {
+        path.name: path.read_text() for path in boards.iterdir()
+    }
+
+
 def test_command_writes_them(tmp_path: Path) -> None:
     done = CliRunner().invoke(metrics, ["files", str(tmp_path)])
     assert done.exit_code == 0, done.output

@@ -111,18 +111,19 @@ export interface Gpu {
 export interface Node {
   id: string;
   address: string;
-  hostname?: string;
+  hostname: string;
   head: boolean;
-  state?: "READY" | "DRAINING" | "DRAINED";
-  labels?: Record<string, string>;
-  cpu: { count: number; used_percent: number | null };
-  memory: { total: number; used: number; available: number };
+  state: "READY" | "DRAINING" | "DRAINED";
+  labels: Record<string, string>;
+  num_gpus: number;
   gpus: Gpu[];
-  gpu_count?: number;
-  disk?: { total: number; free: number } | null;
-  warm_host?: string | null;
   replicas: { model_uid: string; replica: string }[];
-  age_s?: number;
+  // What its agent reports is null until the first report, and after a minute of silence.
+  cpu: { count: number; used_percent: number } | null;
+  memory: { total: number; used: number; available: number } | null;
+  disk: { total: number; free: number } | null;
+  warm_host: string | null;
+  age_s: number | null;
 }
 
 export interface ModelTraffic {
@@ -217,43 +218,10 @@ export const api = {
     json<{ family: Family; models: ModelFit[] }>("GET", `v1/catalog/${encodeURIComponent(name)}`),
   metrics: async () => (await request("GET", "metrics")).text(),
   traffic: () => json<{ data: Period[] }>("GET", "v1/traffic"),
-  nodes,
+  nodes: () => json<{ data: Node[] }>("GET", "v1/nodes"),
   drain: (id: string) => json<unknown>("POST", `v1/nodes/${encodeURIComponent(id)}/drain`),
   undrain: (id: string) => json<unknown>("POST", `v1/nodes/${encodeURIComponent(id)}/undrain`),
 };
-
-/** The nodes; from the older routes, which know less, where a supervisor has no `/v1/nodes`. */
-async function nodes(): Promise<{ data: Node[]; canDrain: boolean }> {
-  try {
-    return { ...(await json<{ data: Node[] }>("GET", "v1/nodes")), canDrain: true };
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 404) throw error;
-  }
-  const [info, workers] = await Promise.all([
-    json<Record<string, any>[]>("GET", "v1/cluster/info?detailed=true"),
-    json<{ "work-ip": string; models: Record<string, string[]> }[]>("GET", "v1/workers"),
-  ]);
-  const head = info.find((row) => row.node_type === "Supervisor")?.ip_address;
-  const data = info
-    .filter((row) => row.node_type === "Worker")
-    .map((row) => nodeOf(row, head, workers.find((each) => each["work-ip"] === row.ip_address)?.models ?? {}));
-  return { data, canDrain: false };
-}
-
-function nodeOf(row: Record<string, any>, head: string | undefined, models: Record<string, string[]>): Node {
-  const used = row.cpu_available === undefined ? null : 100 * (1 - row.cpu_available / (row.cpu_count || 1));
-  return {
-    id: row.ip_address,
-    address: row.ip_address,
-    head: row.ip_address === head,
-    cpu: { count: row.cpu_count, used_percent: used },
-    memory: { total: row.mem_total, used: row.mem_used ?? 0, available: row.mem_available ?? 0 },
-    gpus: [],
-    gpu_count: row.gpu_count,
-    replicas: Object.entries(models).flatMap(([uid, names]) => names.map((replica) => ({ model_uid: uid, replica }))),
-    age_s: row.age_s,
-  };
-}
 
 /** The data of each server-sent event of a response, as it comes. */
 export async function* eventsOf(response: Response): AsyncGenerator<string> {

@@ -18,24 +18,21 @@ export function Cluster() {
       {nodes.data && !all.length && <Empty icon="cluster" title={t("cluster.none")} />}
       <ul class="grid nodes">
         {all.map((each) => (
-          <NodeCard key={each.id} node={each} canDrain={nodes.data!.canDrain} onChange={nodes.again} />
+          <NodeCard key={each.id} node={each} onChange={nodes.again} />
         ))}
       </ul>
     </>
   );
 }
 
-const gpusOf = (node: Node) => node.gpus.length || node.gpu_count || 0;
-
 function lead(all: Node[]): string {
-  const gpus = all.reduce((sum, each) => sum + gpusOf(each), 0);
+  const gpus = all.reduce((sum, each) => sum + each.num_gpus, 0);
   const replicas = all.reduce((sum, each) => sum + each.replicas.length, 0);
   return [t("cluster.nodes", { n: count(all.length) }), t("cluster.gpus", { n: count(gpus) }), t("cluster.replicas", { n: count(replicas) })].join(" · ");
 }
 
-function NodeCard({ node, canDrain, onChange }: { node: Node; canDrain: boolean; onChange: () => void }) {
+function NodeCard({ node, onChange }: { node: Node; onChange: () => void }) {
   const name = node.hostname || node.address;
-  const isIn = (node.state ?? "READY") === "READY";
   const change = async (work: () => Promise<unknown>, done: string) => {
     await attempt(work, done);
     onChange();
@@ -53,21 +50,21 @@ function NodeCard({ node, canDrain, onChange }: { node: Node; canDrain: boolean;
         <span class="row-title">
           <strong>{name}</strong>
           {node.head && <span class="tag">{t("cluster.head")}</span>}
-          <Badge state={node.state ?? "READY"} />
+          <Badge state={node.state} />
         </span>
-        {canDrain && isIn && <Button onClick={drain}>{t("drain.action")}</Button>}
-        {canDrain && !isIn && <Button onClick={() => change(() => api.undrain(node.id), t("undrain.done", { node: name }))}>{t("undrain.action")}</Button>}
+        {!node.head && node.state === "READY" && <Button onClick={drain}>{t("drain.action")}</Button>}
+        {node.state === "DRAINED" && <Button onClick={() => change(() => api.undrain(node.id), t("undrain.done", { node: name }))}>{t("undrain.action")}</Button>}
       </div>
       <p class="muted small-text">
-        {[node.hostname && node.address, ...Object.entries(node.labels ?? {}).map(([key, value]) => `${key}=${value}`)].filter(Boolean).join(" · ")}
+        {[node.hostname && node.address, ...Object.entries(node.labels).map(([key, value]) => `${key}=${value}`)].filter(Boolean).join(" · ")}
       </p>
-      {node.cpu.used_percent !== null && <Meter label={t("cluster.cpu")} value={node.cpu.used_percent / 100} detail={t("cluster.cores", { n: node.cpu.count, used: Math.round(node.cpu.used_percent) })} />}
-      <Meter label={t("cluster.memory")} value={node.memory.total ? node.memory.used / node.memory.total : 0} detail={`${bytes(node.memory.used)} / ${bytes(node.memory.total)}`} />
+      {node.cpu && <Meter label={t("cluster.cpu")} value={node.cpu.used_percent / 100} detail={t("cluster.cores", { n: node.cpu.count, used: Math.round(node.cpu.used_percent) })} />}
+      {node.memory && <Meter label={t("cluster.memory")} value={node.memory.used / (node.memory.total || 1)} detail={`${bytes(node.memory.used)} / ${bytes(node.memory.total)}`} />}
       {node.disk && <Meter label={t("cluster.disk")} value={1 - node.disk.free / (node.disk.total || 1)} detail={t("cluster.free", { n: bytes(node.disk.free) })} />}
       {node.gpus.map((gpu) => (
         <Meter key={gpu.index} label={`GPU ${gpu.index} · ${gpu.name}`} value={gpu.memory_total ? gpu.memory_used / gpu.memory_total : 0} detail={`${bytes(gpu.memory_used)} / ${bytes(gpu.memory_total)}${gpu.utilization === null ? "" : ` · ${Math.round(gpu.utilization)} %`}`} />
       ))}
-      {!node.gpus.length && <p class="muted small-text">{node.gpu_count ? t("cluster.gpus", { n: count(node.gpu_count) }) : t("cluster.nogpu")}</p>}
+      {!node.gpus.length && <p class="muted small-text">{node.num_gpus ? t("cluster.gpus", { n: count(node.num_gpus) }) : t("cluster.nogpu")}</p>}
       <div class="tags">
         {node.replicas.map((each) => (
           <a key={each.replica} class="tag link" href={to("models", each.model_uid)} title={each.replica}>
