@@ -323,6 +323,8 @@ class Registry:
             await self._publish()
         if version is None:
             return ReplicaOrders(leave_at_once=True)
+        if version == 0:
+            return ReplicaOrders()
         return ReplicaOrders(leave=self._signals.nobody_uses(report.model_uid, report.replica, version))
 
     async def report_engine_load(self, report: ReplicaReport, load: EngineLoad) -> ReplicaOrders:

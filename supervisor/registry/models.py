@@ -189,16 +189,17 @@ class Models:
         departure.at_once = at_once
 
     def moved(self, uid: str, replica: str) -> int | None:
-        """Serve ends this replica. If others take its place, it gets nothing more and may finish what it has.
+        """Serve ends this replica. Once others take its place, it gets nothing more and may finish what it has.
 
-        Returns the version of the first table that says so; None if it has nothing to wait for.
+        Returns the version of the first table that says so; 0 as long as there are no others; None if it has nothing to wait for.
         """
         record = self._records.get(uid)
         if record is None or not record.is_wanted or replica not in record.replicas:
             return None
         if replica not in record.moved:
             if all(target.replica == replica for target in record.status().targets):
-                return None
+                # Serve ends at once what it does not know to be up yet, although the model may take requests already.
+                return 0
             self._changed(record)
             record.moved[replica] = self._version
         return record.moved[replica]

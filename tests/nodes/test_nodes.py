@@ -95,11 +95,13 @@ def test_drain_moves_replicas_without_breaking_a_stream(
     with ThreadPoolExecutor(2) as pool:
         running = stream(pool, cluster, uid, 200)
         asking = pool.submit(ask)
-        drained = json.loads(cluster.run("nodes", "drain", before, "--json").stdout)
-        assert (drained["state"], drained["replicas"]) == ("DRAINED", [])
-        assert places(client, uid) == [after]
-        ended: Ended = running.result()
-        stop.set()
+        try:
+            drained = json.loads(cluster.run("nodes", "drain", before, "--json").stdout)
+            assert (drained["state"], drained["replicas"]) == ("DRAINED", [])
+            assert places(client, uid) == [after]
+            ended: Ended = running.result()
+        finally:
+            stop.set()
         asking.result()
     assert (ended.end, ended.tokens >= 200) == ("done", True)
     assert set(statuses) == {200}

@@ -170,9 +170,16 @@ def test_moved_replica_gets_nothing_more_and_may_finish() -> None:
     assert ([each.replica for each in status.replicas], status.leaving) == (["r2"], ())
 
 
-def test_replica_whose_place_nobody_takes_has_nothing_to_wait_for() -> None:
+def test_moved_replica_takes_requests_until_another_does() -> None:
     models = models_in(READY)
-    assert models.moved("m", "r1") is None
+    assert models.moved("m", "r1") == 0
+    assert [target.replica for target in models.table().models["m"].targets] == ["r1"]
+    models.report(report("r2"))
+    assert models.moved("m", "r1") == models.version
+
+
+def test_replica_of_a_model_that_nobody_wants_has_nothing_to_wait_for() -> None:
+    models = models_in(READY)
     assert models.moved("nobody", "r1") is None
     models.report(report("r2"))
     models.terminate("m")
