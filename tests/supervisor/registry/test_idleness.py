@@ -224,6 +224,7 @@ class AnyUse(RuleBasedStateMachine):
         self.running = {"a": 0, "b": 0}
         self.ended = {"a": -1e9, "b": -1e9}
         self.slept = False
+        self.heard_at: dict[str, float] = {}
         for name in self.seen:
             self.watch(name)
 
@@ -248,6 +249,12 @@ class AnyUse(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("ab"))
     def watch(self, name: str) -> None:
+        heard = self.idleness._supervisors.get(name)
+        if name in self.heard_at and (heard is None or self.now - heard.at >= 15):
+            # Unheard for so long it counts as gone, and its requests with it. This is another one, which has the table anew.
+            self.running[name] = 0
+            self.seen[name] = (self.version, self.route.state)
+        self.heard_at[name] = self.now
         usage = Usage(self.running[name], self.now - self.ended[name])
         self.idleness.hear(name, self.seen[name][0], {"m": usage}, self.now)
         self.mind()
