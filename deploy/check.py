@@ -101,7 +101,8 @@ def scripts() -> Iterator[str]:
 
 def yaml_files() -> Iterator[str]:
     files = [path for path in DEPLOY.rglob("*.y*ml") if CHART / "templates" not in path.parents]
-    rules = "{extends: relaxed, rules: {line-length: {max: 140}}}"
+    # The queries of alert rules are one line each.
+    rules = "{extends: relaxed, rules: {line-length: {max: 160}}}"
     yield from _run("yamllint", "--strict", "-d", rules, *map(str, files))
 
 
