@@ -21,7 +21,7 @@ from ray.serve._private.constants import (
 
 from supervisor.api.schemas import ScrapeTarget
 from supervisor.model_table import LiveTable
-from supervisor.nodes.on_node import Node, living_nodes
+from supervisor.nodes.on_node import Node, alive
 from xinfer.errors import Unavailable
 from xinfer.messages import ModelStatus
 from xinfer.names import SUPERVISOR_APP
@@ -81,7 +81,7 @@ class ScrapeTargetsApi:
         if component in (None, "engine"):
             found += engine_targets(self._models.all)
         if component in (None, "ray"):
-            found += ray_targets(living_nodes(await asyncio.to_thread(ray.nodes)))
+            found += ray_targets(await alive())
         return found
 
     async def haproxy(self) -> PlainTextResponse:

@@ -13,7 +13,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from supervisor.nodes.agent import NodeAgent
-from supervisor.nodes.on_node import Node, living_nodes
+from supervisor.nodes.on_node import Node, alive
 from supervisor.registry.prestarted_workers import prestart_worker
 from xinfer.messages import NodeReport
 from xinfer.names import NAMESPACE, node_agent
@@ -53,11 +53,11 @@ class NodeAgents:
     async def tend(self, *, restarted: bool) -> None:
         """Watch for new nodes, for ever. After a restart of the registry those there are have had their spare process."""
         if restarted:
-            self._had_spares = {node["NodeID"] for node in await _nodes()}
+            self._had_spares = {node["NodeID"] for node in await alive()}
         else:
             await asyncio.sleep(_FIRST_LOOK_S)
         while True:
-            await asyncio.gather(*(self._serve(node) for node in self.new(await _nodes())))
+            await asyncio.gather(*(self._serve(node) for node in self.new(await alive())))
             await asyncio.sleep(_PERIOD_S)
 
     def new(self, nodes: list[Node]) -> list[Node]:
@@ -94,7 +94,3 @@ async def _start_agent(node: Node) -> None:
             await agent.ping.remote()
     except (TimeoutError, ray.exceptions.RayError) as error:
         raise OSError(f"the agent of {node['NodeManagerAddress']} did not come up: {error}") from error
-
-
-async def _nodes() -> list[Node]:
-    return living_nodes(await asyncio.to_thread(ray.nodes))

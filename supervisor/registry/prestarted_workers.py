@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import grpc
-import ray
 from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
-from supervisor.nodes.on_node import living_nodes
+from supervisor.nodes.on_node import alive
 
 # Until it is used, or a year: Ray has no value for ever.
 _KEEP_ALIVE_S = 365 * 24 * 3600
@@ -21,7 +19,7 @@ _PYTHON = 0
 
 async def prestart_worker_on(node_id: str) -> None:
     """``prestart_worker`` on the node with this id. ``OSError`` if that fails, or if no such node is alive."""
-    for node in await _nodes():
+    for node in await alive():
         if node["NodeID"] == node_id:
             await prestart_worker(node)
             return
@@ -42,7 +40,3 @@ async def prestart_worker(node: dict[str, Any]) -> None:
         raise OSError(f"Ray did not start a spare process: {error}") from error
     finally:
         await channel.close()
-
-
-async def _nodes() -> list[dict[str, Any]]:
-    return living_nodes(await asyncio.to_thread(ray.nodes))
