@@ -48,3 +48,13 @@ def derived_key(cluster_secret: str) -> str:
 def engine_secret(cluster_secret: str) -> str:
     """What supervisors show to the engines of the cluster with this secret."""
     return hmac.new(cluster_secret.encode(), b"xinfer engines", hashlib.sha256).hexdigest()
+
+
+def front_secret(cluster_secret: str) -> str:
+    """What HAProxy shows to the supervisors of the cluster with this secret."""
+    return hmac.new(cluster_secret.encode(), b"xinfer front", hashlib.sha256).hexdigest()
+
+
+def session_secret(cluster_secret: str) -> str:
+    """What supervisors of the cluster with this secret sign the sessions of browsers with."""
+    return hmac.new(cluster_secret.encode(), b"xinfer sessions", hashlib.sha256).hexdigest()

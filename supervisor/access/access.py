@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterable
 
@@ -13,6 +14,8 @@ from supervisor.access.guard import Guard
 from supervisor.access.limits import Limiter
 from supervisor.access.live_keys import LiveKeys
 from supervisor.access.meter import Meter, PromptEstimator
+from supervisor.access.refusal_pace import RefusalPace
+from supervisor.access.session import Sessions
 from supervisor.registry.access_client import AccessClient
 from xinfer.access_settings import AccessSettings
 from xinfer.api_key import OPERATOR, digest
@@ -27,7 +30,8 @@ _LONGEST = 200
 class Access:
     """Everything about keys. A supervisor without it answers everybody.
 
-    ``operator`` is the text of the operator's key; None where there is none.
+    ``operator`` is the text of the operator's key, ``secret`` what sessions are signed with; None where there is none.
+    ``refusals_per_s`` bounds how fast requests without a valid key are refused.
     """
 
     def __init__(
@@ -36,12 +40,18 @@ class Access:
         registry: AccessClient,
         routes: Callable[[], Iterable[BaseRoute]],
         operator: str | None,
+        secret: str | None = None,
+        *,
+        refusals_per_s: int,
     ) -> None:
         self.settings = settings
+        self.refusal_pace = RefusalPace(refusals_per_s)
         self._limiter = Limiter(settings.supervisors, time.monotonic)
         self._estimator = PromptEstimator()
         self.live = LiveKeys(registry, self._limiter, _operators(operator))
-        self.guard = Guard(self.live.ring, routes)
+        # Without a cluster around it, as in tests, sessions are of this supervisor alone.
+        self.sessions = Sessions(self.live.ring, (secret or secrets.token_hex()).encode())
+        self.guard = Guard(self.live.ring, self.sessions, routes)
 
     async def start(self) -> None:
         """Begin to follow the registry; returns with the keys at hand."""

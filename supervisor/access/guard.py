@@ -11,20 +11,28 @@ from starlette.types import Scope
 from supervisor.access.caller import Caller, set_caller
 from supervisor.access.key_ring import KeyRing
 from supervisor.access.route_scopes import ROUTES, RouteScope
+from supervisor.access.session import Sessions
 from xinfer.errors import AuthenticationFailed, PermissionRefused
 
 _BEARER = b"bearer "
 _NO_KEY = "This server requires an API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`."
 _WRONG_KEY = "The API key is not valid here: it is unknown, expired or revoked."
+_OVER = "The session is over. Log in again."
+_NO_TOKEN = "A change with a session's cookie needs the session's token in the header x-csrf-token."
 
 
 class Guard:
     """Lets a request pass if its key may do what its route does. Without a route a request needs some valid key."""
 
     def __init__(
-        self, ring: KeyRing, routes: Callable[[], Iterable[BaseRoute]], now: Callable[[], float] = time.time
+        self,
+        ring: KeyRing,
+        sessions: Sessions,
+        routes: Callable[[], Iterable[BaseRoute]],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._ring = ring
+        self._sessions = sessions
         self._routes = routes
         self._now = now
 
@@ -41,7 +49,7 @@ class Guard:
         if wanted is RouteScope.OPEN:
             return None
 
-        caller = self.caller(key_in(scope))
+        caller = self._caller_in(scope)
         if not wanted.admits(caller.key.scope):
             raise PermissionRefused(
                 f"This takes a key of the scope {wanted.value!r}, and this one has {caller.key.scope.value!r}."
@@ -58,6 +66,39 @@ class Guard:
         key = self._ring.check(text, self._now())
         if key is None:
             raise AuthenticationFailed(_WRONG_KEY)
+        return Caller(key)
+
+    def session(self, scope: Scope) -> tuple[Caller, str] | None:
+        """Whose session a request's cookie is, and its text; None without one that is valid."""
+        text = self._sessions.in_cookie(scope)
+        key = self._sessions.key_of(text, self._now()) if text else None
+        if text is None or key is None:
+            return None
+        return Caller(key), text
+
+    def is_valid(self, caller: Caller) -> bool:
+        """Whether the caller's key is still valid, for what goes on for long after the check."""
+        key = self._ring.get(caller.key.id)
+        return key is not None and key.is_valid(self._now())
+
+    def _caller_in(self, scope: Scope) -> Caller:
+        """Who shows a key, or a session. Raises ``AuthenticationFailed``; ``PermissionRefused`` for another server's page."""
+        text = key_in(scope)
+        if text is not None:
+            return self._of_session(text) if self._sessions.is_one(text) else self.caller(text)
+
+        text = self._sessions.in_cookie(scope)
+        if text is None:
+            raise AuthenticationFailed(_NO_KEY)
+        caller = self._of_session(text)
+        if not self._sessions.is_from_own_page(scope, text):
+            raise PermissionRefused(_NO_TOKEN)
+        return caller
+
+    def _of_session(self, text: str) -> Caller:
+        key = self._sessions.key_of(text, self._now())
+        if key is None:
+            raise AuthenticationFailed(_OVER)
         return Caller(key)
 
     def _wanted(self, scope: Scope) -> tuple[RouteScope, str | None]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from supervisor.access.caller import Caller
 from xinfer.access_settings import AccessSettings
+from xinfer.engine_args import argument
 from xinfer.errors import PermissionRefused
+from xinfer.messages import ModelSpec
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)
 _NEVER = re.compile(r"(LD_.*|PYTHON.*|PATH|HOME|BASH_ENV|ENV|IFS|SHELL|RAY_.*|XINFER_.*|GCONV_PATH|LOCPATH)\Z")
@@ -29,6 +32,9 @@ _ARGUMENTS = frozenset(
     }
 )
 """Arguments of vLLM's that name no file, no module and no address. Others may, so they take an admin's key."""
+
+_FOR_KEYS = {"scheduling_policy": "priority", "enable_prompt_tokens_details": True}
+"""Arguments of engines whose requests have keys."""
 
 
 def check_launch(
@@ -60,6 +66,14 @@ def check_launch(
         raise PermissionRefused(f"The argument {name[:100]} takes a key of the scope 'admin'.", param=name[:100])
     if model_path:
         _check_path(model_path, settings.model_dirs)
+
+
+def for_keys(spec: ModelSpec) -> ModelSpec:
+    """``spec`` with an engine that heeds the priorities of keys and tells which tokens were cached, unless it says otherwise."""
+    if spec.engine != "vllm":
+        return spec
+    wanted = {name: value for name, value in _FOR_KEYS.items() if argument(spec.engine_args, name) is None}
+    return replace(spec, engine_args={**spec.engine_args, **wanted})
 
 
 def _check_path(path: str, folders: tuple[str, ...]) -> None:

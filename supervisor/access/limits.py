@@ -6,20 +6,20 @@ import math
 from collections.abc import Callable, Mapping
 
 from xinfer.errors import BudgetExhausted, RateLimited
-from xinfer.messages import ApiKey, KeyShare
+from xinfer.messages import ApiKey, KeyLimits, KeyShare
 
 _MINUTE_S = 60.0
 _PLACE_RETRY_S = 1.0
 
 
 class Bucket:
-    """A token bucket: holds what a minute gives, and is filled anew as time passes. Settled debts may take it below zero."""
+    """A token bucket: holds what ``holds_s`` seconds give, and is filled anew as time passes. Debts may take it below zero."""
 
-    __slots__ = ("_at", "capacity", "level", "rate")
+    __slots__ = ("_at", "_holds_s", "capacity", "level", "rate")
 
-    def __init__(self, per_minute: float, now: float) -> None:
-        self.capacity = max(1.0, per_minute)
-        self.rate = per_minute / _MINUTE_S
+    def __init__(self, per_minute: float, now: float, holds_s: float = _MINUTE_S) -> None:
+        self._holds_s = holds_s
+        self._give(per_minute)
         self.level = self.capacity
         self._at = now
 
@@ -31,14 +31,26 @@ class Bucket:
     def resize(self, per_minute: float, now: float) -> None:
         """Give out another amount from now on. What is there does not grow with it: others may give that out still."""
         self.fill(now)
-        self.capacity = max(1.0, per_minute)
-        self.rate = per_minute / _MINUTE_S
+        self._give(per_minute)
         self.level = min(self.level, self.capacity)
+
+    def change(self, per_minute: float, now: float) -> None:
+        """The limit is another one from now on. What was used of it counts against that one, too, and a debt stays as it is."""
+        self.fill(now)
+        used = self.capacity - self.level
+        debt = min(0.0, self.level)
+        self._give(per_minute)
+        # Not below empty: who has used a large limit would wait for many minutes of a small one.
+        self.level = max(debt, self.capacity - used)
 
     def wait_s(self, amount: float) -> float:
         """Seconds until ``amount`` is there; a larger amount than it holds counts as full."""
         lacking = min(amount, self.capacity) - self.level
         return max(0.0, lacking / self.rate)
+
+    def _give(self, per_minute: float) -> None:
+        self.capacity = max(1.0, per_minute * (self._holds_s / _MINUTE_S))
+        self.rate = per_minute / _MINUTE_S
 
 
 class KeyState:
@@ -47,12 +59,11 @@ class KeyState:
     __slots__ = ("budget_told", "id", "in_flight", "limits", "own", "reported", "requests", "seen", "share", "tokens")
 
     def __init__(self, key: ApiKey, share: float, now: float) -> None:
-        limits = key.limits
         self.id = key.id
-        self.limits = limits
+        self.limits = key.limits
         self.share = share
-        self.requests = Bucket(limits.rpm * share, now) if limits.rpm else None
-        self.tokens = Bucket(limits.tpm * share, now) if limits.tpm else None
+        self.requests = _changed(None, key.limits.rpm, share, now)
+        self.tokens = _changed(None, key.limits.tpm, share, now)
         self.in_flight = 0
         self.seen = 0
         """Requests that have come since the last report."""
@@ -61,6 +72,16 @@ class KeyState:
         """Tokens of the report that is under way."""
         self.own = 0
         """Tokens since then."""
+
+    def set_limits(self, limits: KeyLimits, budget_used: int, now: float) -> None:
+        """Go by other limits; what is under way and what was used go on counting."""
+        before = self.limits
+        self.limits = limits
+        self.requests = _changed(self.requests, limits.rpm, self.share, now)
+        self.tokens = _changed(self.tokens, limits.tpm, self.share, now)
+        if before.budget_tokens is None or before.budget_period != limits.budget_period:
+            # What was told so far was of another period, or nothing.
+            self.budget_told = budget_used
 
     def set_share(self, share: float, now: float) -> None:
         self.share = share
@@ -139,13 +160,23 @@ class Limiter:
 
     def arrive(self, key: ApiKey) -> Admission:
         """A request of ``key`` has come; ``begin`` says whether it may stay."""
-        now = self._now()
         state = self._states.get(key.id)
-        if state is None or state.limits != key.limits:
-            state = self._changed(key, state, now)
+        if state is None:
+            state = KeyState(key, self._share, self._now())
+            self._states[key.id] = state
         state.seen += 1
         self._touched.add(state)
         return Admission(state, self._now, self._touched)
+
+    def change(self, key: ApiKey, budget_used: int) -> None:
+        """Other limits of ``key`` count from now on. ``budget_used`` is what the whole cluster has used of its budget."""
+        state = self._states.get(key.id)
+        if state is None:
+            state = KeyState(key, self._share, self._now())
+            state.budget_told = budget_used
+            self._states[key.id] = state
+        else:
+            state.set_limits(key.limits, budget_used, self._now())
 
     def begin(self, admission: Admission) -> None:
         """Let the request in, which has to ``end``. Raises ``RateLimited`` or ``BudgetExhausted``."""
@@ -196,14 +227,15 @@ class Limiter:
             if abs(share - known.share) > known.share / 100:
                 known.set_share(share, now)
 
-    def _changed(self, key: ApiKey, before: KeyState | None, now: float) -> KeyState:
-        """A key that is new here, or whose limits have changed: what it has used so far goes on counting."""
-        state = KeyState(key, before.share if before else self._share, now)
-        if before:
-            # Requests that are under way end with the state that they began with.
-            state.budget_told = before.budget_told + before.reported + before.own
-        self._states[key.id] = state
-        return state
+
+def _changed(bucket: Bucket | None, limit: int | None, share: float, now: float) -> Bucket | None:
+    """The bucket of a limit that had ``bucket`` so far. Without one nothing was counted, so that a new limit begins full."""
+    if limit is None:
+        return None
+    if bucket is None:
+        return Bucket(limit * share, now)
+    bucket.change(limit * share, now)
+    return bucket
 
 
 def duration(seconds: float) -> str:

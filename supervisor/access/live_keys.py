@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from typing import Protocol
 
+from supervisor.access.key_counter import KeyCounter
 from supervisor.access.key_ring import KeyRing
 from supervisor.access.limits import Limiter
 from supervisor.registry.access_client import AccessClient
 from xinfer.errors import AuthenticationFailed, Unavailable
-from xinfer.messages import ApiKey, AuditEntry, Tokens, UsageReport
+from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyCounts, Tokens, UsageReport
 
 _log = logging.getLogger("xinfer.gateway")
 _WATCH_S = 30.0
@@ -39,6 +40,7 @@ class LiveKeys:
     def __init__(self, registry: AccessClient, limiter: Limiter, operator: ApiKey | None) -> None:
         self._registry = registry
         self._limiter = limiter
+        self.counter = KeyCounter()
         self.ring = KeyRing([operator] if operator else [])
         self._version = 0
         self._id = uuid.uuid4().hex
@@ -77,11 +79,16 @@ class LiveKeys:
 
     def count(self, key_id: str, model: str, tokens: Tokens) -> None:
         """Add what one request has used."""
+        self.counter.used(key_id, model, tokens)
         known = self._used.get((key_id, model))
         if known is None:
             self._used[key_id, model] = tokens
         else:
             known.add(tokens)
+
+    async def key_sums(self, models: Container[str]) -> dict[tuple[str, str], KeyCounts]:
+        """What all supervisors have counted by key and model. Raises ``Unavailable``."""
+        return await self._registry.exchange_key_metrics(self._id, self.counter.snapshot(models))
 
     def opened(self, key_id: str, end: Callable[[], None]) -> None:
         """A stream begins, which ``end`` ends: if its key is revoked at once.
@@ -114,10 +121,13 @@ class LiveKeys:
                 return
             await asyncio.sleep(0.01)
 
-    def _take(self, keys: Iterable[ApiKey]) -> None:
-        keys = tuple(keys)
-        self.ring.update(keys)
-        for key in keys:
+    def _take(self, changes: KeyChanges) -> None:
+        for key in changes.keys:
+            known = self.ring.get(key.id)
+            if known is not None and known.limits != key.limits:
+                self._limiter.change(key, changes.budget_used.get(key.id, 0))
+        self.ring.update(changes.keys)
+        for key in changes.keys:
             if key.cut_streams:
                 for end in list(self._streams.get(key.id, ())):
                     end()
@@ -134,7 +144,7 @@ class LiveKeys:
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._version = changes.version
-            self._take(changes.keys)
+            self._take(changes)
             self._loaded.set()
 
     async def _report_on(self) -> None:

@@ -10,8 +10,9 @@ from supervisor.access.caller import Caller
 from supervisor.access.limits import Admission, Limiter
 from supervisor.access.live_keys import LiveKeys
 from supervisor.access.token_counter import TokenCounter
-from xinfer.errors import BudgetExhausted, RateLimited, XinferError
-from xinfer.messages import Tokens
+from supervisor.gateway.outcome import outcome_of
+from xinfer.errors import BudgetExhausted, ModelOverloaded, RateLimited, XinferError
+from xinfer.messages import LIMITED, Tokens
 
 _FIRST_GUESS = 0.25
 """Tokens per byte of a request's body, before anything is known of a model."""
@@ -40,12 +41,14 @@ class Meter:
     # Slots and plain attributes: every request makes one of these.
     __slots__ = (
         "_admission",
+        "_broken",
         "_counted",
         "_counter",
         "_estimator",
         "_limiter",
         "_live",
         "_model",
+        "_on_settled",
         "_size",
         "caller",
     )
@@ -60,12 +63,15 @@ class Meter:
         self._counted = Tokens()
         self._model = ""
         self._size = 0
+        self._broken = False
+        self._on_settled: Callable[[int], None] | None = None
 
     def __enter__(self) -> Meter:
         try:
             self._limiter.begin(self._admission)
         except (RateLimited, BudgetExhausted):
             self._live.count(self.caller.key.id, "", Tokens(refused=1))
+            self._live.counter.ended(self.caller.key.id, "", LIMITED)
             raise
         return self
 
@@ -75,6 +81,15 @@ class Meter:
         self._admission.admit_tokens(self._estimator.estimate(model, size))
         self._size = size
         self._live.follow(self)
+
+    @property
+    def prompt_estimate(self) -> int:
+        """Tokens of the prompt, as far as is known before the engine says."""
+        return self._estimate()
+
+    def on_settled(self, settled: Callable[[int], None]) -> None:
+        """Have ``settled`` called with the tokens that the request has used, at its end."""
+        self._on_settled = settled
 
     @property
     def feed(self) -> Callable[[bytes], None]:
@@ -99,6 +114,10 @@ class Meter:
         """Where the key stands with its limits."""
         return self._admission.headers()
 
+    def breaks_off(self) -> None:
+        """The response ends with an error after its status has been sent."""
+        self._broken = True
+
     def count_so_far(self) -> None:
         """Count what has been used since the last time: a long stream must not be lost with its supervisor."""
         if self._counter.events:
@@ -108,10 +127,12 @@ class Meter:
         self._live.forget(self)
         self._admission.end()
         key_id = self.caller.key.id
-        if isinstance(error, RateLimited | BudgetExhausted):
-            self._admission.settle(0)
+        if isinstance(error, RateLimited | BudgetExhausted | ModelOverloaded):
+            self._settle(0)
             self._live.count(key_id, self._model, Tokens(refused=1))
+            self._live.counter.ended(key_id, self._model, LIMITED)
             return
+        self._live.counter.ended(key_id, self._model, outcome_of(error, broken=self._broken))
 
         if error is not None and not self._counter.events and not isinstance(error, XinferError):
             # The client has left while the engine was at work, and nobody says for how long.
@@ -121,7 +142,12 @@ class Meter:
             if self._counter.is_exact and self._size:
                 self._estimator.learn(self._model, self._size, used.prompt)
         self._count(used)
-        self._admission.settle(used.prompt + used.completion)
+        self._settle(used.prompt + used.completion)
+
+    def _settle(self, tokens: int) -> None:
+        self._admission.settle(tokens)
+        if self._on_settled:
+            self._on_settled(tokens)
 
     def _used(self) -> Tokens:
         used = self._counter.tokens(self._estimate())

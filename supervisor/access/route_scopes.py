@@ -36,15 +36,19 @@ _ROUTES = (
     ("GET", "/ping", RouteScope.OPEN),
     ("GET", "/v1/cluster/auth", RouteScope.OPEN),
     ("POST", "/token", RouteScope.OPEN),
+    # A browser navigates without a key: the page and its files are the same for everybody, and lead to the login.
+    ("GET", "/", RouteScope.OPEN),
+    ("GET", "/ui", RouteScope.OPEN),
+    ("GET", "/ui/{name:path}", RouteScope.OPEN),
+    ("GET", "/v1/session", RouteScope.OPEN),
+    ("POST", "/v1/session", RouteScope.OPEN),
+    ("DELETE", "/v1/session", RouteScope.OPEN),
     # What this is.
-    ("GET", "/", RouteScope.INFER),
     ("GET", "/openapi.json", RouteScope.INFER),
     ("GET", "/docs", RouteScope.INFER),
     ("GET", "/docs/swagger-ui-bundle.js", RouteScope.INFER),
     ("GET", "/docs/swagger-ui.css", RouteScope.INFER),
     ("GET", "/docs/favicon.png", RouteScope.INFER),
-    ("GET", "/ui", RouteScope.INFER),
-    ("GET", "/ui/{name:path}", RouteScope.INFER),
     ("GET", "/version", RouteScope.INFER),
     ("GET", "/v1/cluster/version", RouteScope.INFER),
     # The models that a key may use.
@@ -86,6 +90,13 @@ _ROUTES = (
     ("POST", "/v1/models/{uid}/sleep", RouteScope.LAUNCH),
     ("POST", "/v1/models/{uid}/wake", RouteScope.LAUNCH),
     ("GET", "/v1/events", RouteScope.LAUNCH),
+    ("GET", "/v1/stats", RouteScope.LAUNCH),
+    # A benchmark loads the model like its users, with the key of whoever starts it.
+    ("GET", "/v1/benchmarks", RouteScope.LAUNCH),
+    ("POST", "/v1/benchmarks", RouteScope.LAUNCH),
+    ("GET", "/v1/benchmarks/{run_id}", RouteScope.LAUNCH),
+    ("DELETE", "/v1/benchmarks/{run_id}", RouteScope.LAUNCH),
+    ("GET", "/v1/benchmarks/{run_id}/events", RouteScope.LAUNCH),
     ("GET", "/v1/models/{uid}/scale", RouteScope.LAUNCH),
     ("POST", "/v1/models/{uid}/scale", RouteScope.LAUNCH),
     # What would fit tells what the cluster has.
@@ -94,6 +105,8 @@ _ROUTES = (
     # The cluster.
     ("GET", "/v1/nodes", RouteScope.LAUNCH),
     ("GET", "/v1/nodes/{node}", RouteScope.LAUNCH),
+    # Requests of everybody, and what processes have said of themselves.
+    ("GET", "/v1/nodes/{node}/log", RouteScope.ADMIN),
     ("POST", "/v1/nodes/{node}/drain", RouteScope.ADMIN),
     ("POST", "/v1/nodes/{node}/undrain", RouteScope.ADMIN),
     ("GET", "/status", RouteScope.LAUNCH),
@@ -119,6 +132,7 @@ _ROUTES = (
     ("GET", "/v1/keys", RouteScope.ADMIN),
     ("POST", "/v1/keys", RouteScope.ADMIN),
     ("GET", "/v1/keys/{key_id}", RouteScope.ADMIN),
+    ("PATCH", "/v1/keys/{key_id}", RouteScope.ADMIN),
     ("DELETE", "/v1/keys/{key_id}", RouteScope.ADMIN),
     ("POST", "/v1/keys/{key_id}/rotate", RouteScope.ADMIN),
     ("GET", "/v1/usage", RouteScope.INFER),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from supervisor.background import Background
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Unavailable, cluster_stopping
@@ -26,16 +27,14 @@ class Drain:
         self._registry = registry
         self._under_way: set[UnderWay] = set()
         self._one_left = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def start(self) -> None:
         """Begin to wait for the end of the cluster."""
-        self._task = asyncio.create_task(self._run())
+        self._background.spawn(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
 
     def request(self) -> UnderWay:
         """A request that begins, to be entered. Raises ``Unavailable`` if the cluster takes none any more."""

@@ -6,7 +6,6 @@ Serve calls ``middlewares`` by its import path, ``xinfer.names.SERVE_MIDDLEWARES
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,9 +16,11 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from supervisor.gateway.own_port import OwnPort
 from supervisor.gateway.request_body import ClientGone
+from supervisor.gateway.serve_ports import listen_at_node
 from supervisor.translate.engine_request import match_route
-from xinfer.cluster.cluster_secret import GUARD_ENGINES
+from xinfer.cluster.cluster_secret import guarding_front_secret
 from xinfer.errors import NotFound
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -143,12 +144,14 @@ def middlewares() -> list[Middleware]:
 
     That sends requests on to a supervisor as pickles, for a moment, where HAProxy knows of no supervisor that is up.
     """
-    hiding = []
-    if os.environ.get(GUARD_ENGINES):
-        hiding = [Middleware(HideRoutes)]
+    guards: list[Middleware] = []
+    secret = guarding_front_secret()
+    if secret is not None:
+        guards = [Middleware(OwnPort, secret=secret), Middleware(HideRoutes)]
     if is_in_serve():
-        return [*hiding, Middleware(BypassServe)]
-    return hiding
+        listen_at_node()
+        return [*guards, Middleware(BypassServe)]
+    return guards
 
 
 def is_in_serve() -> bool:

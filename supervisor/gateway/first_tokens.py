@@ -21,20 +21,30 @@ class FirstTokens:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._averages: dict[str, tuple[float, float]] = {}
+        # Those that may be far slower than others: mostly none, and then no request has to look at every average.
+        self._late: set[str] = set()
 
     def observe(self, replica: str, seconds: float) -> None:
         """A stream of this replica has begun after so many seconds."""
         average = self._average(replica)
         if average is None:
             average = seconds
-        self._averages[replica] = (average + _WEIGHT * (seconds - average), self._now())
+        average += _WEIGHT * (seconds - average)
+        self._averages[replica] = (average, self._now())
+        if average > _DIFFERENCE_S:
+            self._late.add(replica)
+        else:
+            self._late.discard(replica)
 
     def forget(self, replica: str) -> None:
         """This replica is gone."""
         self._averages.pop(replica, None)
+        self._late.discard(replica)
 
     def slowness(self, replicas: Sequence[str]) -> dict[str, float]:
         """How many times as slow as the fastest of ``replicas`` the far slower ones are, at most 8; empty if none is."""
+        if self._late.isdisjoint(replicas):
+            return {}
         # For every request, over all replicas of its model: the clock is read once.
         oldest = self._now() - _VALID_S
         known: dict[str, float] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from supervisor.background import Background
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
@@ -20,15 +21,13 @@ class LoadReports:
         self._models = models
         self._registry = registry
         self._metrics = metrics
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._background.spawn(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
 
     async def _run(self) -> None:
         while True:

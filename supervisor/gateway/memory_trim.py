@@ -8,10 +8,11 @@ supervisors run on glibc's allocator (``PYTHONMALLOC=malloc``; docs/performance.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import gc
 from collections.abc import Callable
+
+from supervisor.background import Background
 
 ALLOCATOR = {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}
 """Environment of a process in which trimming has an effect."""
@@ -28,17 +29,14 @@ class MemoryTrimmer:
         self._in_flight = in_flight
         self._trim = trim or _malloc_trim()
         self._peak = 0
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def start(self) -> None:
         """Begin to look every two seconds."""
-        self._task = asyncio.create_task(self._run())
+        self._background.spawn(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._background.stop()
 
     def look(self) -> None:
         """Trim if a rush is over."""

@@ -6,7 +6,7 @@ import logging
 import re
 
 from xinfer.messages import Outcome
-from xinfer.request_log import LOGGER, logged_share
+from xinfer.request_log import LOGGER, is_logged, logged_share
 
 _log = logging.getLogger(LOGGER)
 _CANCELLED = 499
@@ -20,12 +20,14 @@ class RequestLine:
     """The line of one request."""
 
     # Slots and plain attributes: every request makes one of these.
-    __slots__ = ("completion_tokens", "first_token_s", "model", "path", "prompt_tokens", "replica", "request_id")
+    __slots__ = ("completion_tokens", "first_token_s", "key", "model", "path", "prompt_tokens", "replica", "request_id")
 
     def __init__(self, request_id: str, path: str, model: str) -> None:
         self.request_id = request_id
         self.path = path
         self.model = model
+        self.key: str | None = None
+        """The key's id; None without keys."""
         self.replica: str | None = None
         self.first_token_s: float | None = None
         self.prompt_tokens: int | None = None
@@ -39,10 +41,13 @@ class RequestLine:
 
     def write(self, outcome: Outcome, status: int, duration_s: float) -> None:
         """Log it, unless it is one of those that are left out, or this process has no file for it."""
-        if not _log.handlers or not _log.isEnabledFor(logging.INFO) or (outcome is Outcome.OK and not _share.takes()):
+        if not _log.handlers or not _log.isEnabledFor(logging.INFO):
+            return
+        if outcome is Outcome.OK and not is_logged(self.request_id, _share):
             return
         fields = {
             "request": self.request_id,
+            "key": self.key,
             "model": self.model,
             "replica": self.replica,
             "path": self.path,
@@ -56,29 +61,13 @@ class RequestLine:
         _log.info("request", extra={"fields": fields})
 
 
-class Share:
-    """Takes every so many-th request: of a share of 0.1 every tenth."""
-
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._sum = 0.0
-
-    def takes(self) -> bool:
-        """True for one that is to be logged."""
-        self._sum += self._share
-        if self._sum < 1:
-            return False
-        self._sum -= 1
-        return True
-
-
-_share = Share(1.0)
+_share = 1.0
 
 
 def set_share() -> None:
     """Log the share of successful requests that the environment names. ``ValueError`` for a wrong one."""
     global _share
-    _share = Share(logged_share())
+    _share = logged_share()
 
 
 def _last(pattern: re.Pattern[bytes], tail: bytes) -> int | None:

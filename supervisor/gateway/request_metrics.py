@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from supervisor.gateway.request_body import ClientGone
+from supervisor.gateway.outcome import outcome_of, status_of
 from supervisor.gateway.request_line import RequestLine
-from xinfer.errors import ModelOverloaded, XinferError
+from supervisor.gateway.request_trace import UNTRACED, RequestTrace
+from xinfer.errors import ModelOverloaded
 from xinfer.messages import (
     Histogram,
     ModelMetrics,
@@ -22,7 +22,6 @@ from xinfer.messages import (
     Usage,
 )
 
-_OVERLOADED = 429
 _NOTHING = ModelMetrics()
 # A 429 counts as an error: the cluster was too small, the caller did nothing wrong.
 _ERRORS = frozenset({Outcome.OVERLOADED, Outcome.FAILED, Outcome.BROKEN})
@@ -32,7 +31,7 @@ class TrackedRequest:
     """One request in flight, as a context manager: the exception that leaves it, if any, tells how the request ended."""
 
     # Slots and plain attributes: every request makes one of these.
-    __slots__ = ("_began", "_metrics", "_unanswered", "broken", "line", "resumed")
+    __slots__ = ("_began", "_metrics", "_unanswered", "broken", "line", "resumed", "trace")
 
     def __init__(self, metrics: ModelMetrics, unanswered: dict[TrackedRequest, float], line: RequestLine) -> None:
         self._metrics = metrics
@@ -42,6 +41,7 @@ class TrackedRequest:
         """Set when a response breaks off after its status has been sent."""
         self.resumed = False
         """Set when another replica has gone on with its stream."""
+        self.trace: RequestTrace = UNTRACED
 
     def __enter__(self) -> TrackedRequest:
         self._metrics.in_flight += 1
@@ -85,32 +85,12 @@ class TrackedRequest:
         metrics.resumed += self.resumed
         duration_s = time.monotonic() - self._began
         metrics.duration.observe(duration_s)
-        outcome = _outcome(error)
-        if self.broken and error is None:
-            outcome = Outcome.BROKEN
+        outcome = outcome_of(error, broken=self.broken)
         metrics.outcomes[outcome] += 1
         metrics.errors += outcome in _ERRORS
         metrics.refused += isinstance(error, ModelOverloaded)
-        self.line.write(outcome, _status(error), duration_s)
-
-
-def _status(error: BaseException | None) -> int:
-    """What the client was sent."""
-    if error is None:
-        return 200
-    return error.status if isinstance(error, XinferError) else 500
-
-
-def _outcome(error: BaseException | None) -> Outcome:
-    if error is None:
-        return Outcome.OK
-    if isinstance(error, (ClientGone, asyncio.CancelledError)):
-        return Outcome.CANCELLED
-    if not isinstance(error, XinferError):
-        return Outcome.FAILED
-    if error.status == _OVERLOADED:
-        return Outcome.OVERLOADED
-    return Outcome.FAILED if error.status >= 500 else Outcome.REFUSED
+        self.trace.took(self.line)
+        self.line.write(outcome, status_of(error), duration_s)
 
 
 class RequestMetrics:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -20,7 +22,26 @@ _KEEP_IDLE_S = 4.0
 # Aiohttp warns of a larger body in one piece, which would hold the loop up.
 _LARGE_BYTES = 1024 * 1024
 _MAX_ERROR_BYTES = 1024 * 1024
+_NO_HEADERS: Mapping[str, str] = {}
+# A machine that is lost, or the way to it, says nothing. Without these a request would wait for its first byte in vain.
+_SILENT_S = 6
+_KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 2,
+    socket.TCP_KEEPINTVL: 1,
+    socket.TCP_KEEPCNT: 4,
+    socket.TCP_USER_TIMEOUT: _SILENT_S * 1000,
+}
 _url = lru_cache(maxsize=4096)(URL)
+
+
+def _watched_socket(address: tuple[Any, ...]) -> socket.socket:
+    """One that the kernel closes when the other side's kernel has not answered for some seconds; a busy engine's still does."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +106,7 @@ class Upstream:
     async def start(self) -> None:
         """Make the connection pool, which belongs to the running event loop."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_IDLE_S),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_IDLE_S, socket_factory=_watched_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s),
             auto_decompress=False,
@@ -97,7 +118,9 @@ class Upstream:
         if self._session:
             await self._session.close()
 
-    async def send(self, address: str, request: EngineRequest) -> UpstreamResponse:
+    async def send(
+        self, address: str, request: EngineRequest, more_headers: Mapping[str, str] = _NO_HEADERS
+    ) -> UpstreamResponse:
         """Send ``request`` to the engine at ``address`` and wait for the first bytes of its answer, which the caller closes.
 
         Raises ``aiohttp.ClientError`` or ``TimeoutError``.
@@ -109,7 +132,8 @@ class Upstream:
                 body = request.body
             else:
                 body = io.BytesIO(request.body)
-            response = await self._session.post(_url(address + request.path), data=body, headers=request.headers)
+            headers = {**request.headers, **more_headers}
+            response = await self._session.post(_url(address + request.path), data=body, headers=headers)
             try:
                 first = await response.content.readany()
             except BaseException:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -87,18 +88,19 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded(home: Path, supervisors: int = 1, **access: Any) -> AsyncIterator[Guarded]:
-    """``supervisors`` of them, which know of no model yet."""
+async def guarded(
+    home: Path, supervisors: int = 1, gateway: Mapping[str, Any] = MappingProxyType({}), **access: Any
+) -> AsyncIterator[Guarded]:
+    """``supervisors`` of them, with settings of the ``gateway``, which know of no model yet."""
     from contextlib import AsyncExitStack
 
     keys = Registry(home)
     models = RegistryDouble()
     settings = AccessSettings(supervisors=supervisors, **access)
     async with AsyncExitStack() as stack:
-        apps = [
-            Supervisor(GatewaySettings(supervisors=supervisors), models, access=settings, keys=keys, allow_fake=True)
-            for _ in range(supervisors)
-        ]
+        # Tests show more wrong keys in a second than any person.
+        rules = GatewaySettings(supervisors=supervisors, **{"refusals_per_s": 0, **gateway})
+        apps = [Supervisor(rules, models, access=settings, keys=keys, allow_fake=True) for _ in range(supervisors)]
         urls = [await stack.enter_async_context(serving(app, lifespan="on")) for app in apps]
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10, verify=False))
         # A leftover of a test must not keep the loop.

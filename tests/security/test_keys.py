@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.access.key_ring import KeyRing
+from supervisor.registry.access import Access
 from supervisor.registry.access_store import AccessStore
 from supervisor.registry.key_book import KeyBook
 from xinfer.api_key import PATTERN, derived_key, digest, engine_secret, key_id, new_id, new_key
 from xinfer.errors import Conflict, NotFound
-from xinfer.messages import ApiKey, KeyLimits, KeyScope
+from xinfer.messages import ApiKey, KeyLimits, KeyScope, KeyUpdate, Tokens, UsageReport
 
 
 def made(scope: KeyScope = KeyScope.INFER, **facts: object) -> tuple[ApiKey, str]:
@@ -114,6 +115,60 @@ def test_the_book_refuses_what_is_taken_or_gone() -> None:
     again, _ = made(name="a")
     book.add(again)
     assert book.get("a") == again
+
+
+def test_an_update_changes_what_it_names_and_nothing_else() -> None:
+    key, _ = made(name="a", models=("m",), limits=KeyLimits(rpm=5, tpm=100, budget_tokens=9, budget_period="month"))
+    book = KeyBook([key], version=1000)
+    changed = book.update("a", KeyUpdate({"models": ("n*",), "expires_at": 7.0}, {"rpm": 6, "tpm": None}))
+    assert changed.limits == KeyLimits(rpm=6, tpm=None, budget_tokens=9, budget_period="month")
+    assert (changed.models, changed.expires_at) == (("n*",), 7.0)
+    assert (changed.id, changed.name, changed.scope, changed.digest) == (key.id, key.name, key.scope, key.digest)
+    assert book.changes(1000).keys == (changed,)
+    assert book.update(key.id, KeyUpdate({"name": "b"})).name == book.get("b").name
+    with pytest.raises(NotFound):
+        book.get("a")
+
+
+def test_the_book_refuses_updates_of_what_is_gone_and_names_that_are_taken() -> None:
+    first, _ = made(name="a")
+    second, _ = made(name="b", revoked_at=1.0)
+    third, _ = made(name="c")
+    book = KeyBook([first, second, third], version=1)
+    with pytest.raises(NotFound):
+        book.update("nobody", KeyUpdate())
+    with pytest.raises(Conflict, match="revoked"):
+        book.update("b", KeyUpdate(limits={"rpm": 1}))
+    with pytest.raises(Conflict, match="'c' already"):
+        book.update("a", KeyUpdate({"name": "c"}))
+    assert book.changes(1).keys == ()
+    assert book.update("a", KeyUpdate({"name": "a"})) == first
+    assert book.update("a", KeyUpdate({"name": "b"})).name == "b", "the name of a revoked key is free"
+
+
+async def test_an_update_is_on_the_disk(tmp_path: Path) -> None:
+    key, _ = made(name="a", limits=KeyLimits(rpm=5))
+    access = Access(tmp_path, usage_days=400)
+    await access.add(key)
+    changed = await access.update("a", KeyUpdate({"name": "b"}, {"rpm": None, "budget_tokens": 7}))
+    assert Access(tmp_path, usage_days=400).keys() == [changed]
+
+
+async def test_a_change_comes_with_what_was_used_of_the_budget(tmp_path: Path) -> None:
+    now = 1_700_000_000.0
+    access = Access(tmp_path, usage_days=400, now=lambda: now)
+    with_budget, _ = made(limits=KeyLimits(budget_tokens=100))
+    without, _ = made()
+    for key in (with_budget, without):
+        await access.add(key)
+    used = {(key.id, "m"): Tokens(prompt=30, completion=12) for key in (with_budget, without)}
+    access.report(UsageReport("s", 1, used))
+    told = await access.watch(0, 0)
+    assert told.budget_used == {with_budget.id: 42}
+    now += 86400
+    await access.update(with_budget.id, KeyUpdate(limits={"rpm": 5}))
+    await access.update(without.id, KeyUpdate(limits={"budget_tokens": 5, "budget_period": "month"}))
+    assert (await access.watch(told.version, 0)).budget_used == {with_budget.id: 0, without.id: 42}
 
 
 def test_the_texts_of_keys_are_nowhere(tmp_path: Path) -> None:

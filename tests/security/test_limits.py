@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from supervisor.access.limits import Admission, Limiter, duration
+from supervisor.access.limits import Admission, Bucket, Limiter, duration
 from supervisor.registry.shares import Shares
 from tests.security.test_keys import made
 from xinfer.errors import BudgetExhausted, RateLimited
@@ -106,13 +109,142 @@ def test_budget_is_of_the_whole_cluster(clock: Clock) -> None:
     assert refused.value.headers()["x-should-retry"] == "false"
 
 
-def test_changed_limits_count_at_once(clock: Clock) -> None:
-    from dataclasses import replace
+def changed(limiter: Limiter, key: ApiKey, budget_used: int = 0, **limits: int | str) -> ApiKey:
+    """The key with these limits, of which the limiter has been told."""
+    other = replace(key, limits=KeyLimits(**limits))  # type: ignore[arg-type]
+    limiter.change(other, budget_used)
+    return other
 
+
+def how_many(limiter: Limiter, key: ApiKey) -> int:
+    """How many requests are let in one after the other, at once."""
+    count = 0
+    while admitted(limiter, key):
+        count += 1
+    return count
+
+
+def test_changed_limits_count_at_once(clock: Clock) -> None:
     limiter, key = Limiter(1, clock), limited(rpm=1)
     assert admitted(limiter, key)
     assert not admitted(limiter, key)
-    assert admitted(limiter, replace(key, limits=KeyLimits(rpm=2)))
+    assert admitted(limiter, changed(limiter, key, rpm=2))
+
+
+def test_a_larger_limit_gives_what_it_has_more_and_no_full_bucket(clock: Clock) -> None:
+    limiter, key = Limiter(1, clock), limited(rpm=6)
+    assert how_many(limiter, key) == 6
+    assert how_many(limiter, changed(limiter, key, rpm=10)) == 4
+
+
+@pytest.mark.parametrize(("used", "left"), [(0, 20), (5, 15), (20, 0), (50, 0), (60, 0)])
+def test_a_lower_limit_gives_what_is_left_of_it(clock: Clock, used: int, left: int) -> None:
+    limiter, key = Limiter(1, clock), limited(rpm=60)
+    assert [admitted(limiter, key) for _ in range(used)] == [True] * used
+    key = changed(limiter, key, rpm=20)
+    assert how_many(limiter, key) == left
+    clock.now += 3.01
+    assert how_many(limiter, key) == 1, "it fills by the new limit, and nobody waits for longer than its minute"
+
+
+@given(st.integers(1, 10_000), st.integers(1, 10_000), st.integers(0, 20_000))
+def test_a_changed_bucket_never_holds_more_than_the_limits_differ_by(old: int, new: int, used: int) -> None:
+    bucket = Bucket(old, 0.0)
+    bucket.level -= used
+    before = bucket.level
+    bucket.change(new, 0.0)
+    assert bucket.level <= min(new, before + max(0, new - old))
+    assert bucket.level >= min(0, before)
+    assert bucket.wait_s(1) <= (1 - min(0, before)) / bucket.rate
+
+
+def test_another_limit_leaves_the_others_as_they_are(clock: Clock) -> None:
+    limiter, key = Limiter(1, clock), limited(rpm=6, tpm=600)
+    admission = begin(limiter, key)
+    admission.admit_tokens(600)
+    admission.settle(600)
+    key = changed(limiter, key, rpm=6, tpm=600, concurrency=5)
+    assert dict(admission.headers())["x-ratelimit-remaining-requests"] == "5"
+    with pytest.raises(RateLimited):
+        begin(limiter, key).admit_tokens(1)
+
+
+def test_limits_come_and_go(clock: Clock) -> None:
+    limiter, key = Limiter(1, clock), limited(rpm=1, tpm=1, concurrency=1)
+    first = begin(limiter, key)
+    key = changed(limiter, key)
+    assert [admitted(limiter, key) for _ in range(50)] == [True] * 50
+    key = changed(limiter, key, rpm=3, concurrency=2)
+    begin(limiter, key)
+    with pytest.raises(RateLimited, match="at the same time"):
+        begin(limiter, key)
+    first.end()
+    assert how_many(limiter, key) == 2
+
+
+def test_tokens_under_way_are_settled_by_the_new_limit(clock: Clock) -> None:
+    limiter, key = Limiter(1, clock), limited(tpm=600)
+    admission = begin(limiter, key)
+    admission.admit_tokens(100)
+    key = changed(limiter, key, tpm=300)
+    admission.settle(280)
+    with pytest.raises(RateLimited) as refused:
+        begin(limiter, key).admit_tokens(30)
+    assert refused.value.headers()["retry-after"] == "2"
+    begin(limiter, key).admit_tokens(20)
+
+
+def test_a_debt_of_tokens_outlives_a_lower_limit(clock: Clock) -> None:
+    limiter, key = Limiter(1, clock), limited(tpm=600)
+    begin(limiter, key).settle(650)
+    key = changed(limiter, key, tpm=60)
+    with pytest.raises(RateLimited) as refused:
+        begin(limiter, key).admit_tokens(10)
+    assert refused.value.headers()["retry-after"] == "60"
+
+
+def test_requests_under_way_count_when_fewer_are_allowed(clock: Clock) -> None:
+    limiter, key = Limiter(1, clock), limited(concurrency=3)
+    under_way = [begin(limiter, key) for _ in range(3)]
+    key = changed(limiter, key, concurrency=1)
+    for admission in under_way:
+        with pytest.raises(RateLimited):
+            begin(limiter, key)
+        admission.end()
+    begin(limiter, key)
+
+
+def test_what_was_used_of_a_budget_stays_used(clock: Clock) -> None:
+    limiter, key = Limiter(1, clock), limited(budget_tokens=100)
+    begin(limiter, key).settle(60)
+    limiter.demand()
+    limiter.told({key.id: KeyShare(budget_used=60)})
+    begin(limiter, key).settle(20)
+    key = changed(limiter, key, budget_used=60, budget_tokens=80)
+    with pytest.raises(BudgetExhausted, match="80 of 80"):
+        begin(limiter, key)
+    begin(limiter, changed(limiter, key, budget_used=60, budget_tokens=81))
+
+
+def test_a_budget_for_a_key_that_had_none_begins_with_what_it_has_used(clock: Clock) -> None:
+    """Wherever that was: of two supervisors one has seen the key."""
+    one, other, key = Limiter(2, clock), Limiter(2, clock), limited()
+    begin(one, key).settle(500)
+    one.demand()
+    one.told({key.id: KeyShare()})
+    for limiter in (one, other):
+        with pytest.raises(BudgetExhausted, match="500 of 400 tokens of this day"):
+            begin(limiter, changed(limiter, key, budget_used=500, budget_tokens=400))
+
+
+def test_a_budget_of_another_period_has_what_that_has_used(clock: Clock) -> None:
+    limiter, key = Limiter(1, clock), limited(budget_tokens=100)
+    begin(limiter, key).settle(10)
+    limiter.demand()
+    limiter.told({key.id: KeyShare(budget_used=10)})
+    key = changed(limiter, key, budget_used=3000, budget_tokens=100, budget_period="month")
+    with pytest.raises(BudgetExhausted, match="3000 of 100 tokens of this month"):
+        begin(limiter, key)
 
 
 def test_headers_are_those_of_openai(clock: Clock) -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,14 +27,19 @@ import requests
 from tests.clients.environments import python_of
 from tests.conftest import ROOT
 from tests.docs.blocks import ENDPOINT, blocks
+from tests.observability.collector import Collector, Span, collecting
+from tests.observability.prometheus import panels_without_data, running_prometheus
+from tests.security.ports import Kind, documented, listeners, where
 from tests.waiting import wait_for
-from xinfer.api_key import PATTERN, new_key
+from xinfer.api_key import PATTERN, new_id, new_key
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.cluster_secret import operator_key
-from xinfer.cluster.ports import free_port
+from xinfer.cluster.ports import free_port, outward_address
 from xinfer.cluster.processes import of_cluster
 from xinfer.errors import AuthenticationFailed, ModelNotFound, PermissionRefused, XinferError
+from xinfer.monitoring.rules import rules_file
+from xinfer.monitoring.tenants import TENANTS
 
 pytestmark = pytest.mark.engine
 HELLO: list[Any] = [{"role": "user", "content": "What is the largest animal?"}]
@@ -66,9 +72,19 @@ def _run(home: Path, endpoint: str, *words: str, check: bool = True, **env: str)
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[OpenCluster]:
-    """``xinfer start --host 0.0.0.0``, with tiny-chat."""
+def collector() -> Iterator[Collector]:
+    """Where the cluster sends its traces."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def shared(collector: Collector) -> Iterator[OpenCluster]:
+    """``xinfer start --host 0.0.0.0``, with tiny-chat, and with traces on."""
     home = Path(tempfile.mkdtemp(prefix="xi-", dir="/tmp"))
+    keys = home / "keys"
+    keys.mkdir()
+    (keys / "metrics").write_text(new_key(new_id()))
     port = free_port("127.0.0.1")
     endpoint = f"http://127.0.0.1:{port}"
     options = [
@@ -80,15 +96,23 @@ def shared() -> Iterator[OpenCluster]:
         str(free_port("127.0.0.1")),
         "--supervisors",
         "2",
+        "--keys-from",
+        str(keys),
     ]
     try:
-        started = _run(home, endpoint, "start", *options, "--launch", "tiny-chat")
+        started = _run(home, endpoint, "start", *options, "--launch", "tiny-chat", **collector.environment())
         found = re.search(r"xinfer_[0-9a-f]{10}_[0-9a-f]{48}", started.stdout)
         assert found, started.stdout
         yield OpenCluster(home, endpoint, found[0], started)
     finally:
         _run(home, endpoint, "stop", "--drain-timeout", "0", check=False)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_key_that_was_given_as_a_file(shared: OpenCluster) -> None:
+    key = {"Authorization": f"Bearer {(shared.home / 'keys' / 'metrics').read_text()}"}
+    assert "xinfer_" in requests.get(f"{shared.endpoint}/metrics", headers=key, timeout=10).text
+    assert requests.get(f"{shared.endpoint}/v1/models", headers=key, timeout=10).status_code == 403
 
 
 @pytest.fixture
@@ -124,6 +148,14 @@ def test_the_start_says_what_is_on_and_shows_an_admin_key_once(shared: OpenClust
             assert secret not in " ".join([*process.cmdline(), *process.environ().values()])
         except psutil.Error:
             continue
+
+
+def test_it_answers_at_the_address_that_others_see(shared: OpenCluster) -> None:
+    address = outward_address()
+    if address is None:
+        pytest.skip("this machine has no network")
+    port = shared.endpoint.rpartition(":")[2]
+    assert requests.get(f"http://{address}:{port}/health", timeout=10).status_code == 200
 
 
 def test_nothing_but_liveness_answers_without_a_key(shared: OpenCluster) -> None:
@@ -174,6 +206,34 @@ def _listening(cluster_id: str) -> set[tuple[str, int]]:
             continue
         addresses |= {(each.laddr.ip, each.laddr.port) for each in found if each.status == psutil.CONN_LISTEN}
     return addresses
+
+
+def test_ports_are_where_the_documents_say(shared: OpenCluster) -> None:
+    """Those of a cluster on loopback are checked in ``tests/faults/test_f_security.py``."""
+    found = listeners(shared.home)
+    assert [each for each in found if each.kind is Kind.UNKNOWN] == []
+    assert {kind.value: places for kind, places in where(found, shared.home).items()} == documented(2)
+
+
+def test_a_supervisors_own_port_takes_no_keys(shared: OpenCluster) -> None:
+    """Only what has come through HAProxy, and Prometheus."""
+    ports = {each.port for each in listeners(shared.home) if each.kind is Kind.SUPERVISOR}
+    key = {"x-api-key": shared.admin_key}
+    for port in ports:
+        own = f"http://127.0.0.1:{port}"
+        assert requests.get(f"{own}/v1/models", headers=key, timeout=10).status_code == 403
+        body = {"model": "tiny-chat", "messages": HELLO, "max_tokens": 1}
+        assert requests.post(f"{own}/v1/chat/completions", json=body, headers=key, timeout=10).status_code == 403
+        wrong = {**key, "x-xinfer-front": "0" * 64}
+        assert requests.get(f"{own}/v1/models", headers=wrong, timeout=10).status_code == 403
+    targets = requests.get(
+        f"{shared.endpoint}/v1/metrics/targets", params={"component": "supervisor"}, headers=key, timeout=10
+    ).json()
+    assert len(targets) == 2
+    for target in targets:
+        metrics = f"http://{target['targets'][0]}{target['labels']['__metrics_path__']}"
+        assert requests.get(metrics, timeout=10).status_code == 401
+        assert "xinfer_" in requests.get(metrics, headers=key, timeout=10).text
 
 
 def test_the_engine_takes_requests_of_its_cluster_only(shared: OpenCluster, admin: RESTfulClient) -> None:
@@ -241,13 +301,166 @@ def test_usage_of_every_api_is_what_the_engine_says(
             final = stream.get_final_message().usage
         used.append((final.input_tokens, final.output_tokens))
 
+    asked = tuple(map(sum, zip(*used, strict=True)))
+
     def reported() -> bool:
+        """A stream that was under way at a report is in it with the tokens that it had by then."""
         (found,) = [each for each in admin.get_usage(by=["key"]) if each["key_name"] == "counted"] or [None]
-        return bool(found) and found["requests"] == len(used)
+        return bool(found) and (found["requests"], found["prompt_tokens"], found["completion_tokens"]) == (
+            len(used),
+            *asked,
+        )
 
     wait_for(reported, 10, "the usage of all requests")
-    (found,) = [each for each in admin.get_usage(by=["key"]) if each["key_name"] == "counted"]
-    assert (found["prompt_tokens"], found["completion_tokens"]) == tuple(map(sum, zip(*used, strict=True)))
+
+
+def test_traces_of_a_launch(shared: OpenCluster, collector: Collector) -> None:
+    """Its stages as spans, and within the replica's start what vLLM tells of its own."""
+    (launch,) = wait_for(lambda: collector.named("launch tiny-chat"), 10, "the launch's span")
+    assert (launch.service, launch.failed, launch.attributes["xinfer.outcome"]) == ("xinfer-registry", False, "ready")
+    pending, replica = collector.inside(launch)
+    assert (pending.name, replica.name) == ("pending", "start replica")
+    stages = [each for each in collector.inside(replica) if each.service == "xinfer-registry"]
+    assert [each.name for each in stages] == ["placing", "starting", "loading", "warming_up"]
+    assert launch.began_at <= stages[0].began_at
+    assert stages[-1].ended_at <= launch.ended_at
+
+    def own() -> set[str]:
+        return {each.name for each in collector.of_trace(launch.trace_id) if each.service == "vllm"}
+
+    wait_for(lambda: {"Load model", "EngineCoreProc init"} <= own(), 10, "the engine's own spans")
+
+
+def test_traces_of_a_request(shared: OpenCluster, collector: Collector, make_key: Callable[..., str]) -> None:
+    """One trace from the client to the engine."""
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {
+        "x-api-key": make_key("traced"),
+        "x-request-id": "traced-1",
+        "traceparent": f"00-{trace_id}-00f067aa0ba902b7-01",
+    }
+    body = {"model": "tiny-chat", "messages": HELLO, "max_tokens": 4, "stream": True}
+    with requests.post(f"{shared.endpoint}/v1/chat/completions", json=body, headers=headers, timeout=60) as response:
+        assert response.content.endswith(b"data: [DONE]\n\n")
+    names = {"chat tiny-chat", "receive", "translate", "route", "first byte", "response", "llm_request"}
+
+    def spans() -> dict[str, Span]:
+        found = {each.name: each for each in collector.of_trace(trace_id)}
+        return found if found.keys() >= names else {}
+
+    found = wait_for(spans, 15, "all spans of the request")
+    request, engine = found["chat tiny-chat"], found["llm_request"]
+    assert request.parent_id == "00f067aa0ba902b7"
+    assert request.attributes["xinfer.key.id"] == headers["x-api-key"].split("_")[1]
+    assert request.attributes["gen_ai.usage.output_tokens"] == 4
+    assert (engine.service, engine.parent_id) == ("vllm", found["first byte"].span_id)
+    assert b"largest animal" not in collector.raw
+
+
+def test_board_of_tenants(shared: OpenCluster, make_key: Callable[..., str], tmp_path: Path) -> None:
+    """A Prometheus with a key for metrics scrapes a cluster that requires keys, while two keys are in use."""
+    key_file = tmp_path / "key"
+    key_file.write_text(make_key("prometheus", scope="metrics"))
+    config = shared.run("metrics", "config", "--interval", "1", "--api-key-file", str(key_file)).stdout
+    (tmp_path / "prometheus.yml").write_text(config)
+    (tmp_path / "rules.yml").write_text(rules_file())
+    tenants = [make_key("tenant-1"), make_key("tenant-2", rpm=20)]
+    over = threading.Event()
+
+    def use() -> None:
+        body = {"model": "tiny-chat", "messages": HELLO, "max_tokens": 4}
+        while not over.wait(0.2):
+            for key in tenants:
+                requests.post(
+                    f"{shared.endpoint}/v1/chat/completions", json=body, headers={"x-api-key": key}, timeout=60
+                )
+
+    load = threading.Thread(target=use)
+    load.start()
+    try:
+        with running_prometheus(tmp_path / "prometheus.yml", tmp_path) as prometheus:
+            assert panels_without_data(prometheus, TENANTS) == []
+            targets = prometheus.targets()
+            assert {job: len(found) for job, found in targets.items()}["xinfer-supervisor"] == 2
+            assert all(each["health"] == "up" for found in targets.values() for each in found), targets
+            found = prometheus.query("sum by (key) (xinfer_key_tokens_total)")
+            assert {labels["key"] for labels, _ in found} >= {key.split("_")[1] for key in tenants}
+    finally:
+        over.set()
+        load.join()
+
+
+def test_a_cache_of_its_own(shared: OpenCluster, make_key: Callable[..., str]) -> None:
+    """What others have asked is not in it, as the engine's own counts say."""
+    one, two, apart = make_key("one"), make_key("two"), make_key("apart", isolate_cache=True)
+    question: list[Any] = [{"role": "user", "content": f"{time.time()}: " + "and so on " * 100}]
+
+    def cached(key: str) -> int:
+        with openai.OpenAI(base_url=f"{shared.endpoint}/v1", api_key=key) as client:
+            usage = client.chat.completions.create(model="tiny-chat", messages=question, max_tokens=1).usage
+        assert usage
+        details = usage.prompt_tokens_details
+        return (details and details.cached_tokens) or 0
+
+    assert cached(one) < 100
+    assert cached(two) > 100
+    assert cached(apart) < 100
+    assert cached(apart) > 100
+
+
+def test_what_a_launch_may_not_ask_for(shared: OpenCluster, make_key: Callable[..., str], tmp_path: Path) -> None:
+    launcher = {"XINFER_HOME": str(tmp_path), "XINFER_API_KEY": make_key("launcher", scope="launch")}
+    for words in (["--env", "LD_PRELOAD", "/tmp/x.so"], ["--env", "HF_TOKEN", "x"], ["--model-path", str(ROOT)]):
+        refused = shared.run("launch", "tiny-chat", *words, check=False, **launcher)
+        assert refused.returncode == 1, refused.stdout
+        assert "scope 'admin'" in refused.stderr or "may not be set" in refused.stderr
+    assert shared.run("launch", "tiny-chat", "--env", "LD_PRELOAD", "/tmp/x.so", check=False).returncode == 1
+    page = {"x-api-key": shared.admin_key, "origin": "https://evil.example"}
+    answer = requests.get(f"{shared.endpoint}/v1/models", headers=page, timeout=10)
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_limits_that_change_while_the_key_is_in_use(
+    shared: OpenCluster, admin: RESTfulClient, make_key: Callable[..., str]
+) -> None:
+    """Both supervisors go by them within a second, and know what the key has used, whichever of them it was."""
+    key = make_key("changing")
+    with openai.OpenAI(base_url=f"{shared.endpoint}/v1", api_key=key, max_retries=0) as client:
+        client.chat.completions.create(model="tiny-chat", messages=HELLO, max_tokens=2)
+    wait_for(lambda: any(row["key_name"] == "changing" for row in admin.get_usage(by=["key"])), 10, "the usage")
+
+    def statuses() -> set[int]:
+        with ThreadPoolExecutor(8) as threads:
+            return set(threads.map(lambda _: tokenize(shared, key), range(32)))
+
+    assert statuses() == {200}
+    shown = shared.run("keys", "update", "changing", "--budget-tokens", "1/day", "--rpm", "100000").stdout
+    assert "100000 rpm, 1 tokens/day" in shown
+    time.sleep(1)
+    assert statuses() == {429}
+    assert admin.update_key("changing", budget_tokens=None)["budget_tokens"] is None
+    time.sleep(1)
+    assert statuses() == {200}
+    log = shared.run("audit").stdout
+    assert "PATCH /v1/keys/{key_id}" in log
+    assert f"changing ({admin.get_key('changing')['id']}): rpm=100000, budget_tokens=1, budget_period=day" in log
+    assert key not in log
+
+
+def test_rotating_and_revoking_at_once(shared: OpenCluster, admin: RESTfulClient) -> None:
+    first = admin.create_key("turning")["key"]
+    second = shared.run("keys", "rotate", "turning", "--overlap", "1h").stdout.strip()
+    third = shared.run("keys", "rotate", "turning", "--overlap", "0s").stdout.strip()
+    assert [tokenize(shared, key) for key in (first, second, third)] == [401, 401, 200]
+    with openai.OpenAI(base_url=f"{shared.endpoint}/v1", api_key=third, max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model="tiny-chat", messages=HELLO, stream=True, max_tokens=900, extra_body={"ignore_eos": True}
+        )
+        next(stream)
+        admin.revoke_key("turning", now=True)
+        with pytest.raises(openai.APIError, match="revoked"):
+            list(stream)
+    assert tokenize(shared, third) == 401
 
 
 def test_the_command_line_from_another_home(shared: OpenCluster, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.access.caller import Caller
-from supervisor.access.launch_policy import check_launch
+from supervisor.access.launch_policy import check_launch, for_keys
 from supervisor.access.token_counter import TokenCounter
+from supervisor.gateway.own_port import OwnPort
 from supervisor.translate.engine_request import build_engine_request
 from supervisor.translate.tenant import Tenant
 from tests.security.test_keys import made
@@ -22,7 +23,7 @@ from xinfer.access_settings import AccessSettings, usage_days
 from xinfer.cli import credentials
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.cluster_secret import GUARD_ENGINES, guarding_secret, operator_key, own_engine_secret
-from xinfer.cluster.haproxy import with_client_address
+from xinfer.cluster.haproxy import with_client_address, with_front_secret, with_tls
 from xinfer.errors import PermissionRefused
 from xinfer.messages import KeyScope, Priority
 from xinfer.wire.paths import CHAT, COMPLETIONS, RESPONSES
@@ -223,3 +224,59 @@ def test_haproxy_tells_the_address_and_hides_its_routes() -> None:
     changed = with_client_address(config)
     assert "    http-request set-header x-xinfer-client %[src]\n" in changed
     assert "acl routes always_false\n" in changed
+
+
+async def test_the_own_port_of_a_supervisor_takes_what_came_through_haproxy() -> None:
+    def asked(path: str, secret: bytes | None = None, method: str = "POST") -> dict[str, Any]:
+        headers = [] if secret is None else [(b"x-xinfer-front", secret)]
+        return {"type": "http", "method": method, "path": path, "headers": headers}
+
+    passed: list[Any] = []
+    answered: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope)
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("the body is not read")
+
+    port = OwnPort(app, "s3cret")
+    for admitted in (
+        asked(CHAT, b"s3cret"),
+        asked("/-/healthz", method="GET"),
+        asked("/metrics/supervisor", method="GET"),
+        {"type": "lifespan"},
+    ):
+        await port(admitted, receive, send)
+    assert (len(passed), answered) == (4, [])
+    for refused in (
+        asked(CHAT),
+        asked(CHAT, b"s3cret "),
+        asked("/-/healthz"),
+        asked("/v1/models", method="GET"),
+        {**asked(CHAT), "type": "websocket"},
+    ):
+        await port(refused, receive, send)
+    assert len(passed) == 4
+    starts = [each["status"] for each in answered if each["type"] == "http.response.start"]
+    assert starts == [403] * 4
+    assert answered[-1]["type"] == "websocket.close"
+
+
+def test_haproxy_shows_the_secret_whatever_the_client_sends() -> None:
+    config = "frontend http_frontend\n    bind 0.0.0.0:1\n"
+    changed = with_tls(with_front_secret(config, "abc"), "/x.pem")
+    assert changed.startswith(
+        "frontend http_frontend\n    http-request set-header x-xinfer-front abc\n    bind 0.0.0.0:1 ssl "
+    )
+    assert with_front_secret(config, None) == config
+
+
+def test_engines_heed_the_priorities_of_keys_and_tell_what_was_cached() -> None:
+    assert for_keys(spec()).engine_args == {"scheduling_policy": "priority", "enable_prompt_tokens_details": True}
+    assert for_keys(spec(engine="fake")).engine_args == {}
+    for policy in ({"scheduling_policy": "fcfs"}, {"scheduling": "fcfs"}):
+        assert for_keys(spec(engine_args=policy)).engine_args == {**policy, "enable_prompt_tokens_details": True}

@@ -59,8 +59,9 @@ def test_every_scope_has_a_live_route() -> None:
     assert set(ROUTES) == set(LIVE)
 
 
-def test_only_liveness_and_login_are_open() -> None:
-    assert {"/health", "/ping", "/v1/cluster/auth", "/token"} == OPEN
+def test_only_liveness_login_and_its_page_are_open() -> None:
+    liveness = {"/health", "/ping", "/v1/cluster/auth"}
+    assert {*liveness, "/token", "/v1/session", "/", "/ui", "/ui/{name:path}"} == OPEN
 
 
 async def test_a_route_without_a_scope_takes_an_admin(cluster_with_keys: Guarded) -> None:

@@ -9,17 +9,21 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
+from supervisor.api.xinfer_metrics import ClusterFacts, XinferMetrics
 from tests.shell import Shell
 from tests.waiting import wait_for
 from xinfer.cli.own_session import own_session
 from xinfer.cluster import tls
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.cluster_secret import operator_key
 from xinfer.cluster.haproxy import binary, with_client_address, with_tls
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
@@ -193,6 +197,23 @@ def test_options(tmp_path: Path) -> None:
         StartOptions(tls_cert=cert, tls_key=certificate(other, "y.example")[1])
 
 
+def test_when_a_certificate_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = tls.write_pem(tmp_path, *certificate(tmp_path, "x.example"))
+    ends_at = tls.ends_at(both)
+    assert ends_at is not None
+    assert abs(ends_at - time.time() - 2 * 86400) < 60
+    monkeypatch.setenv(tls.PEM, str(both))
+    assert tls.own_certificate_ends_at() == ends_at
+    facts = ClusterFacts({}, None, 1, 1, ends_at)
+    shown = {metric.name: metric.samples for metric in XinferMetrics(facts, {}).collect()}
+    assert shown["xinfer_certificate_expiry_timestamp_seconds"][0].value == ends_at
+
+    both.write_text("none")
+    assert tls.own_certificate_ends_at() is None
+    monkeypatch.delenv(tls.PEM)
+    assert tls.own_certificate_ends_at() is None
+
+
 def test_the_line_is_in_what_serve_writes() -> None:
     from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE as TEMPLATE
 
@@ -220,6 +241,12 @@ def test_a_cluster_with_tls(tmp_path: Path) -> None:
         assert f"ready at https://127.0.0.1:{port}" in started.stdout
         assert "unencrypted" not in started.stderr
         assert "tiny-chat" in shell("status").stdout
+        headers = {"authorization": f"Bearer {operator_key(home)}"}
+        url = f"https://127.0.0.1:{port}/metrics"
+        request = urllib.request.Request(url, headers=headers)
+        with urllib.request.urlopen(request, context=tls.own_context(home), timeout=10) as response:
+            page = response.read().decode()
+        assert "\nxinfer_certificate_expiry_timestamp_seconds " in page
         answer = shell("chat", "tiny-chat", "Hello", "--endpoint", f"https://127.0.0.1:{port}")
         assert answer.returncode == 0, answer.stderr
         with connect(port) as before:

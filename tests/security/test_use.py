@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from supervisor.registry.access import Access
 from tests.security.guarded import Guarded, guarded
-from tests.supervisor.samples import model_status
-from tests.supervisor.servers import fake_engine
+from tests.supervisor.engines import Broken
+from tests.supervisor.samples import model_status, report
+from tests.supervisor.servers import fake_engine, serving
 from xinfer.messages import KeyScope, Tokens, UsageReport
 
 
@@ -247,6 +249,77 @@ async def test_revoked_keys_stop_on_every_supervisor_within_a_second(tmp_path: P
         assert (await found.ask("GET", "/v1/keys/alice", admin)).json()["state"] == "revoked"
 
 
+async def test_changed_limits_count_on_every_supervisor_within_a_second(tmp_path: Path) -> None:
+    async with fake_engine(tokens=2) as engine, guarded(tmp_path, supervisors=3) as found:
+        await found.models.tell(model_status(engine))
+        admin, key = await found.key(KeyScope.ADMIN), await found.key(name="alice")
+        assert (await found.chat(key)).status_code == 200
+        await found.usage(admin)
+
+        async def all_say(status: int, code: str | None, **changes: Any) -> None:
+            """Change the key, and wait for at most a second until every supervisor answers by that."""
+            began = time.monotonic()
+            answer = await found.ask("PATCH", "/v1/keys/alice", admin, json=changes)
+            assert answer.status_code == 200, answer.text
+            for server in range(3):
+
+                async def says(server: int = server) -> bool:
+                    told = await found.chat(key, server=server)
+                    return told.status_code == status and (code is None or told.json()["error"]["code"] == code)
+
+                await soon(says)
+            assert time.monotonic() - began < 1.0
+
+        # Two of the supervisors have not seen the key before.
+        await all_say(429, "insufficient_quota", budget_tokens=1)
+        await all_say(200, None, budget_tokens=None)
+        await all_say(404, "model_not_found", models=["n"])
+        await all_say(200, None, models=None)
+        await all_say(401, "invalid_api_key", expires_in=1e-6)
+        await all_say(200, None, expires_in=None)
+        await all_say(429, "rate_limit_exceeded", rpm=1)
+        await all_say(200, None, rpm=1000)
+
+
+async def test_an_update_over_rest(shared: Guarded) -> None:
+    admin = await shared.key(KeyScope.ADMIN, name="root")
+    wish = {"name": "carol", "models": "m", "rpm": 7, "tpm": 900, "priority": "low", "expires_in": 3600}
+    made = (await shared.ask("POST", "/v1/keys", admin, json=wish)).json()
+    text = made.pop("key")
+    changes = {
+        "tpm": None,
+        "budget_tokens": 5000,
+        "budget_period": "month",
+        "models": ["m", "n*"],
+        "isolate_cache": True,
+    }
+    answer = await shared.ask("PATCH", "/v1/keys/carol", admin, json=changes)
+    assert answer.json() == {**made, **changes}
+    assert (await shared.ask("PATCH", f"/v1/keys/{made['id']}", admin, json={})).json() == answer.json()
+    assert (await shared.ask("GET", "/v1/keys/self", text)).json() == answer.json()
+
+    extended = (await shared.ask("PATCH", "/v1/keys/carol", admin, json={"expires_in": 7200})).json()
+    assert 3500 < extended["expires_at"] - made["expires_at"] < 3700
+    renamed = (await shared.ask("PATCH", "/v1/keys/carol", admin, json={"name": "dora", "expires_in": None})).json()
+    assert (renamed["name"], renamed["expires_at"], renamed["rpm"]) == ("dora", None, 7)
+    assert (await shared.ask("PATCH", "/v1/keys/carol", admin, json={"rpm": 1})).status_code == 404
+    taken = await shared.ask("PATCH", "/v1/keys/dora", admin, json={"name": "root"})
+    assert (taken.status_code, taken.json()["error"]["code"]) == (409, "conflict")
+    await shared.ask("DELETE", "/v1/keys/dora", admin)
+    assert (await shared.ask("PATCH", "/v1/keys/dora", admin, json={"rpm": 1})).status_code == 409
+    own = await shared.key()
+    assert (await shared.ask("PATCH", "/v1/keys/root", own, json={"rpm": 1})).status_code == 403
+
+
+async def test_a_key_from_a_file_keeps_its_name(shared: Guarded) -> None:
+    """The next start would not find it, and not revoke it if its file is gone."""
+    admin = await shared.key(KeyScope.ADMIN)
+    await shared.key(name="infer-from-file")
+    refused = await shared.ask("PATCH", "/v1/keys/infer-from-file", admin, json={"name": "x"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
+    assert (await shared.ask("PATCH", "/v1/keys/infer-from-file", admin, json={"rpm": 5})).json()["rpm"] == 5
+
+
 async def test_revoking_at_once_ends_open_streams(tmp_path: Path) -> None:
     async with fake_engine(tokens=10_000, gap_s=0.01) as engine, guarded(tmp_path, supervisors=2) as found:
         await found.models.tell(model_status(engine))
@@ -300,6 +373,7 @@ WRONG_KEYS: list[dict[str, Any]] = [
     {},
     {"name": ""},
     {"name": "operator"},
+    {"name": "admin-from-file"},
     {"name": "a\nb"},
     {"name": "x", "scope": "root"},
     {"name": "x", "rpm": 0},
@@ -318,6 +392,28 @@ async def test_wrong_wishes_make_no_key(shared: Guarded) -> None:
     assert len((await shared.ask("GET", "/v1/keys", admin)).json()["data"]) == 1
 
 
+WRONG_UPDATES: list[dict[str, Any]] = [
+    *[wish for wish in WRONG_KEYS if wish],
+    {"scope": "infer"},
+    {"name": None},
+    {"priority": None},
+    {"budget_period": None},
+    {"budget_period": "week"},
+    {"isolate_cache": None},
+    {"rpm": 5, "revoked_at": None},
+]
+
+
+async def test_wrong_updates_change_nothing(shared: Guarded) -> None:
+    admin = await shared.key(KeyScope.ADMIN, name="root")
+    before = (await shared.ask("GET", "/v1/keys/root", admin)).json()
+    for wish in WRONG_UPDATES:
+        assert (await shared.ask("PATCH", "/v1/keys/root", admin, json=wish)).status_code == 400, wish
+    for body in (b"", b"[]", b"null", b"{"):
+        assert (await shared.ask("PATCH", "/v1/keys/root", admin, content=body)).status_code == 400, body
+    assert (await shared.ask("GET", "/v1/keys/root", admin)).json() == before
+
+
 async def test_xinferences_login(shared: Guarded) -> None:
     key = await shared.key()
     answer = await shared.ask("POST", "/token", json={"username": "anybody", "password": key})
@@ -331,13 +427,16 @@ async def test_changes_are_in_the_audit_log_and_no_secrets(shared: Guarded, tmp_
     admin = await shared.key(KeyScope.ADMIN, name="root")
     infer = await shared.key(name="alice")
     made = (await shared.ask("POST", "/v1/keys", admin, json={"name": "bob"})).json()["key"]
+    changes = {"rpm": 20, "tpm": None, "models": ["m", "n*"], "expires_in": 7776000}
+    await shared.ask("PATCH", "/v1/keys/bob", admin, json=changes)
+    await shared.ask("PATCH", "/v1/keys/nobody", admin, json={"rpm": 1})
     await shared.ask("DELETE", "/v1/models/m", infer)
     await shared.ask("DELETE", "/v1/models/ghost", admin, headers={"x-xinfer-client": "10.1.2.3"})
     await shared.chat(infer, messages=[{"role": "user", "content": "a secret prompt"}])
     await shared.ask("POST", "/v1/models", infer, json={"model_name": "tiny-chat"})
 
     async def written() -> bool:
-        return len((await shared.ask("GET", "/v1/audit", admin)).json()["data"]) >= 2
+        return len((await shared.ask("GET", "/v1/audit", admin)).json()["data"]) >= 4
 
     await soon(written)
     found = (await shared.ask("GET", "/v1/audit", admin)).json()["data"]
@@ -348,6 +447,10 @@ async def test_changes_are_in_the_audit_log_and_no_secrets(shared: Guarded, tmp_
     assert (deletion["target"], deletion["address"]) == ("ghost", "10.1.2.3")
     (creation,) = [each for each in found if each["action"] == "POST /v1/keys"]
     assert creation["target"].startswith("bob (")
+    updates = [each for each in found if each["action"] == "PATCH /v1/keys/{key_id}"]
+    assert [(each["name"], each["status"]) for each in updates] == [("root", 200), ("root", 404)]
+    told = creation["target"].removesuffix(", infer)") + "): models=m n*, rpm=20, tpm=none, expires_in=7776000"
+    assert [each["target"] for each in updates] == [told, "nobody"]
     file = tmp_path / "audit.jsonl"
     assert file.stat().st_mode & 0o077 == 0
     assert not any(secret in file.read_text() for secret in ("secret prompt", made, admin, infer))
@@ -460,3 +563,47 @@ async def test_launches_run_no_code_and_read_no_files(shared: Guarded) -> None:
         answer = await shared.ask("POST", "/v1/models?wait_ready=false", key, json=body)
         assert answer.status_code == 403, (wish, answer.text)
     assert not [asked for asked in shared.models.asked if asked[0] == "launch"]
+
+
+async def test_metrics_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two supervisors: each shows its own, and any of them the sums. Label values are known keys and models."""
+    monkeypatch.setattr("supervisor.api.metrics.ray.nodes", list)
+    breaks = serving(Broken(b"data: {}\n\n"))
+    async with fake_engine(tokens=5) as engine, breaks as url, guarded(tmp_path, supervisors=2) as found:
+        await found.models.tell(model_status(engine), model_status(report(uid="n", address=url), uid="n"))
+        found.models.answers["exchange_metrics"] = {}
+        metrics = await found.key(KeyScope.METRICS)
+        key = await found.key(rpm=8)
+        key_id = key.split("_")[1]
+        for server in (0, 1, 1):
+            assert (await found.chat(key, server=server)).status_code == 200
+        assert "error" in (await found.chat(key, "n", stream=True)).text
+        await found.chat(key, "no-such-model")
+        while (await found.chat(key)).status_code != 429:
+            pass
+
+        async def shown(path: str, server: int = 0) -> dict[tuple[str, str, str], float]:
+            """Values by model and outcome or kind."""
+            text = (await found.ask("GET", path, metrics, server)).text
+            samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+            ours = [each for each in samples if each.name.startswith("xinfer_key_") and each.value]
+            assert {each.labels["key"] for each in ours} <= {key_id}
+            return {
+                (each.name, each.labels["model"], each.labels.get("outcome") or each.labels["kind"]): each.value
+                for each in ours
+            }
+
+        requests, tokens = "xinfer_key_requests_total", "xinfer_key_tokens_total"
+        own = await shown("/metrics/supervisor", 1)
+        assert {name: value for name, value in own.items() if name[0] == requests} == {(requests, "m", "ok"): 2}
+        assert own[tokens, "m", "completion"] == 10
+        await shown("/metrics", 1)
+        sums = await shown("/metrics", 0)
+        assert sums[requests, "", "limited"] == 1
+        assert sums[requests, "", "refused"] == 1
+        assert sums[requests, "n", "broken"] == 1
+        assert sums[requests, "m", "ok"] >= 3
+        assert sums[tokens, "m", "completion"] >= 15
+        assert sums[tokens, "m", "prompt"] > 0
+        await found.models.tell()
+        assert {model for _, model, _ in await shown("/metrics/supervisor")} == {""}, "the model is gone"
