@@ -22,6 +22,7 @@ _SET_BY_XINFER = frozenset(
         *("model", "served_model_name", "revision", "middleware", "api_key"),
         *("host", "port", "uds", "root_path", "ssl_keyfile", "ssl_certfile", "ssl_ca_certs"),
         *("headless", "api_server_count", "data_parallel_size", "config"),
+        *("nnodes", "node_rank", "master_addr", "master_port"),
     }
 )
 """Arguments of vLLM's server that xinfer sets itself or that would open another door."""
@@ -59,7 +60,7 @@ class LaunchRequest(BaseModel):
     revision: str | None = None
     context_length: int | None = Field(None, ge=1)
     replica: int | None = Field(1, ge=1, le=1024)
-    n_worker: int | None = Field(1, ge=1, le=1)
+    n_worker: int | None = Field(1, ge=1, le=64)
     request_limits: int | None = Field(None, ge=1)
     idle_timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
     autoscaling_config: AutoscalingRequest | None = None
@@ -68,6 +69,8 @@ class LaunchRequest(BaseModel):
     worker_ip: str | None = None
     gpu_idx: Any = None
     node_labels: dict[str, str] | None = None
+    wait_for_capacity: bool | None = False
+    pack: bool | None = None
     enable_thinking: bool | None = None
     reasoning_content: bool | None = None
     include_reasoning: bool | None = None
@@ -126,6 +129,11 @@ class LaunchRequest(BaseModel):
                 )
 
     @property
+    def workers(self) -> int:
+        """Nodes that share each replica."""
+        return self.n_worker or 1
+
+    @property
     def node(self) -> str | None:
         """The address of the node that the replicas have to be on; Xinference's is followed by a port."""
         if not self.worker_ip:
@@ -137,7 +145,7 @@ class LaunchRequest(BaseModel):
 
     @property
     def gpus(self) -> float | None:
-        """GPUs per replica: None for ``auto`` (as many as the model needs), 0 for the CPU (``none`` or null)."""
+        """GPUs per worker: None for ``auto`` (as many as the model needs), 0 for the CPU (``none`` or null)."""
         if self.n_gpu == "auto":
             return None
         if self.n_gpu in (None, "none", "None", "null"):
@@ -166,6 +174,8 @@ class LaunchRequest(BaseModel):
             )
         if self.gpu_idx is not None:
             raise LaunchRefused(_NO_GPU_INDEX, param="gpu_idx")
+        if self.wait_for_capacity:
+            self._refuse_to_wait()
         try:
             check_labels(self.node_labels or {})
         except ValueError as error:
@@ -175,6 +185,18 @@ class LaunchRequest(BaseModel):
             if given[name] is not None:
                 raise LaunchRefused(f"{name} is not supported by xinfer; leave it out.", param=name)
             del given[name]
+
+    def _refuse_to_wait(self) -> None:
+        if self.n_gpu == "auto":
+            raise LaunchRefused(
+                "wait_for_capacity: say with n_gpu how many GPUs a replica needs; the nodes to choose by are not there yet.",
+                param="n_gpu",
+            )
+        if self.worker_ip:
+            raise LaunchRefused(
+                "wait_for_capacity: a node that is yet to come has another address than worker_ip; choose it by node_labels.",
+                param="worker_ip",
+            )
 
 
 class VersionRequest(BaseModel):

@@ -30,11 +30,11 @@ def choose_placement(request: LaunchRequest, catalog: Catalog, nodes: Sequence[N
     arguments = {**found[0].family.engine_args, **request.engine_args}
     gpus = request.gpus
     if gpus is None:
-        gpus = _ranks(arguments)
+        gpus = _gpus_of_each(arguments, request.workers)
 
     # Nothing is left open, so the engine decides whether it fits: no estimate may refuse it.
     if gpus is not None and len(found) == 1:
-        return Placement(found[0], gpus)
+        return Placement(found[0], gpus, workers=request.workers)
 
     return best_placement(found, nodes, _placement_request(request, arguments, gpus))
 
@@ -53,12 +53,22 @@ def _placement_request(request: LaunchRequest, arguments: Mapping[str, Any], gpu
 
     return PlacementRequest(
         gpus=gpus,
+        workers=request.workers,
         replicas=request.replica or 1,
         tokens=tokens,
         kv_dtype=str(argument(arguments, "kv_cache_dtype") or "auto"),
         share=share,
         can_refuse=not gives_any(arguments, _CHANGE_MEMORY),
     )
+
+
+def _gpus_of_each(arguments: Mapping[str, Any], workers: int) -> float | None:
+    """GPUs of each worker, by the arguments that share the model among them; None if they do not say."""
+    ranks = _ranks(arguments)
+    if ranks is None:
+        return None
+    # What does not divide is refused where the sizes are compared.
+    return max(1, ranks // workers)
 
 
 def _ranks(arguments: Mapping[str, Any]) -> float | None:

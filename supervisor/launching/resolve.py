@@ -11,13 +11,15 @@ from typing import Any
 from supervisor.launching.autoscaling_request import AutoscalingRequest
 from supervisor.launching.launch_request import LaunchRequest
 from supervisor.launching.placement import choose_placement
+from supervisor.launching.workers import check_workers, gather
 from supervisor.translate.resume import RESUME_VALUES
 from supervisor.translate.thinking import check_thinking
 from xinfer.catalog import Catalog, Family, Selection, Traits, inspect_path
-from xinfer.catalog.gpu_places import NodeGpus
+from xinfer.catalog.gpu_places import NodeGpus, whole_nodes
 from xinfer.messages import ModelSpec
 from xinfer.model_size import canonical_size_or_text
 from xinfer.names import check_uid
+from xinfer.parallel import check_parallel, given_sizes
 
 
 def resolve(
@@ -32,6 +34,7 @@ def resolve(
     May read the model's own files, so call it in a thread. Raises ``LaunchRefused`` or ``ThinkingNotSupported``.
     """
     catalog = catalog or Catalog.load()
+    check_workers(request)
     if request.model_path:
         known = _from_path(request, nodes, catalog)
     else:
@@ -50,9 +53,18 @@ def resolve(
     if request.engine == "vllm":
         engine_args = {**known.engine_args, **engine_args}
 
+    replicas = request.replica or 1
+    asked = replace(known, engine_args=engine_args)
+    check_parallel(asked)
+    workers = gather(known.workers, known.gpus, replicas, nodes)
+    if workers.count < known.workers:
+        engine_args = {**engine_args, **given_sizes(asked)}
     spec = replace(
         known,
         uid=uid,
+        workers=workers.count,
+        gpus=workers.gpus,
+        chosen_because=" ".join(filter(None, (known.chosen_because, workers.why))),
         revision=request.revision or known.revision,
         context_length=request.context_length or known.context_length,
         enable_thinking=request.enable_thinking,
@@ -61,9 +73,11 @@ def resolve(
         engine=request.engine,
         engine_args=engine_args,
         env=request.envs or {},
-        replicas=request.replica or 1,
+        replicas=replicas,
         node=request.node,
         node_labels=request.node_labels or {},
+        wait_for_capacity=bool(request.wait_for_capacity),
+        pack=bool(request.pack),
         request_limits=request.request_limits,
         idle_timeout_s=request.idle_timeout,
         kv_cache_gib=request.kv_cache_gib,
@@ -89,6 +103,7 @@ def _from_catalog(request: LaunchRequest, nodes: Sequence[NodeGpus], catalog: Ca
     return replace(
         _of_selection(placement.selection),
         gpus=placement.gpus,
+        workers=placement.workers,
         context_length=placement.context_length,
         chosen_because=placement.why,
     )
@@ -139,6 +154,8 @@ def _from_path(request: LaunchRequest, nodes: Sequence[NodeGpus], catalog: Catal
         known = _of_traits(request.model_name or _name_of(path), traits)
 
     gpus = request.gpus
+    if gpus is None and request.workers > 1:
+        gpus = whole_nodes(nodes, request.workers)
     if gpus is None:
         # How large it is nobody knows: one GPU if the cluster has any.
         gpus = float(any(node.gpus for node in nodes))
@@ -151,6 +168,7 @@ def _from_path(request: LaunchRequest, nodes: Sequence[NodeGpus], catalog: Catal
         quantization=request.quantization,
         size_in_billions=None if size is None else canonical_size_or_text(size),
         gpus=gpus,
+        workers=request.workers,
     )
 
 

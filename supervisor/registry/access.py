@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from supervisor.registry.access_store import AccessStore
 from supervisor.registry.audit_log import AuditLog
 from supervisor.registry.key_book import KeyBook
+from supervisor.registry.key_sums import KeySums
 from supervisor.registry.shares import Shares
-from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyShare, UsageReport, UsageRow
+from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyShare, KeyUpdate, UsageReport, UsageRow
 
 HOUR_S = 3600
 _DAY_S = 86400
@@ -30,6 +32,7 @@ class Access:
         self._keys = KeyBook(self._store.load_keys(), version=time.time_ns())
         self._changed = asyncio.Condition()
         self._shares = Shares()
+        self.key_sums = KeySums()
         self._hour = 0
         self._used: dict[int, dict[str, int]] = {}
         """Tokens by key since the beginning of each period."""
@@ -40,7 +43,10 @@ class Access:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._changed.wait_for(lambda: self._keys.version != version)
-        return self._keys.changes(version)
+        changes = self._keys.changes(version)
+        now = self._now()
+        budgets = [key.id for key in changes.keys if key.limits.budget_tokens is not None]
+        return replace(changes, budget_used={key_id: self._budget_used(key_id, now) for key_id in budgets})
 
     def keys(self) -> list[ApiKey]:
         return self._keys.all()
@@ -54,6 +60,9 @@ class Access:
 
     async def add(self, key: ApiKey) -> ApiKey:
         return await self._save(self._keys.add(key))
+
+    async def update(self, key_id: str, update: KeyUpdate) -> ApiKey:
+        return await self._save(self._keys.update(key_id, update))
 
     async def rotate(self, key_id: str, digest: bytes, former_until: float) -> ApiKey:
         return await self._save(self._keys.rotate(key_id, digest, former_until))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from supervisor.registry.access import Access
-from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyShare, UsageReport, UsageRow
+from supervisor.registry.key_sums import Counted
+from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyCounts, KeyShare, KeyUpdate, UsageReport, UsageRow
 
 
 class AccessActor:
@@ -26,6 +27,9 @@ class AccessActor:
     async def add_key(self, key: ApiKey) -> ApiKey:
         return await self.access.add(key)
 
+    async def update_key(self, key_id: str, update: KeyUpdate) -> ApiKey:
+        return await self.access.update(key_id, update)
+
     async def rotate_key(self, key_id: str, digest: bytes, former_until: float) -> ApiKey:
         return await self.access.rotate(key_id, digest, former_until)
 
@@ -34,6 +38,9 @@ class AccessActor:
 
     async def report_usage(self, report: UsageReport) -> dict[str, KeyShare]:
         return self.access.report(report)
+
+    async def exchange_key_metrics(self, supervisor: str, counted: Counted) -> dict[tuple[str, str], KeyCounts]:
+        return self.access.key_sums.exchange(supervisor, counted)
 
     async def usage_rows(self, since: float, until: float, key_id: str | None) -> list[UsageRow]:
         return self.access.usage(since, until, key_id)

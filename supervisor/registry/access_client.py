@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from supervisor.registry.client import call_registry
-from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyShare, UsageReport, UsageRow
+from supervisor.registry.key_sums import Counted
+from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyCounts, KeyShare, KeyUpdate, UsageReport, UsageRow
 
 
 class AccessClient(Protocol):
@@ -23,6 +24,9 @@ class AccessClient(Protocol):
     async def add_key(self, key: ApiKey) -> ApiKey:
         """Record a new key. Raises ``Conflict`` if its name is taken."""
 
+    async def update_key(self, key_id: str, update: KeyUpdate) -> ApiKey:
+        """Change a key. Raises ``NotFound``, or ``Conflict`` if it is revoked or its new name is taken."""
+
     async def rotate_key(self, key_id: str, digest: bytes, former_until: float) -> ApiKey:
         """Give a key another text. Raises ``NotFound`` or ``Conflict``."""
 
@@ -31,6 +35,9 @@ class AccessClient(Protocol):
 
     async def report_usage(self, report: UsageReport) -> dict[str, KeyShare]:
         """Report what this supervisor has counted; returns what it is to know of the limited keys among them."""
+
+    async def exchange_key_metrics(self, supervisor: str, counted: Counted) -> dict[tuple[str, str], KeyCounts]:
+        """Report what this supervisor has counted by key and model; returns the sums over all supervisors."""
 
     async def usage_rows(self, since: float, until: float, key_id: str | None) -> list[UsageRow]:
         """What was used, by hour, key and model."""
@@ -61,6 +68,10 @@ class RayAccessClient:
         added: ApiKey = await call_registry("add_key", key)
         return added
 
+    async def update_key(self, key_id: str, update: KeyUpdate) -> ApiKey:
+        key: ApiKey = await call_registry("update_key", key_id, update)
+        return key
+
     async def rotate_key(self, key_id: str, digest: bytes, former_until: float) -> ApiKey:
         key: ApiKey = await call_registry("rotate_key", key_id, digest, former_until)
         return key
@@ -72,6 +83,10 @@ class RayAccessClient:
     async def report_usage(self, report: UsageReport) -> dict[str, KeyShare]:
         shares: dict[str, KeyShare] = await call_registry("report_usage", report)
         return shares
+
+    async def exchange_key_metrics(self, supervisor: str, counted: Counted) -> dict[tuple[str, str], KeyCounts]:
+        sums: dict[tuple[str, str], KeyCounts] = await call_registry("exchange_key_metrics", supervisor, counted)
+        return sums
 
     async def usage_rows(self, since: float, until: float, key_id: str | None) -> list[UsageRow]:
         rows: list[UsageRow] = await call_registry("usage_rows", since, until, key_id)

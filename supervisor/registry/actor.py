@@ -6,36 +6,37 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-import ray
-from ray.serve.exceptions import RayServeException
-
+from supervisor.background import Background
 from supervisor.nodes.join import Installed, installed
-from supervisor.registry.autoscaling.scaling import Scaling
-from supervisor.registry.autoscaling.signals import Signals
+from supervisor.registry.autoscaling.prewarmer import Prewarmer
+from supervisor.registry.autoscaling.scaler import Host, Scaler
 from supervisor.registry.cluster_drain import ClusterDrain
 from supervisor.registry.cluster_metrics import ClusterMetrics
 from supervisor.registry.events import Events
 from supervisor.registry.families import Families
+from supervisor.registry.gang_migration import GangMigration
 from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.model_lives import ModelLives
-from supervisor.registry.models import Delete, Deploy, Models
+from supervisor.registry.models import Models
 from supervisor.registry.node_agents import NodeAgents, NodeReports
 from supervisor.registry.prestarted_workers import prestart_worker_on
+from supervisor.registry.reconciler import Deployments, Reconciler, Surroundings
 from supervisor.registry.store import Store
+from supervisor.registry.supervisor_loads import SupervisorLoads
 from xinfer.errors import Conflict, LaunchRefused, cluster_stopping
 from xinfer.messages import (
     AutoscalingConfig,
+    ClusterLoad,
     EngineLoad,
     Event,
     ModelLife,
     ModelMetrics,
     ModelSpec,
     ModelState,
-    ModelStatus,
     ModelTable,
     NodeReport,
     Registration,
@@ -48,39 +49,26 @@ from xinfer.messages import (
 from xinfer.reachable import accepts_connections
 from xinfer.settings import EngineSettings
 
+if TYPE_CHECKING:
+    from supervisor.registry.launch_traces import LaunchTraces
+
 _log = logging.getLogger("xinfer.registry")
 # Health periods without a report after which a replica's engine is looked at.
 _LATE_PERIODS = 1.5
 # Health periods without a report after which a replica counts as lost.
 _SILENCE_PERIODS = 4
 _IDLE_PERIOD_S = 1.0
-_SCALING_PERIOD_S = 0.5
-_RETRY_S = 1.0
-_SERVE_PERIOD_S = 0.2
 # For a sleep that was asked for: a supervisor reports at least every five seconds, and then once more.
 _SLEEP_S = 20.0
 # For supervisors to end what is left when the time of a drain is over.
 _LAST_WORDS_S = 3.0
 
 
-class Deployments(Protocol):
-    """What the registry has done on Ray Serve; ``Deployer`` does it, tests have a double."""
-
-    def check_room(self, spec: ModelSpec, models: Iterable[ModelStatus]) -> None: ...
-
-    async def deploy(self, spec: ModelSpec) -> None: ...
-
-    async def comes_up(self, uid: str) -> bool: ...
-
-    async def delete(self, uid: str) -> None: ...
-
-    async def found(self) -> dict[str, bool]: ...
-
-
 class Registry:
     """Knows every model. Desired state is on disk before anything starts; after a restart the registry goes on from there.
 
     ``restarted`` is true if Ray has started the actor anew within the life of its cluster. ``agents`` are started on every node.
+    ``traces`` makes what sends the spans of launches, given the models that there are at the start.
     ``now`` gives Unix time in seconds.
     """
 
@@ -92,6 +80,8 @@ class Registry:
         *,
         restarted: bool = False,
         agents: NodeAgents | None = None,
+        traces: Callable[[ModelTable], LaunchTraces] | None = None,
+        prewarmer: Prewarmer | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -100,17 +90,11 @@ class Registry:
         self._now = now
         self._models = Models(version=time.time_ns())
         self._idleness = Idleness(time.monotonic())
-        self._signals = Signals()
-        self._scaling = Scaling(
-            self._models,
-            self._signals,
-            self._check_room,
-        )
         self._published = asyncio.Condition()
-        self._knows_serve = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._reconciling: set[str] = set()
-        self._starts: dict[str, asyncio.Task[None]] = {}
+        self._background = Background()
+        self._reconciler = Reconciler(
+            self._models, store, deployer, Surroundings(self._background, self._publish, self._now)
+        )
         for kept in self._store.load():
             if kept.asleep:
                 self._models.asleep(kept.spec)
@@ -120,23 +104,28 @@ class Registry:
         self._families_version = self._models.version
         self._events = Events(self._models.table(), self._now())
         self._lives = ModelLives(self._models.table())
+        self._traces = traces(self._models.table()) if traces else None
         self._totals = ClusterMetrics()
         self._drain = ClusterDrain()
+        host = Host(self._check_room, self.wake, self._reconciler.on_change, lambda: self._is_stopping, self._now)
+        self._scaler = Scaler(self._models, self._store, self._events, host)
+        self._gang_migration = GangMigration(self._models, deployer, self._events, host)
+        self._supervisor_loads = SupervisorLoads()
 
-        self._spawn(self._reconcile())
-        self._spawn(self._expire_silent())
-        self._spawn(self._watch_idle())
-        self._spawn(self._follow_load())
+        self._background.spawn(self._reconciler.take_over())
+        self._background.spawn(self._expire_silent())
+        self._background.spawn(self._watch_idle())
+        self._background.spawn(self._scaler.follow_load())
+        self._background.spawn(self._gang_migration.follow_drains())
         self._node_reports = NodeReports()
         if agents:
-            self._spawn(agents.tend(restarted=restarted))
+            self._background.spawn(agents.tend(restarted=restarted, in_use=self._models.addresses))
+        if prewarmer:
+            self._background.spawn(prewarmer.run(self._models, self._events, self._now))
 
     async def stop(self) -> None:
         """Cancel everything that goes on in the background. The actor itself never stops; tests do."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.stop()
 
     async def watch(
         self,
@@ -153,7 +142,7 @@ class Registry:
         if supervisor:
             self._idleness.hear(supervisor, version, usages or {}, time.monotonic())
             self._drain.hear(supervisor, time.monotonic())
-            self._signals.hear(supervisor, time.monotonic())
+            self._scaler.hear(supervisor)
             if usages:
                 await self._check_idle()
         async with self._published:
@@ -205,18 +194,25 @@ class Registry:
         """``LaunchRefused`` if the nodes that ``spec`` may run on have no room for it beside all models."""
         self._deployer.check_room(spec, self._models.table().models.values())
 
+    @property
+    def _is_stopping(self) -> bool:
+        return self._drain.stops_at is not None
+
     def _refuse_if_stopping(self) -> None:
-        if self._drain.stops_at is not None:
+        if self._is_stopping:
             raise cluster_stopping()
 
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and begin to bring it up. Raises ``Conflict`` or ``LaunchRefused``, and then nothing is left behind."""
         self._refuse_if_stopping()
         self._check_room(spec)
+        models = self._models.table().models.values()
+        reports = self._node_reports.latest(self._now())
+        spec = replace(spec, node_groups=self._deployer.choose_nodes(spec, models, reports))
         self._models.add(spec)
         self._store.save(spec)
-        _log.info("launch %s: %s on %g GPUs, %d replicas", spec.uid, spec.name, spec.gpus, spec.replicas)
-        await self._on_change(spec.uid)
+        _log.info("launch %s: %s on %g GPUs, %d replicas", spec.uid, spec.name, spec.gpus_per_replica, spec.replicas)
+        await self._reconciler.on_change(spec.uid)
 
     async def register(self, registration: Registration) -> int:
         """Take a family into the catalog; returns the version of the first table that has it. Raises ``FamilyRefused``."""
@@ -237,27 +233,18 @@ class Registry:
         If the additional ones do not come up, the model goes back to the replicas it has, and its route's reason says why.
         """
         self._refuse_if_stopping()
-        before = self._models.get(uid).desired
-        if replicas < 1:
-            raise LaunchRefused("A model has at least one replica; terminate it to have none.", param="replica")
         counted = self._totals.sums(time.monotonic()).get(uid, ModelMetrics()).replicas
         in_flight = {replica: load.in_flight for replica, load in counted.items()}
-        self._scaling.by_hand(uid, replicas, self._now(), in_flight)
-        _log.info("scale %s from %d to %d replicas", uid, before, replicas)
-        await self._on_change(uid)
+        await self._scaler.by_hand(uid, replicas, in_flight)
 
     async def autoscale(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> None:
         """Have the number of a model's replicas follow its load in this way, or stay as it is. Raises ``ModelNotFound``."""
         self._refuse_if_stopping()
-        record = self._models.get(uid)
-        spec = self._models.configure(uid, autoscaling, idle_timeout_s)
-        self._store.save(spec, asleep=record.state is ModelState.SLEEPING)
-        _log.info("autoscaling of %s: %s", uid, autoscaling)
-        await self._on_change(uid)
+        await self._scaler.configure(uid, autoscaling, idle_timeout_s)
 
     async def scaling(self, uid: str) -> ScalingStatus:
         """How a model is scaled, and the last decisions. Raises ``ModelNotFound``."""
-        return self._scaling.status(uid, self._now())
+        return self._scaler.status(uid)
 
     async def sleep(self, uid: str) -> bool:
         """Have a model that is up sleep until a request needs it; False if it is in use. ``Conflict`` if it is not up."""
@@ -287,13 +274,13 @@ class Registry:
         # A draining model has its GPUs still.
         if record.state is ModelState.SLEEPING:
             try:
-                replicas = self._scaling.replicas_to_wake(record.spec, self._now())
+                replicas = self._scaler.replicas_to_wake(record.spec)
                 self._check_room(replace(record.spec, replicas=replicas))
             except LaunchRefused as refusal:
                 return refusal.message
         _log.info("wake %s", uid)
-        self._models.wake(uid, self._now(), self._scaling.replicas_to_wake(record.spec, self._now()))
-        await self._on_change(uid)
+        self._models.wake(uid, self._now(), self._scaler.replicas_to_wake(record.spec))
+        await self._reconciler.on_change(uid)
         return ""
 
     async def cancel(self, uid: str) -> None:
@@ -312,7 +299,7 @@ class Registry:
         self._models.report(report)
         if self._models.version != version:
             _log.info("%s %s: %s %s", report.model_uid, report.replica, report.stage, report.info)
-            await self._on_change(report.model_uid)
+            await self._reconciler.on_change(report.model_uid)
         return self._models.orders(report)
 
     async def end_replica(self, report: ReplicaReport) -> ReplicaOrders:
@@ -325,16 +312,22 @@ class Registry:
             return ReplicaOrders(leave_at_once=True)
         if version == 0:
             return ReplicaOrders()
-        return ReplicaOrders(leave=self._signals.nobody_uses(report.model_uid, report.replica, version))
+        return ReplicaOrders(leave=self._scaler.nobody_uses(report.model_uid, report.replica, version))
 
     async def report_engine_load(self, report: ReplicaReport, load: EngineLoad) -> ReplicaOrders:
         """A replica says how busy its engine is."""
-        self._signals.on_engine(report.model_uid, report.replica, load, time.monotonic())
+        self._scaler.on_engine(report.model_uid, report.replica, load)
         return self._models.orders(report)
 
     async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
         """A supervisor acts on the table of ``version``, and says what it has to do for models that are scaled."""
-        self._signals.on_supervisor(supervisor, version, loads, time.monotonic())
+        self._scaler.on_supervisor(supervisor, version, loads)
+
+    async def exchange_loads(
+        self, supervisor: str, in_flight: Mapping[str, int], moved: Sequence[tuple[int, str]]
+    ) -> ClusterLoad:
+        """A supervisor has so much in flight at each replica, and is told what all have."""
+        return self._supervisor_loads.exchange(supervisor, in_flight, moved, time.monotonic())
 
     async def progress(self, uid: str) -> list[ReplicaReport]:
         """The latest reports of a model's replicas, downloads included; none if the model is unknown."""
@@ -369,88 +362,11 @@ class Registry:
         self._models.lost(uid, replica, self._now())
         await self._publish()
 
-    async def _on_change(self, uid: str) -> None:
-        """Something has happened to this model: tell everybody, and have done what is to be done about it."""
-        if uid not in self._reconciling:
-            self._reconciling.add(uid)
-            self._spawn(self._reconcile_model(uid))
-        await self._publish()
-
-    async def _reconcile_model(self, uid: str) -> None:
-        """Do one thing after the other about this model until there is nothing more to do; the only one to do so."""
-        try:
-            await self._knows_serve.wait()
-            while step := self._models.next_action(uid, self._now()):
-                start = self._starts.pop(uid, None)
-                if start:
-                    start.cancel()
-                await self._publish()
-                match step:
-                    case Deploy(spec):
-                        await self._deploy(spec)
-                    case Delete():
-                        await self._delete(step)
-                await self._publish()
-        finally:
-            self._reconciling.discard(uid)
-
-    async def _deploy(self, spec: ModelSpec) -> None:
-        self._store.save(spec)
-        try:
-            await self._deployer.deploy(spec)
-        except Exception:  # noqa: BLE001  # whatever Serve or Ray raises, the launch has failed
-            _log.exception("Serve did not take %s", spec.uid)
-            self._models.deploy_failed(spec, self._now())
-        else:
-            self._starts[spec.uid] = self._spawn(self._follow_start(spec))
-
-    async def _follow_start(self, spec: ModelSpec) -> None:
-        """Replicas report their own failures; this is for those that could not."""
-        while True:
-            try:
-                is_up = await self._deployer.comes_up(spec.uid)
-                break
-            except ray.exceptions.RayError as error:
-                _log.warning("Serve's controller was not reached: %s", type(error).__name__)
-                await asyncio.sleep(_RETRY_S)
-        if not is_up:
-            _log.error("Serve has given up on %s", spec.uid)
-            self._models.deploy_failed(spec, self._now())
-            await self._on_change(spec.uid)
-
-    async def _delete(self, step: Delete) -> None:
-        if step.forget:
-            self._store.forget(step.uid)
-        try:
-            await self._deployer.delete(step.uid)
-        except Exception:  # noqa: BLE001  # it cannot be waited for any longer
-            _log.exception("Serve did not delete %s", step.uid)
-        finally:
-            self._models.on_application_deleted(step.uid, self._now())
-
     async def _until_ended(self, uid: str) -> None:
         record = self._models.get(uid)
-        await self._on_change(uid)
+        await self._reconciler.on_change(uid)
         async with self._published:
             await self._published.wait_for(lambda: record.end is None)
-
-    async def _reconcile(self) -> None:
-        """After a start: bring up what should run and does not, take down what runs and should not."""
-        found: dict[str, bool] | None = None
-        while found is None:
-            try:
-                found = await self._deployer.found()
-            except RayServeException:
-                # The registry starts beside Serve.
-                await asyncio.sleep(_SERVE_PERIOD_S)
-            except ray.exceptions.RayError as error:
-                _log.warning("Serve's controller was not reached: %s", type(error).__name__)
-                await asyncio.sleep(_RETRY_S)
-        for uid, alive in found.items():
-            self._models.found(uid, self._now(), alive=alive)
-        self._knows_serve.set()
-        for uid in {*found, *self._models.table().models}:
-            await self._on_change(uid)
 
     async def _watch_idle(self) -> None:
         while True:
@@ -460,30 +376,8 @@ class Registry:
                 self._models.touch()
                 await self._publish()
 
-    async def _follow_load(self) -> None:
-        while True:
-            await asyncio.sleep(_SCALING_PERIOD_S)
-            if self._drain.stops_at is not None:
-                continue
-            try:
-                await self._scale_all()
-            except Exception:  # noqa: BLE001  # whatever Ray raises of its nodes: the next step may go well
-                _log.exception("a step of autoscaling failed")
-
-    async def _scale_all(self) -> None:
-        for change in self._scaling.step(time.monotonic(), self._now()):
-            if change.wakes:
-                refusal = await self.wake(change.uid)
-                if refusal:
-                    _log.warning("%s cannot wake: %s", change.uid, refusal)
-                    continue
-            if change.note:
-                _log.info("%s: %s", change.uid, change.note)
-                self._events.note(change.uid, change.note, self._now(), is_warning=change.is_warning)
-            await self._on_change(change.uid)
-
     async def _check_idle(self) -> None:
-        awake = self._scaling.kept_awake(self._now())
+        awake = self._scaler.kept_awake()
         for verdict in self._idleness.decide(self._models.table(), time.monotonic(), awake):
             _log.info("%s %s", type(verdict).__name__.lower(), verdict.uid)
             match verdict:
@@ -493,9 +387,9 @@ class Registry:
                 case Resume(uid):
                     self._models.resume(uid, self._now())
                 case Sleep(uid):
-                    self._store.save(self._models.get(uid).spec, asleep=True)
+                    self._store.save(self._models.get(uid).durable_spec, asleep=True)
                     self._models.sleep(uid)
-            await self._on_change(verdict.uid)
+            await self._reconciler.on_change(verdict.uid)
 
     async def _expire_silent(self) -> None:
         period = self._settings.health_period_s
@@ -523,16 +417,7 @@ class Registry:
         changes = self._models.table(since=self._events.version)
         self._events.observe(changes, self._now())
         self._lives.observe(changes)
+        if self._traces:
+            self._traces.observe(changes)
         async with self._published:
             self._published.notify_all()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("a background task failed", exc_info=error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import ray
@@ -10,6 +10,7 @@ import ray
 from xinfer.errors import Unavailable
 from xinfer.messages import (
     AutoscalingConfig,
+    ClusterLoad,
     Event,
     ModelLife,
     ModelMetrics,
@@ -56,6 +57,14 @@ class RegistryClient(Protocol):
 
     async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
         """Report what this supervisor, which acts on the table of ``version``, has to do for models that are scaled."""
+
+    async def exchange_loads(
+        self, supervisor: str, in_flight: Mapping[str, int], moved: Sequence[tuple[int, str]]
+    ) -> ClusterLoad:
+        """Report what is in flight from this supervisor, by replica, and the conversations that it has given elsewhere.
+
+        Returns what all supervisors have in flight together, and what the others have given elsewhere since the last call.
+        """
 
     async def sleep(self, uid: str) -> bool:
         """Have a ready model sleep; returns whether it does, False if it is in use. Raises ``Conflict`` if it is not ready."""
@@ -129,6 +138,12 @@ class RayRegistryClient:
 
     async def report_load(self, supervisor: str, version: int, loads: Mapping[str, SupervisorLoad]) -> None:
         await call_registry("report_load", supervisor, version, loads)
+
+    async def exchange_loads(
+        self, supervisor: str, in_flight: Mapping[str, int], moved: Sequence[tuple[int, str]]
+    ) -> ClusterLoad:
+        load: ClusterLoad = await call_registry("exchange_loads", supervisor, in_flight, moved)
+        return load
 
     async def sleep(self, uid: str) -> bool:
         sleeps: bool = await call_registry("sleep", uid)

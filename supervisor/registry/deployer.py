@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,9 +15,12 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus
 
 from supervisor.nodes.gpu_inventory import gpu_inventory
+from supervisor.nodes.on_node import draining_addresses, open_nodes
+from supervisor.registry.node_choice import Groups, choose_nodes
 from supervisor.registry.pending_replicas import drop_pending_replicas
+from supervisor.registry.room import lack_of_room
 from xinfer.errors import LaunchRefused
-from xinfer.messages import ModelSpec, ModelStatus
+from xinfer.messages import ModelSpec, ModelStatus, NodeReport
 from xinfer.names import WORKER_APP, model_app
 from xinfer.settings import EngineSettings
 
@@ -73,22 +76,23 @@ class Deployer:
         return {name.removeprefix(prefix): app.status not in dead for name, app in models.items()}
 
     def check_room(self, spec: ModelSpec, models: Iterable[ModelStatus]) -> None:
-        """``LaunchRefused`` if the nodes that ``spec`` may run on have not the GPUs for it beside ``models``."""
-        nodes = gpu_inventory(models, spec.node, spec.node_labels)
-        if spec.gpus <= 0:
+        """``LaunchRefused`` if the nodes that ``spec`` may run on have not the GPUs for it beside ``models``.
+
+        Not for one that waits: Ray keeps its replicas pending, which is what has Ray's autoscaler start a node.
+        """
+        if spec.wait_for_capacity:
             return
-        total = sum(node.gpus for node in nodes)
-        free = sum(node.free for node in nodes)
-        largest = max((node.gpus for node in nodes), default=0.0)
-        asked = spec.gpus * spec.replicas
-        if spec.gpus > largest or asked > free + 1e-6:
-            there = "the nodes that it may run on have" if spec.node or spec.node_labels else "the cluster has"
-            raise LaunchRefused(
-                f"{asked:g} GPUs are asked for ({spec.replicas} replicas of {spec.gpus:g}); {there} {total:g}, "
-                f"{free:g} of them free, at most {largest:g} on one node. "
-                "Ask for fewer with --n-gpu or --replica, terminate another model, or add a node.",
-                param="n_gpu",
-            )
+        lack = lack_of_room(spec, gpu_inventory(models, spec.node, spec.node_labels))
+        if lack:
+            raise LaunchRefused(lack, param="n_gpu")
+
+    def choose_nodes(self, spec: ModelSpec, models: Iterable[ModelStatus], reports: Mapping[str, NodeReport]) -> Groups:
+        """The nodes that ``spec`` is to be placed on first."""
+        return choose_nodes(spec, open_nodes(), models, reports)
+
+    def draining(self) -> set[str]:
+        """The addresses of the nodes that are drained. Blocks on Ray."""
+        return draining_addresses()
 
     def _run(self, spec: ModelSpec) -> None:
         build = import_attr(WORKER_APP)

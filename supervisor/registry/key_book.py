@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from xinfer.errors import Conflict, NotFound
-from xinfer.messages import ApiKey, KeyChanges, KeyScope
+from xinfer.messages import ApiKey, KeyChanges, KeyScope, KeyUpdate
 
 
 class KeyBook:
@@ -47,16 +47,20 @@ class KeyBook:
 
     def add(self, key: ApiKey) -> ApiKey:
         """Take a new key. Raises ``Conflict`` if its id or the name of a key that is not revoked is taken."""
-        taken = any(each.name == key.name and each.revoked_at is None for each in self._keys.values())
-        if key.id in self._keys or taken:
-            raise Conflict(f"There is a key {key.name[:100]!r} already; revoke it, or choose another name.")
+        if key.id in self._keys:
+            raise _name_taken(key)
+        self._check_name(key)
+        return self._put(key)
+
+    def update(self, key_id: str, update: KeyUpdate) -> ApiKey:
+        """Change a key. Raises ``NotFound``, or ``Conflict`` if it is revoked or its new name is taken."""
+        key = update.applied_to(self._not_revoked(key_id))
+        self._check_name(key)
         return self._put(key)
 
     def rotate(self, key_id: str, digest: bytes, former_until: float) -> ApiKey:
         """Give a key another text; the one it has is valid until ``former_until``. Raises ``NotFound`` or ``Conflict``."""
-        key = self.get(key_id)
-        if key.revoked_at is not None:
-            raise Conflict(f"The key {key.name!r} is revoked; create another one.")
+        key = self._not_revoked(key_id)
         return self._put(replace(key, digest=digest, former_digest=key.digest, former_until=former_until))
 
     def revoke(self, key_id: str, now: float, *, cut_streams: bool) -> ApiKey:
@@ -72,8 +76,23 @@ class KeyBook:
         changed = [key_id for key_id, version in self._changed.items() if version > since]
         return KeyChanges(self._version, tuple(self._keys[key_id] for key_id in changed))
 
+    def _not_revoked(self, id_or_name: str) -> ApiKey:
+        key = self.get(id_or_name)
+        if key.revoked_at is not None:
+            raise Conflict(f"The key {key.name!r} is revoked; create another one.")
+        return key
+
+    def _check_name(self, key: ApiKey) -> None:
+        for each in self._keys.values():
+            if each.name == key.name and each.id != key.id and each.revoked_at is None:
+                raise _name_taken(key)
+
     def _put(self, key: ApiKey) -> ApiKey:
         self._version += 1
         self._keys[key.id] = key
         self._changed[key.id] = self._version
         return key
+
+
+def _name_taken(key: ApiKey) -> Conflict:
+    return Conflict(f"There is a key {key.name[:100]!r} already; revoke it, or choose another name.")

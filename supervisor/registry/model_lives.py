@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+from supervisor.registry.replica_times import stages_of
 from xinfer.messages import (
     STAGE_BOUNDS_S,
     Histogram,
@@ -13,6 +16,7 @@ from xinfer.messages import (
     ReplicaEnd,
     ReplicaReport,
     ReplicaStage,
+    StageTime,
 )
 
 _LAUNCH_ENDS = {
@@ -72,7 +76,7 @@ def _observe_replicas(life: ModelLife, old: ModelStatus | None, new: ModelStatus
     for replica, report in now.items():
         known = before.get(replica)
         if report.stage is ReplicaStage.READY and (known is None or known.stage is not ReplicaStage.READY):
-            _observe_stages(life, report)
+            _observe_stages(life, stages_of(new, report))
 
     gone = set(before.keys() - now.keys())
     if new.ended and (old is None or new.ended != old.ended):
@@ -81,9 +85,9 @@ def _observe_replicas(life: ModelLife, old: ModelStatus | None, new: ModelStatus
         life.replica_ends[_how_it_ended(replica, new)] += 1
 
 
-def _observe_stages(life: ModelLife, report: ReplicaReport) -> None:
+def _observe_stages(life: ModelLife, times: tuple[StageTime, ...]) -> None:
     """How long each stage of a replica that has come up has taken."""
-    for time, following in zip(report.times, report.times[1:], strict=False):
+    for time, following in pairwise(times):
         spread = life.stages.setdefault(time.stage, Histogram(STAGE_BOUNDS_S))
         spread.observe(max(0.0, following.began_at - time.began_at))
 

@@ -89,6 +89,14 @@ class Models:
             return []
         return list(record.replicas.values())
 
+    def addresses(self) -> set[str]:
+        """The nodes that have replicas."""
+        found: set[str] = set()
+        for record in self._records.values():
+            for report in record.replicas.values():
+                found.update(report.nodes)
+        return found
+
     # What people ask for.
 
     def add(self, spec: ModelSpec) -> None:
@@ -129,7 +137,8 @@ class Models:
         if record.state is not ModelState.READY or record.end is not None:
             raise Conflict(f"The model {uid!r} is not up ({record.state.lower()}); only one that is can be scaled.")
         up = record.ready_replicas
-        record.fallback = up if replicas > up else None
+        expected = replicas + (record.migrating is not None)
+        record.fallback = up if expected > up else None
         record.spec = replace(record.spec, replicas=replicas + record.departing)
         record.reason = ""
         self._changed(record)
@@ -146,6 +155,10 @@ class Models:
             record.recall(replicas - record.desired)
             # Serve replaces what has left anyway.
             record.left -= min(record.left, replicas - record.desired)
+        if replicas < record.desired and record.migrating is not None:
+            # It goes first, and needs no other in its place.
+            order = [record.migrating, *order]
+            record.end_migration()
         up = record.ready_replicas
         fewer = record.desired - replicas
         # Serve stops first what is not up.
@@ -166,7 +179,7 @@ class Models:
         for name in [*known, *unknown][: fewer - gone_at_once]:
             record.leaving[name] = Departure(self._version, at)
 
-    def configure(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> ModelSpec:
+    def configure(self, uid: str, autoscaling: AutoscalingConfig | None, idle_timeout_s: float | None) -> None:
         """Have the number of a model's replicas follow its load in another way; what runs is not touched.
 
         ``Conflict`` if it is being taken down, or its launch has failed.
@@ -180,7 +193,6 @@ class Models:
             # Serve need not be told.
             self._applications[uid] = record.spec
         self._changed(record)
-        return record.spec
 
     def may_leave(self, uid: str, replica: str, *, at_once: bool) -> None:
         """Nobody sends this replica anything any more, or its time is over: it ends with its next report."""
@@ -203,6 +215,34 @@ class Models:
             self._changed(record)
             record.moved[replica] = self._version
         return record.moved[replica]
+
+    def migrate(self, uid: str, replica: str) -> None:
+        """Have another replica come up, and this one leave as soon as it has; one at a time. The number that is wanted stays.
+
+        If the other one does not come up, this one stays, and the model's reason says why.
+        """
+        record = self.get(uid)
+        record.fallback = record.desired
+        record.migrating = replica
+        record.spec = replace(record.spec, replicas=record.spec.replicas + 1)
+        record.reason = ""
+        self._changed(record)
+
+    def may_migrate(self, uid: str) -> tuple[ReplicaReport, ...]:
+        """The replicas that may migrate now: none unless the model is up as a whole, and no replica is being added."""
+        record = self._records.get(uid)
+        if record is None or record.state is not ModelState.READY or record.end is not None:
+            return ()
+        if record.restored or record.fallback is not None or record.migrating is not None:
+            return ()
+        targets = record.status().targets
+        return targets if len(targets) >= record.desired else ()
+
+    def explain(self, uid: str, reason: str) -> None:
+        """Have a model that is up show this reason, which says what it waits for."""
+        record = self.get(uid)
+        record.reason = reason
+        self._changed(record)
 
     def forget_left(self, uid: str) -> None:
         """Serve has no replacement for what has left, which may wait for a place: it is told to have fewer all the same."""
@@ -298,6 +338,7 @@ class Models:
             self._changed(record)
         elif record.is_wanted and record.on_report(report):
             self._changed(record)
+        self._settle_migration(record, report.updated_at)
 
     def lost(self, uid: str, replica: str, at: float) -> None:
         """Nobody reaches this replica any more; a later report of its brings it back."""
@@ -305,6 +346,7 @@ class Models:
         if record and record.replicas.pop(replica, None):
             record.update_state(at)
             self._changed(record)
+            self._settle_migration(record, at)
 
     def silent(self, oldest: float) -> list[ReplicaReport]:
         """Replicas that take requests but have not reported since ``oldest``."""
@@ -333,10 +375,11 @@ class Models:
         # What runs is left alone. The number of replicas may have changed just before the registry ended, without Serve
         # having heard of it; telling it again changes nothing if it has.
         self._applications[uid] = record.spec
-        if record.spec.autoscaling:
+        if record.is_deployed_anew:
             self._applications[uid] = replace(record.spec, replicas=0)
         # Its replicas report with their next health check, or have done so already.
-        record.move(ModelState.LAUNCHING, reason="")
+        if not record.waits_for_a_place:
+            record.move(ModelState.LAUNCHING, reason="")
         record.update_state(at)
         self._changed(record)
 
@@ -355,12 +398,13 @@ class Models:
     def deploy_failed(self, spec: ModelSpec, at: float) -> None:
         """Serve has given up an application. It is tried anew if its engine was good once; news of an older one mean nothing.
 
-        An engine may answer and die before Serve has seen it up: that is a death, not a start that cannot work.
+        An engine may answer and die before Serve has seen it up: that is a death, not a start that cannot work. So it is with a
+        model that another registry has launched, until its replicas are heard of.
         """
         record = self._records.get(spec.uid)
         if record is None or not record.is_wanted or self._applications.get(spec.uid) != spec:
             return
-        if record.was_ready and record.deployments < self._failures_allowed:
+        if (record.was_ready or record.restored) and record.deployments < self._failures_allowed:
             self._clear_away(record)
             record.update_state(at)
         else:
@@ -390,6 +434,19 @@ class Models:
         record.spec = replace(record.spec, replicas=record.spec.replicas - 1)
         self._changed(record)
 
+    def _settle_migration(self, record: Record, at: float) -> None:
+        """The replica that migrates leaves if another one is up for it. If it has ended, the other one has its place."""
+        replica = record.migrating
+        if replica is None or not record.is_wanted:
+            return
+        if replica not in record.replicas:
+            record.end_migration()
+            self._changed(record)
+        elif record.ready_replicas >= record.expected:
+            record.migrating = None
+            self._changed(record)
+            record.leaving[replica] = Departure(self._version, at)
+
     def _changed(self, record: Record) -> None:
         self._version += 1
         record.version = self._version
@@ -405,7 +462,7 @@ class Models:
         if record.spec.uid not in self._applications:
             record.deployments += 1
             record.drop_replicas()
-        if record.state is not ModelState.READY:
+        if record.state is not ModelState.READY and not record.waits_for_a_place:
             record.move(ModelState.LAUNCHING)
             record.begin(ReplicaStage.PLACING, at)
         self._applications[record.spec.uid] = record.spec

@@ -6,7 +6,10 @@ Replicas themselves replace the spare process that they have taken.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ray
@@ -14,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from supervisor.nodes.agent import NodeAgent
 from supervisor.nodes.on_node import Node, alive
+from supervisor.registry.idle_nodes import IdleNodes
 from supervisor.registry.prestarted_workers import prestart_worker
 from xinfer.messages import NodeReport
 from xinfer.names import NAMESPACE, node_agent
@@ -45,25 +49,34 @@ class NodeReports:
 class NodeAgents:
     """Remembers the nodes that have had what they need. With ``spare_workers`` each gets a spare process, too."""
 
-    def __init__(self, *, spare_workers: bool) -> None:
+    def __init__(self, *, spare_workers: bool, autoscaled: bool = False) -> None:
         self._spare_workers = spare_workers
+        self._idle = IdleNodes(enabled=autoscaled)
         self._served: set[str] = set()
         self._had_spares: set[str] = set()
 
-    async def tend(self, *, restarted: bool) -> None:
-        """Watch for new nodes, for ever. After a restart of the registry those there are have had their spare process."""
+    async def tend(self, *, restarted: bool, in_use: Callable[[], set[str]] = set) -> None:
+        """Watch for new nodes, for ever. After a restart of the registry those there are have had their spare process.
+
+        ``in_use`` gives the addresses of the nodes that have replicas.
+        """
         if restarted:
             self._had_spares = {node["NodeID"] for node in await alive()}
         else:
             await asyncio.sleep(_FIRST_LOOK_S)
         while True:
-            await asyncio.gather(*(self._serve(node) for node in self.new(await alive())))
+            nodes = await alive()
+            idle = self._idle.among(nodes, in_use(), time.monotonic())
+            for node_id in self._served & idle:
+                await asyncio.to_thread(_end_agent, node_id)
+            await asyncio.gather(*(self._serve(node) for node in self.new(nodes, idle)))
             await asyncio.sleep(_PERIOD_S)
 
-    def new(self, nodes: list[Node]) -> list[Node]:
-        """Those among the living ``nodes`` that have not been seen; each is named once."""
-        found = [node for node in nodes if node["NodeID"] not in self._served]
-        self._served = {node["NodeID"] for node in nodes}
+    def new(self, nodes: list[Node], idle: Collection[str] = ()) -> list[Node]:
+        """Those among the living ``nodes`` that have not been seen; each is named once, ``idle`` ones when they are no more."""
+        tended = [node for node in nodes if node["NodeID"] not in idle]
+        found = [node for node in tended if node["NodeID"] not in self._served]
+        self._served = {node["NodeID"] for node in tended}
         return found
 
     async def _serve(self, node: Node) -> None:
@@ -72,9 +85,15 @@ class NodeAgents:
             # After the agent, which would take it.
             if self._spare_workers and node["NodeID"] not in self._had_spares:
                 await prestart_worker(node)
+                self._had_spares.add(node["NodeID"])
         except OSError as error:
             _log.warning("%s", error)
             self._served.discard(node["NodeID"])
+
+
+def _end_agent(node_id: str) -> None:
+    with contextlib.suppress(ValueError):  # it has gone
+        ray.kill(ray.get_actor(node_agent(node_id), NAMESPACE), no_restart=True)
 
 
 async def _start_agent(node: Node) -> None:

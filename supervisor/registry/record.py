@@ -75,6 +75,8 @@ class Record:
     leaving: dict[str, Departure] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     """Replicas that Serve ends, having started others for them, with the version of the first table that says so."""
+    migrating: str | None = None
+    """A replica that leaves as soon as another one has come up for it; Serve is told to have one more meanwhile."""
     left: int = 0
     """Replicas that have left, of those that Serve is told to have: it replaces each of them."""
     left_at: float = 0.0
@@ -92,17 +94,39 @@ class Record:
         return self.end is None and is_up
 
     @property
+    def waits_for_a_place(self) -> bool:
+        """Whether it stays PENDING although Serve has it: until a node has room for its first replica."""
+        return self.spec.wait_for_capacity and self.state is ModelState.PENDING
+
+    @property
     def ready_replicas(self) -> int:
         return len(self.status().targets)
 
     @property
     def departing(self) -> int:
-        return len(self.leaving) + self.left
+        return len(self.leaving) + self.left + (self.migrating is not None)
 
     @property
     def desired(self) -> int:
         """Replicas that are wanted, without those that leave."""
         return self.spec.replicas - self.departing
+
+    @property
+    def expected(self) -> int:
+        """Replicas that are to be up: one more than wanted while one of them migrates."""
+        return self.desired + (self.migrating is not None)
+
+    @property
+    def is_deployed_anew(self) -> bool:
+        """Whether a new registry tells Serve the number of replicas again, which may have been about to change."""
+        return self.spec.autoscaling is not None or self.spec.workers > 1
+
+    @property
+    def durable_spec(self) -> ModelSpec:
+        """What is kept on disk. A new registry does not know which replicas were to leave."""
+        if self.is_deployed_anew:
+            return replace(self.spec, replicas=self.desired)
+        return self.spec
 
     @property
     def with_logs(self) -> list[ReplicaReport]:
@@ -138,7 +162,7 @@ class Record:
             self.reason = ""
         self.move(ModelState.READY)
         self.was_ready = True
-        if self.ready_replicas >= self.desired:
+        if self.ready_replicas >= self.expected:
             self.restored = False
             self.fallback = None
             self.begin(ReplicaStage.READY, self._all_ready_at(at))
@@ -153,11 +177,17 @@ class Record:
                 self.reason = ""
         if known is not None and _visible(known) == _visible(report):
             return False
+        if self.waits_for_a_place:
+            self.move(ModelState.LAUNCHING)
+            self.begin(ReplicaStage.PLACING, report.times[0].began_at if report.times else report.updated_at)
         self.update_state(report.updated_at)
         return True
 
     def replica_ended(self, report: ReplicaReport, failures_allowed: int) -> None:
-        """A replica is gone. So many may fail in a row once the model was ready, and none before."""
+        """A replica is gone. So many may fail in a row once the model was ready, and none before.
+
+        A model that another registry has launched may have been ready: one of its replicas may fail before the others are heard.
+        """
         known = self.replicas.pop(report.replica, None)
         self.ended.add(report.replica)
         self.last_ended = report
@@ -173,7 +203,7 @@ class Record:
             was_up = known is not None and known.stage is ReplicaStage.READY
             if self.fallback is not None and not was_up:
                 self._scale_back(self.fallback)
-            elif self.failures >= (failures_allowed if self.was_ready else 1):
+            elif self.failures >= (failures_allowed if self.was_ready or self.restored else 1):
                 self.give_up(report.info)
         self.update_state(report.updated_at)
 
@@ -201,7 +231,15 @@ class Record:
         if not self.left and report.replica not in self.parked:
             return False
         others = [name for name in self.replicas if name not in self.leaving]
-        return len(others) >= self.desired
+        return len(others) >= self.expected
+
+    def end_migration(self) -> None:
+        """Have no other replica come up for the one that migrates, which stays or is gone."""
+        if self.migrating is None:
+            return
+        self.migrating = None
+        self.fallback = None
+        self.spec = replace(self.spec, replicas=self.spec.replicas - 1)
 
     def drop_replicas(self) -> None:
         """Believe none of those there are any more, and want none in the place of those that were to leave."""
@@ -211,6 +249,7 @@ class Record:
         self.replicas.clear()
         self.leaving.clear()
         self.moved.clear()
+        self.migrating = None
         self.parked.clear()
         self.left = 0
 
@@ -235,6 +274,7 @@ class Record:
     def _scale_back(self, replicas: int) -> None:
         count = "1 replica" if replicas == 1 else f"{replicas} replicas"
         self.reason = f"It stays at {count}, since another one did not come up: {self.reason}"
+        self.migrating = None
         self.spec = replace(self.spec, replicas=replicas + self.departing)
         self.fallback = None
 
@@ -249,4 +289,5 @@ class Record:
 def _visible(report: ReplicaReport) -> tuple[object, ...]:
     # Without info and download: a download reports five times a second, and each change sends the whole table.
     times = [time.stage for time in report.times]
-    return (report.stage, report.address, report.pid, report.context_length, times)
+    followers = [(follower.node, follower.stage, follower.pid) for follower in report.followers]
+    return (report.stage, report.address, report.pid, report.context_length, times, followers)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ import ray
 from supervisor.app import Supervisor
 from supervisor.nodes import on_node as nodes
 from supervisor.nodes.agent import NodeAgent
+from supervisor.nodes.benchmarks import Benchmarks
 from tests.supervisor.samples import model_status, times
 from tests.supervisor.servers import RegistryDouble, fake_engine, serving
 from xinfer.errors import Conflict
@@ -88,4 +90,5 @@ def _cluster_is_this_process(patch: pytest.MonkeyPatch) -> None:
 async def agent_here(_node: Any, method: str, *args: Any, timeout_s: float = 0.0) -> Any:  # on_node's
     """What the agent of this machine responds, without Ray."""
     agent = object.__new__(NodeAgent)
+    agent._benchmarks = Benchmarks(Path("no runs here"))
     return await getattr(agent, method)(*args)

@@ -53,6 +53,8 @@ def node_report(node: str = "0" * 56, **facts: Any) -> NodeReport:
         "disk_total": 2000,
         "disk_free": 500,
         "fork_server": "ready",
+        "python": "3.11.2",
+        "ray": "2.60.0",
         "measured_at": time.time(),
     }
     return NodeReport(**{**usual, **facts})

@@ -23,6 +23,7 @@ from worker.fake.server import FakeEngine
 from xinfer.cluster.ports import free_port
 from xinfer.errors import Unavailable
 from xinfer.messages import (
+    ClusterLoad,
     Event,
     ModelLife,
     ModelSpec,
@@ -114,6 +115,8 @@ class RegistryDouble:
         """What it answers, by method; None to all others."""
         self.told: list[tuple[Any, ...]] = []
         """What supervisors said of themselves as they watched: their id, and how they use models."""
+        self.in_flight: dict[str, dict[str, int]] = {}
+        """What supervisors said they have in flight, by replica."""
         self.away = False
         self.families = Families()
         self._table = table(version=1)
@@ -154,6 +157,13 @@ class RegistryDouble:
     async def report_load(self, supervisor: str, version: int, loads: Any) -> None:
         await self._call("report_load", supervisor, version, loads)
 
+    async def exchange_loads(self, supervisor: str, in_flight: Any, moved: Any) -> ClusterLoad:
+        if self.away:
+            raise Unavailable("The registry is restarting.", retry_after_s=2)
+        self.in_flight[supervisor] = dict(in_flight)
+        answer: ClusterLoad = self.answers.get("exchange_loads", ClusterLoad())
+        return answer
+
     async def sleep(self, uid: str) -> bool:
         return bool(await self._call("sleep", uid))
 
@@ -176,7 +186,9 @@ class RegistryDouble:
         return list(await self._call("events", uid) or ())
 
     async def exchange_metrics(self, supervisor: str, metrics: Any) -> Any:
-        return await self._call("exchange_metrics", supervisor, metrics)
+        sums = await self._call("exchange_metrics", supervisor, metrics)
+        # With one supervisor, the sum is what it has told.
+        return metrics if sums is None else sums
 
     async def model_lives(self) -> dict[str, ModelLife]:
         return dict(await self._call("model_lives") or {})

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from supervisor.registry.autoscaling.needs import Load, Needs
+from supervisor.registry.autoscaling.load import Load
+from supervisor.registry.autoscaling.needs import Needs
 from supervisor.registry.autoscaling.windows import Window
 from xinfer.messages import AutoscalingConfig, ScalingDecision
 from xinfer.schedules import holds

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from supervisor.registry.autoscaling.autoscaler import Autoscaler, Bounds, Verdict, bounds
-from supervisor.registry.autoscaling.needs import Load
+from supervisor.registry.autoscaling.load import Load
 from supervisor.registry.autoscaling.shares import Claim, fair_sizes
 from supervisor.registry.autoscaling.signals import Signals
 from supervisor.registry.models import Models
@@ -158,8 +158,8 @@ class Scaling:
             limits = bounds(spec.autoscaling, at)
             least = max(1, limits.least)
             need = max(least, min(limits.most, autoscaler.need_lately(now)))
-            claims.append(Claim(uid, spec.gpus, spec.autoscaling.priority, least, need))
-            gpus += spec.gpus * record.desired
+            claims.append(Claim(uid, spec.gpus_per_replica, spec.autoscaling.priority, least, need))
+            gpus += spec.gpus_per_replica * record.desired
         sizes = fair_sizes(claims, gpus)
         # One that needs less than its share gives the rest up when it has not needed it for some seconds.
         return {claim.uid: sizes[claim.uid] for claim in claims if sizes[claim.uid] < claim.need}

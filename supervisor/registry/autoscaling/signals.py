@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from supervisor.registry.autoscaling.needs import Load
+from supervisor.registry.autoscaling.load import Load
 from xinfer.messages import EngineLoad, ModelStatus, ReplicaStage, SupervisorLoad
 from xinfer.messages.metrics import FIRST_TOKEN_BOUNDS_S
 

@@ -34,6 +34,10 @@ class Window:
             return None
         return self._sign * self._values[0][1]
 
+    def so_far(self) -> float | None:
+        """As ``extreme``, but for less than the length as well; None without a value."""
+        return self._sign * self._values[0][1] if self._values else None
+
     def clear(self) -> None:
         """Begin anew."""
         self._values.clear()

@@ -8,7 +8,7 @@ import pytest
 
 from supervisor.api.launch_progress import progress
 from tests.supervisor.samples import model_status, report, times
-from xinfer.messages import DownloadState, ModelState, ReplicaStage
+from xinfer.messages import DownloadState, FollowerReport, ModelState, ReplicaStage
 
 DOWNLOADING, STARTING, LOADING = ReplicaStage.DOWNLOADING, ReplicaStage.STARTING, ReplicaStage.LOADING
 READY, FAILED = ReplicaStage.READY, ReplicaStage.FAILED
@@ -68,6 +68,16 @@ def test_download_moves_the_bar_by_its_bytes(done: int, total: int, share: float
     assert told["progress"] == share
     figures = {"bytes_done": done, "bytes_total": total, "bytes_per_s": 7.0, "files_done": 1, "files_total": 3}
     assert told["download"] == figures
+
+
+def test_downloads_on_every_node_of_a_replica_count() -> None:
+    own = DownloadState(bytes_done=100, bytes_total=100)
+    other = FollowerReport(1, "b", DOWNLOADING, download=DownloadState(bytes_done=0, bytes_total=100))
+    downloading = report("r1", DOWNLOADING, node="a", download=own, followers=(other,))
+    (told,) = progress(model_status(downloading, state=LAUNCHING, workers=2), 0)["replicas"]
+    assert told["progress"] == 0.3
+    done = [each["download"]["bytes_done"] for each in told["workers"] if each["download"]]
+    assert done == [100, 0]
 
 
 def test_nothing_to_download() -> None:
@@ -140,6 +150,15 @@ def test_launch_that_is_over_shows_how_far_it_came(state: ModelState, stage: str
 def test_what_is_waited_for(gpus: float, free: float | None, info: str) -> None:
     (told,) = progress(model_status(state=LAUNCHING, gpus=gpus), 0, free)["replicas"]
     assert (told["stage"], told["info"]) == ("placing", info)
+
+
+def test_waiting_for_capacity() -> None:
+    model = model_status(state=ModelState.PENDING, gpus=2, wait_for_capacity=True, times=times(pending=10))
+    told = progress(model, 25, 1.0)
+    assert (told["stage"], stages(told)) == ("pending", {"pending": 15})
+    (replica,) = told["replicas"]
+    asked = "waiting for 2 GPUs on one node, which Ray's autoscaler is asked for; 1 free in the cluster"
+    assert (replica["stage"], replica["info"]) == ("pending", asked)
 
 
 def test_replica_with_a_place_waits_for_nothing() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from supervisor.api import render
-from tests.supervisor.samples import model_status, report, times
-from xinfer.messages import ModelState, ReplicaReport, ReplicaStage
+from tests.supervisor.samples import model_status, report, spec, times
+from xinfer.messages import FollowerReport, ModelState, ReplicaReport, ReplicaStage
 
 CONTRACT_FIELDS = {
     "model_type": str,
@@ -100,6 +100,27 @@ def test_instance_says_its_state_in_the_contract_s_words(state: ModelState, stat
     assert len(told["replica_statuses"]) == 1
 
 
+def test_replica_that_spans_nodes() -> None:
+    follower = FollowerReport(1, "10.0.0.2", ReplicaStage.READY, 9, ("0",))
+    model = model_status(report(node="10.0.0.1", gpu_ids=("3",), followers=(follower,)), gpus=1, workers=2)
+    (told,) = render.replicas(model)
+    assert [(each["rank"], each["worker_address"], each["pid"]) for each in told["workers"]] == [
+        (0, "10.0.0.1", None),
+        (1, "10.0.0.2", 9),
+    ]
+    described = render.describe(model)
+    assert (described["n_worker"], described["accelerators"]) == (2, ["0", "3"])
+    assert render.instance(model)["n_worker"] == 2
+
+
+@pytest.mark.parametrize(
+    ("gpus", "words"),
+    [(4, "waiting for 2 nodes with 4 GPUs each; 6 free in the cluster"), (0, "waiting for 2 nodes")],
+)
+def test_what_a_replica_that_spans_nodes_waits_for(gpus: float, words: str) -> None:
+    assert render.waiting_for(spec(gpus=gpus, workers=2), 6 if gpus else None) == words
+
+
 def test_replica_status() -> None:
     ready = report(node="10.0.0.1", gpu_ids=("3",), created_at=7.9)
     (told,) = render.replicas(model_status(ready))
@@ -111,6 +132,17 @@ def test_replica_status() -> None:
         "model_address": ready.address,
         "accelerators": ["3"],
         "gpu_idx": [3],
+        "workers": [
+            {
+                "rank": 0,
+                "worker_address": "10.0.0.1",
+                "model_state": "ready",
+                "accelerators": ["3"],
+                "pid": None,
+                "info": "",
+                "download": None,
+            }
+        ],
         "status": "READY",
         "model_state": "ready",
         "created_ts": 7,
@@ -142,6 +174,24 @@ def test_degraded(coming: tuple[ReplicaReport, ...], gpus: float, free: float | 
     model = model_status(report(), *coming, replicas=2, gpus=gpus, times=times(ready=1.0))
     shown = render.instance(model, free)
     assert (shown["status"], shown["state"], shown["reason"]) == ("READY", "DEGRADED", reason)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (
+            {"gpus": 1, "node_labels": {"gpu": "A100"}},
+            "1 replica, waiting for 1 GPU (gpu=A100), which Ray's autoscaler is asked for; 0 free in the cluster",
+        ),
+        (
+            {"gpus": 4, "replicas": 2},
+            "2 replicas, waiting for 4 GPUs on one node, which Ray's autoscaler is asked for; 0 free in the cluster",
+        ),
+    ],
+)
+def test_waiting_for_capacity(facts: dict[str, Any], reason: str) -> None:
+    shown = render.instance(model_status(state=ModelState.PENDING, wait_for_capacity=True, **facts), 0.0)
+    assert (shown["status"], shown["state"], shown["reason"]) == ("CREATING", "PENDING", reason)
 
 
 def test_not_degraded() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from supervisor.api.replicas import with_followers
 from tests.supervisor.samples import model_status, report
 from tests.supervisor.servers import RegistryDouble
 from tests.waiting import eventually
-from xinfer.messages import ModelState, ModelStatus, ReplicaStage
+from xinfer.messages import FollowerReport, ModelState, ModelStatus, ReplicaStage
 
 FIRST = report("r1", node="10.0.0.1")
 SECOND = report("r2", node="10.0.0.2")
@@ -211,3 +212,14 @@ async def test_nothing_is_taken_from_what_is_not_up(
 async def test_log_of_so_many_lines_there_is_not(registry: RegistryDouble, http: httpx.AsyncClient, lines: str) -> None:
     answer = await http.get("/v1/models/m/log", params={"lines": lines})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "lines")
+
+
+def test_every_worker_of_a_replica_has_a_log() -> None:
+    follower = FollowerReport(1, "b", log="/logs/m-1-worker1.log")
+    one = report("1", node="a", log="/logs/m-1.log", followers=(follower,))
+    found = with_followers([one, report("2", node="c", log="/logs/m-2.log")])
+    assert [(each.replica, each.node, each.log) for each in found] == [
+        ("1", "a", "/logs/m-1.log"),
+        ("1-worker1", "b", "/logs/m-1-worker1.log"),
+        ("2", "c", "/logs/m-2.log"),
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from supervisor.gateway.first_tokens import FirstTokens
 from supervisor.gateway.prefix import PromptKey
 from tests.supervisor.samples import report
 from xinfer.errors import ModelOverloaded
-from xinfer.messages import ReplicaReport
+from xinfer.messages import ClusterLoad, ReplicaReport
 from xinfer.settings import Routing
 
 A, B, C = ABC = [report(name) for name in "abc"]
@@ -250,3 +252,105 @@ def test_a_slow_replica_that_is_gone() -> None:
     done(balancer, 1, [A])
     balancer.forget({"a"})
     assert "a" in begun(balancer, 3), "another one of its name is not known to be slow"
+
+
+def one_of_two(others: dict[str, int] | None = None) -> Balancer:
+    """A supervisor beside another one that has so much in flight at each replica."""
+    balancer = Balancer(chance=Random(1))
+    balancer.hear(ClusterLoad(2, others or {}), {})
+    return balancer
+
+
+def conversation(home: int, *blocks: int) -> PromptKey:
+    return PromptKey((1, *blocks), home=home, opening_blocks=1)
+
+
+def test_what_others_have_in_flight_counts() -> None:
+    balancer = one_of_two({"a": 50, "b": 50})
+    assert begun(balancer, 40).count("c") > 20
+    own = {name: balancer.in_flight(name) for name in "abc"}
+    balancer.hear(ClusterLoad(2, {"a": 50 + own["a"], "b": own["b"], "c": 200 + own["c"]}), own)
+    assert set(done(balancer, 20, [B, C])) == {"b"} != set(done(balancer, 20, [A, C]))
+    assert [balancer.in_flight(name) for name in "abc"] == [own[name] for name in "abc"]
+
+
+def test_other_supervisors_put_a_conversation_in_the_same_place() -> None:
+    first, second = one_of_two(), Balancer(chance=Random(9))
+    second.hear(ClusterLoad(2), {})
+    homes = [done(first, 1, ABC, conversation(number * 10**18)) for number in range(18)]
+    assert homes == [done(second, 1, ABC, conversation(number * 10**18)) for number in range(18)]
+    assert set(homes) == set("abc")
+
+
+def test_what_is_known_of_a_conversation_weighs_more_than_its_place() -> None:
+    balancer = one_of_two()
+    (home,) = done(balancer, 1, ABC, conversation(5))
+    other = next(each for each in ABC if each.replica != home)
+    done(balancer, 1, [other], conversation(5, 2, 3))
+    assert done(balancer, 1, ABC, conversation(5, 2, 3, 4)) == other.replica
+    for number in range(6, 20):
+        place = done(one_of_two(), 1, ABC, conversation(number))
+        assert done(balancer, 1, ABC, conversation(number)) == place, "what all begin with is no reason"
+
+
+def test_conversation_is_where_another_supervisor_has_taken_it() -> None:
+    first, second = one_of_two(), one_of_two()
+    (home,) = done(first, 1, ABC, conversation(5))
+    assert first.news() == [], "the others look there anyway"
+    first.hear(ClusterLoad(2, {home: 20}), {})
+    moved = done(first, 1, ABC, conversation(5))
+    assert first.news() == [(5, moved)]
+    assert first.news() == []
+    second.hear(ClusterLoad(2, {}, ((5, moved),)), {})
+    assert done(second, 3, ABC, conversation(5)) == 3 * moved
+    second.forget({moved})
+    assert done(second, 1, [each for each in ABC if each.replica != moved], conversation(5)) == home
+
+
+def test_place_that_is_too_busy_passes_a_conversation_on_to_the_same_next_one() -> None:
+    (home,) = done(one_of_two(), 1, ABC, conversation(5))
+    nexts = {done(one_of_two({home: 20}), 1, ABC, conversation(5)) for _ in range(5)}
+    assert len(nexts) == 1
+    assert home not in nexts
+
+
+def test_supervisor_that_is_alone_again() -> None:
+    balancer = one_of_two({"a": 50})
+    balancer.hear(ClusterLoad(1), {})
+    assert balancer.supervisors == 1
+    assert sorted(begun(balancer, 9)) == list("aaabbbccc")
+
+
+def test_replica_that_is_new_has_what_others_have_there() -> None:
+    balancer = one_of_two({"b": 50})
+    begun(balancer, 1, [A])
+    assert set(done(balancer, 30, [A, B])) == {"a"}
+
+
+def admitted(balancer: Balancer, limit: int) -> int:
+    """So many more requests find a place at one replica."""
+    for count in range(100):
+        try:
+            balancer.begin([A], limit)
+        except ModelOverloaded:
+            return count
+    return 100
+
+
+def test_supervisors_share_what_is_left_of_a_limit() -> None:
+    """One that gets all requests soon has the whole limit; while nothing is heard, two have half of it each."""
+    balancer = one_of_two()
+    assert (balancer.places("a", 16), balancer.places("a", 1), Balancer().places("a", 16)) == (8, 1, 16)
+    counts = []
+    for _ in range(5):
+        counts.append(admitted(balancer, 16))
+        own = balancer.all_in_flight()
+        balancer.hear(ClusterLoad(2, own), own)
+    assert counts == [8, 4, 2, 1, 1]
+    balancer.end(A)
+    balancer.hear(ClusterLoad(2, {"a": 16}), balancer.all_in_flight())
+    assert admitted(balancer, 16) == 0, "another one has taken the place"
+    strangers = one_of_two()
+    assert admitted(strangers, 16) == 8
+    strangers.hear(ClusterLoad(2), {})
+    assert admitted(strangers, 16) == 0

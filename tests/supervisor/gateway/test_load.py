@@ -46,7 +46,7 @@ async def room_for(http: httpx.AsyncClient, replica: ReplicaReport) -> int:
 
 async def test_overload_is_refused_with_a_time_to_come_back(gateway: Gateway, registry: RegistryDouble) -> None:
     http = await gateway(max_requests_per_replica=2)
-    async with fake_engine(first_token_s=1, tokens=1) as one, fake_engine(first_token_s=1, tokens=1) as two:
+    async with fake_engine(first_token_s=2, tokens=1) as one, fake_engine(first_token_s=2, tokens=1) as two:
         await registry.tell_replicas(one, two)
         running = [asyncio.create_task(http.post(CHAT, json=chat())) for _ in range(4)]
         await until(one, running=2)

@@ -114,18 +114,34 @@ def test_list_of_tokens_is_compared_like_text() -> None:
     assert 0 < shared(blocks(tokens), blocks([*tokens[:500], 0, *tokens[501:]])) < len(blocks(tokens))
 
 
-ALL = frozenset("abc")
+def best(memory: PrefixMemory, key: PromptKey, among: str = "abc") -> tuple[str, int]:
+    names, blocks = memory.best(key, lambda name: name in among)
+    return "".join(sorted(names)), blocks
 
 
-def test_memory_knows_how_much_each_has_seen() -> None:
+def test_memory_knows_who_has_seen_most() -> None:
     memory = PrefixMemory()
     memory.remember(PromptKey((1, 2, 3), session=9), "a")
     memory.remember(PromptKey((1, 2)), "b")
+    memory.remember(PromptKey((1, 2)), "c")
     asked = PromptKey((1, 2, 3, 4), session=9)
-    assert memory.matches(asked, ALL) == {"a": (3, True), "b": (2, False)}
-    assert memory.matches(asked, frozenset("bc")) == {"b": (2, False)}
-    assert memory.matches(PromptKey((7,)), ALL) == {}
-    assert memory.matches(PromptKey((7,), session=9), ALL) == {"a": (0, True)}
+    assert best(memory, asked) == ("a", 3)
+    assert best(memory, asked, among="bc") == ("bc", 2)
+    assert best(memory, PromptKey((1, 2), session=9)) == ("a", 2)
+    assert best(memory, PromptKey((7,))) == ("", 0)
+    assert best(memory, PromptKey((7,), session=9)) == ("a", 0)
+    assert best(memory, PromptKey((7,), session=9), among="bc") == ("", 0)
+
+
+def test_block_that_very_many_have_seen() -> None:
+    memory = PrefixMemory()
+    many = [f"r{number}" for number in range(30)]
+    for name in many + many:
+        memory.remember(PromptKey((1,)), name)
+    assert sorted(memory.best(PromptKey((1,)), lambda _: True)[0]) == sorted(many)
+    assert memory.known_blocks(PromptKey((1,)), "r29") == 1
+    memory.forget(frozenset(many[:25]))
+    assert sorted(memory.best(PromptKey((1,)), lambda _: True)[0]) == sorted(many[25:])
 
 
 @given(st.lists(st.tuples(st.lists(st.integers(0, 40), max_size=20, unique=True), st.sampled_from("abc")), max_size=30))
@@ -140,7 +156,7 @@ def test_what_was_not_met_for_longest_is_forgotten_first() -> None:
     memory = PrefixMemory(capacity=3)
     for mark in (1, 2, 3, 1, 4):
         memory.remember(PromptKey((mark,)), "a")
-    assert [mark for mark in range(1, 5) if memory.matches(PromptKey((mark,)), ALL)] == [1, 3, 4]
+    assert [mark for mark in range(1, 5) if memory.known_blocks(PromptKey((mark,)), "a")] == [1, 3, 4]
 
 
 def test_replica_that_is_gone_is_forgotten_and_its_room_is_free() -> None:
@@ -148,7 +164,7 @@ def test_replica_that_is_gone_is_forgotten_and_its_room_is_free() -> None:
     memory.remember(PromptKey((1, 2), session=9), "a")
     memory.remember(PromptKey((1,)), "b")
     memory.forget(frozenset("ac"))
-    assert memory.matches(PromptKey((1, 2), session=9), ALL) == {"b": (1, False)}
+    assert best(memory, PromptKey((1, 2), session=9)) == ("b", 1)
     assert len(memory) == 1
 
 
@@ -175,3 +191,35 @@ def test_what_claude_code_marks_each_request_with_makes_no_difference() -> None:
 
     assert key("1") == key("2")
     assert key("1") != blocks(system="b")
+
+
+def home(body: dict[str, Any], uid: str = "m") -> int | None:
+    return prompt_key(uid, body, with_home=True).home
+
+
+def said(*texts: str) -> list[dict[str, Any]]:
+    """A conversation with a system prompt, which user and assistant take turns in."""
+    roles = ("system", "user", "assistant", "user")
+    return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+
+
+def test_turns_of_a_conversation_have_one_home() -> None:
+    first = prompt_key("m", {"messages": said(LONG, "Anna asks" * 100)}, with_home=True)
+    third = prompt_key("m", {"messages": said(LONG, "Anna asks" * 100, "yes", "and then?")}, with_home=True)
+    assert first.home is not None
+    assert (first.home, first.opening_blocks) == (third.home, third.opening_blocks)
+    assert first.opening_blocks in (len(first.blocks) - 1, len(first.blocks))
+    assert home({"messages": said(LONG, "Bert asks" * 100)}) != first.home
+    assert home({"messages": said(LONG, "Anna asks" * 100)}, uid="n") != first.home
+    assert prompt_key("m", {"messages": said(LONG, "Anna asks")}).home is None, "one supervisor needs none"
+
+
+def test_owner_has_a_home_and_a_prompt_alone_has_none() -> None:
+    assert home({"prompt": LONG}) is None
+    assert home({"messages": [{"role": "system", "content": LONG}]}) is None
+    assert home({"prompt": "hi", "user": "anna"}) == home({"prompt": LONG, "session_id": "anna"}) is not None
+
+
+def test_home_is_the_same_in_every_process() -> None:
+    """Python's own hashes are not."""
+    assert home({"messages": said("be brief", "hello")}) == 7304986869468750505

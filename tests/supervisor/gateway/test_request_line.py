@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from supervisor.gateway import request_line
-from supervisor.gateway.request_line import RequestLine, Share
+from supervisor.gateway.request_line import RequestLine
 from tests.supervisor.completions import chat
 from tests.supervisor.servers import RegistryDouble, fake_engine
 from tests.waiting import eventually
@@ -23,6 +23,7 @@ from xinfer.request_log import (
     LineFormatter,
     LogFormat,
     attach_file,
+    is_logged,
     lines_about,
     log_format,
     logged_share,
@@ -86,12 +87,16 @@ def test_tokens(pieces: list[bytes], expected: tuple[int | None, int | None]) ->
 
 
 def test_share_leaves_out_successes_only(lines: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_line, "_share", Share(0.25))
-    for _ in range(8):
-        RequestLine("id", "/", "m").write(Outcome.OK, 200, 1.0)
-        RequestLine("id", "/", "m").write(Outcome.FAILED, 503, 1.0)
-    assert [each["status"] for each in lines].count(200) == 2
-    assert [each["status"] for each in lines].count(503) == 8
+    monkeypatch.setattr(request_line, "_share", 0.25)
+    ids = [f"id-{number}" for number in range(400)]
+    for request_id in ids:
+        RequestLine(request_id, "/", "m").write(Outcome.OK, 200, 1.0)
+        RequestLine(request_id, "/", "m").write(Outcome.FAILED, 503, 1.0)
+    assert 60 < [each["status"] for each in lines].count(200) < 140
+    assert [each["status"] for each in lines].count(503) == 400
+    assert [each["request"] for each in lines if each["status"] == 200] == [
+        each for each in ids if is_logged(each, 0.25)
+    ]
 
 
 def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from supervisor.nodes.gpu_inventory import gpu_bytes, of_nodes
 from tests.supervisor.nodes.ray_nodes import GIB, LABELS, ray_node
 from tests.supervisor.samples import model_status, report
 from xinfer.catalog.gpu_places import NodeGpus
-from xinfer.messages import ModelState, ReplicaStage
+from xinfer.messages import FollowerReport, ModelState, ReplicaStage
 
 
 def test_a_node_as_its_labels_tell() -> None:
@@ -27,6 +27,17 @@ def test_gpus_of_replicas_are_taken_where_they_are() -> None:
     half = model_status(report("r1", node="b"), gpus=0.5)
     found = of_nodes([ray_node("a", 8), ray_node("b", 8)], [placed, half])
     assert [each.free for each in found] == [6, 5.5]
+
+
+def test_workers_of_a_replica_take_gpus_on_nodes_of_their_own() -> None:
+    three = [ray_node("a", 8), ray_node("b", 8), ray_node("c", 8)]
+    follower = FollowerReport(1, "c")
+    placed = model_status(report("r1", node="a", followers=(follower,)), gpus=4, workers=2)
+    assert [each.free for each in of_nodes(three, [placed])] == [4, 8, 4]
+    partly = model_status(report("r1", node="a"), gpus=4, workers=3)
+    assert [each.free for each in of_nodes(three, [partly])] == [4, 4, 4]
+    pending = model_status(gpus=8, workers=2, state=ModelState.PENDING)
+    assert sorted(each.free for each in of_nodes(three, [pending])) == [0, 0, 8]
 
 
 def test_those_without_a_place_are_taken_off_where_most_are_free() -> None:
@@ -52,3 +63,15 @@ def test_two_nodes_at_one_address_and_a_node_that_has_gone() -> None:
     two = [model_status(report("r1", node="a"), gpus=1), model_status(report("r2", node="a"), gpus=1)]
     assert [each.free for each in of_nodes([ray_node("a", 1), ray_node("a", 1)], two)] == [0, 0]
     assert of_nodes([ray_node("b", 2)], two)[0].free == 2
+
+
+def test_those_that_wait_for_a_node_leave_alone_where_they_have_no_room() -> None:
+    nodes = [ray_node("a", 2), ray_node("b", 4, gpu="A100")]
+    for facts, free in (
+        ({"gpus": 8}, [2, 4]),
+        ({"gpus": 2, "node_labels": {"gpu": "H100"}}, [2, 4]),
+        ({"gpus": 2, "node_labels": {"gpu": "A100"}}, [2, 2]),
+        ({"gpus": 3, "replicas": 3}, [2, 1]),
+    ):
+        waiting = model_status(state=ModelState.PENDING, wait_for_capacity=True, **facts)
+        assert [each.free for each in of_nodes(nodes, [waiting])] == free, facts

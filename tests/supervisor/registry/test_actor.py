@@ -31,10 +31,14 @@ class DeployerDouble:
         self.deleting.set()
         self.failure: Exception | None = None
         self.refusal: LaunchRefused | None = None
+        self.drained: set[str] = set()
 
     def check_room(self, spec: ModelSpec, models: Iterable[ModelStatus]) -> None:
         if self.refusal:
             raise self.refusal
+
+    def choose_nodes(self, spec: ModelSpec, models: object, reports: object) -> tuple[tuple[str, ...], ...]:
+        return (("n1",),)
 
     async def deploy(self, spec: ModelSpec) -> None:
         uid = spec.uid
@@ -55,6 +59,9 @@ class DeployerDouble:
 
     async def found(self) -> dict[str, bool]:
         return dict(self.applications)
+
+    def draining(self) -> set[str]:
+        return self.drained
 
 
 @pytest.fixture
@@ -191,7 +198,7 @@ async def test_restart(start: Callable[..., Registry], found: dict[str, bool], c
     second = start(deployer, restarted=True)
     assert (await second.watch(0, 0)).models["m"].restored
     await until_called(deployer, *calls)
-    await eventually(lambda: second._knows_serve.is_set() and not second._reconciling)
+    await eventually(lambda: second._reconciler.is_at_rest)
     runs = not calls
     assert (await second.watch(0, 0)).models["m"].restored is runs
     await second.report(report())
@@ -304,7 +311,7 @@ async def test_suspect_that_answers(start: Callable[..., Registry]) -> None:
 
 async def test_download_does_not_push_the_table(start: Callable[..., Registry]) -> None:
     registry = await launched(start)
-    await eventually(lambda: not registry._reconciling)
+    await eventually(lambda: registry._reconciler.is_at_rest)
     await registry.report(report("r1", ReplicaStage.DOWNLOADING, download=DownloadState(1, 10)))
     version = (await registry.watch(0, 0.0)).version
     later = report("r1", ReplicaStage.DOWNLOADING, download=DownloadState(5, 10))

@@ -40,13 +40,13 @@ class AnyLife(RuleBasedStateMachine):
     def state(self, uid: str) -> ModelState | None:
         return self.models.get(uid).state if uid in self.owner else None
 
-    @rule(uid=UIDS)
-    def launch(self, uid: str) -> None:
+    @rule(uid=UIDS, waits=st.booleans())
+    def launch(self, uid: str, waits: bool) -> None:
         self.launches += 1
         name = f"launch-{self.launches}"
         free = self.state(uid) in (None, FAILED, CANCELLED)
         try:
-            self.models.add(spec(uid, name=name))
+            self.models.add(spec(uid, name=name, wait_for_capacity=waits))
         except Conflict:
             assert not free
         else:
@@ -81,6 +81,14 @@ class AnyLife(RuleBasedStateMachine):
             assert self.state(uid) is not READY or self.models.get(uid).end
         else:
             assert self.models.get(uid).desired == replicas
+
+    @rule(uid=UIDS, replica=REPLICAS)
+    def migrate(self, uid: str, replica: str) -> None:
+        name = f"{self.owner.get(uid)}-{replica}"
+        if name in [each.replica for each in self.models.may_migrate(uid)]:
+            before = self.models.get(uid).desired
+            self.models.migrate(uid, name)
+            assert self.models.get(uid).desired == before
 
     @rule(uid=UIDS)
     def leave(self, uid: str) -> None:

@@ -9,8 +9,8 @@ from tests.supervisor.samples import model_status, report, table, times
 from xinfer.messages import LaunchOutcome, ModelLife, ModelState, ModelStatus, ReplicaEnd, ReplicaStage
 
 LOADING = report("r1", ReplicaStage.LOADING)
-UP_TIMES = times(placing=1.0, starting=2.0, loading=2.5, warming_up=7.0, ready=7.25)
-UP = model_status(report("r1", times=UP_TIMES))
+UP_TIMES = times(starting=2.0, loading=2.5, warming_up=7.0, ready=7.25)
+UP = model_status(report("r1", times=UP_TIMES, created_at=1.9), times=times(pending=0.5, placing=1.0, ready=7.25))
 FAILED = report("r1", ReplicaStage.FAILED, info="out of memory")
 
 

@@ -237,6 +237,19 @@ def test_another_try_is_for_engines_that_were_good_once() -> None:
     assert models.next_action("m", NOW) == Delete("m", forget=True)
 
 
+def test_another_try_is_for_models_of_the_registry_before() -> None:
+    """It does not know whether they were up: Serve may have given up on what was being added when it ended."""
+    models = Models(version=0)
+    models.restore(spec())
+    models.found("m", NOW, alive=True)
+    models.deploy_failed(spec(), NOW)
+    assert models.next_action("m", NOW) == Delete("m", forget=False)
+    models.on_application_deleted("m", NOW)
+    assert models.next_action("m", NOW) == Deploy(spec())
+    models.deploy_failed(spec(), NOW)
+    assert models.next_action("m", NOW) == Delete("m", forget=True), "it is a launch of this registry by now"
+
+
 def test_news_of_an_older_application_mean_nothing() -> None:
     models = models_in(LAUNCHING)
     models.deploy_failed(spec(created_at=1.0), NOW)
@@ -285,3 +298,49 @@ def test_who_knows_another_registry_s_table_or_one_too_old_gets_all() -> None:
         models.on_application_deleted(f"m{number}", NOW)
     assert models.table(since=101).since is None
     assert models.table(since=models.version - 10).since is not None
+
+
+# Launches that wait for a node.
+
+
+def waiting() -> Models:
+    """A model that Serve has been told of, with no node for it."""
+    models = Models(version=0)
+    models.add(spec(wait_for_capacity=True, created_at=1.0))
+    assert models.next_action("m", NOW) == Deploy(spec(wait_for_capacity=True, created_at=1.0))
+    assert models.next_action("m", NOW) is None
+    return models
+
+
+def test_launch_is_pending_until_a_replica_has_a_place() -> None:
+    models = waiting()
+    assert models.get("m").state is PENDING
+    placed = times(placing=90.0)
+    models.report(report("r1", ReplicaStage.PLACING, times=placed, updated_at=91.0))
+    record = models.get("m")
+    assert record.state is LAUNCHING
+    assert record.times == list(times(pending=1.0, placing=90.0))
+    models.report(report())
+    assert models.get("m").state is READY
+
+
+def test_waiting_launch_ends_like_any_other() -> None:
+    models = waiting()
+    models.cancel("m")
+    assert models.next_action("m", NOW) == Delete("m", forget=True)
+    models.on_application_deleted("m", NOW)
+    assert models.get("m").state is CANCELLED
+
+    models = waiting()
+    models.report(report("r1", ReplicaStage.FAILED, info="out of memory"))
+    models.on_application_deleted("m", NOW)
+    assert (models.get("m").state, models.get("m").reason) == (FAILED, "out of memory")
+
+
+def test_waiting_launch_goes_on_after_a_restart() -> None:
+    models = Models(version=0)
+    models.restore(spec(wait_for_capacity=True))
+    models.found("m", NOW, alive=True)
+    assert (models.get("m").state, models.next_action("m", NOW)) == (PENDING, None)
+    models.report(report())
+    assert models.get("m").state is READY

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor.registry import node_agents
+from supervisor.registry.idle_nodes import IdleNodes
 from supervisor.registry.node_agents import NodeAgents, NodeReports
 from tests.supervisor.samples import node_report
 
@@ -43,6 +44,30 @@ async def test_agent_that_does_not_come_up_is_tried_again(monkeypatch: pytest.Mo
         for found in agents.new([node("a")]):
             await agents._serve(found)
     assert tried == ["a", "a"]
+
+
+def test_nodes_of_the_autoscaler_are_left_when_they_have_had_nothing_for_a_while() -> None:
+    """And tended again as soon as they have a replica."""
+    head = _node_of_ray("head", resources={"node:__internal_head__": 1.0})
+    mine, cloud, other = _node_of_ray("mine", group=False), _node_of_ray("cloud"), _node_of_ray("other")
+    nodes = [head, mine, cloud, other]
+    idle = IdleNodes(enabled=True)
+    assert idle.among(nodes, {"at-other"}, 0.0) == set()
+    assert idle.among(nodes, {"at-other"}, 29.0) == set()
+    assert idle.among(nodes, {"at-other"}, 31.0) == {"cloud"}
+    assert idle.among(nodes, {"at-cloud"}, 32.0) == set()
+    assert idle.among(nodes, set(), 70.0) == {"other"}
+    assert IdleNodes(enabled=False).among(nodes, set(), 1e9) == set()
+
+    agents = NodeAgents(spare_workers=True)
+    assert agents.new(nodes) == nodes
+    assert agents.new(nodes, {"cloud"}) == []
+    assert agents.new(nodes) == [cloud]
+
+
+def _node_of_ray(name: str, *, group: bool = True, resources: dict[str, float] | None = None) -> dict[str, Any]:
+    labels = {"ray.io/node-group": "gpu"} if group else {}
+    return {"NodeID": name, "NodeManagerAddress": f"at-{name}", "Labels": labels, "Resources": resources or {}}
 
 
 def test_latest_report_of_each_node() -> None:

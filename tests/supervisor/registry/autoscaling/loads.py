@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from supervisor.registry.autoscaling.needs import Load
+from supervisor.registry.autoscaling.load import Load
 
 TICK_S = 0.5
 
@@ -30,6 +30,8 @@ class Cluster:
     running: list[float] = field(default_factory=list)
     queue: deque[float] = field(default_factory=deque)
     first_tokens: deque[tuple[float, float]] = field(default_factory=deque)
+    arrived: deque[int] = field(default_factory=lambda: deque(maxlen=int(5 / TICK_S)))
+    """In each of the last ticks."""
     waits: list[float] = field(default_factory=list)
     """How long each request waited for its place."""
     replica_s: float = 0.0
@@ -41,6 +43,10 @@ class Cluster:
     @property
     def desired(self) -> int:
         return self.ready + len(self.starting)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.running) + len(self.queue)
 
     def scale(self, replicas: int) -> None:
         """Have so many from now on."""
@@ -60,6 +66,7 @@ class Cluster:
         self.starting = [at for at in self.starting if at > self.now]
         self.ready += len(come)
         self.running = [end for end in self.running if end > self.now]
+        self.arrived.append(arrivals)
         self.queue.extend([self.now] * arrivals)
         while self.queue and len(self.running) < self.ready * self.slots:
             waited = self.now - self.queue.popleft()
@@ -81,12 +88,13 @@ class Cluster:
             desired=self.desired,
             ready=self.ready,
             starting=len(self.starting),
-            in_flight=len(self.running) + waiting,
+            in_flight=self.in_flight,
             running=running,
             waiting=waiting,
             full=self.ready if waiting else 0,
             running_in_full=running if waiting else 0,
             oldest_wait_s=self.now - self.queue[0] if waiting else 0.0,
+            arrivals_per_s=sum(self.arrived) / (len(self.arrived) * TICK_S) if self.arrived else 0.0,
             kv_cache_usage=0.5 * running / self.slots,
             ttft_p90_s=ttfts[int(0.9 * (len(ttfts) - 1))] if ttfts else None,
         )

@@ -4,12 +4,14 @@ The day has the shape of public traces of chat services: quiet at night with two
 evening, and bursts of several times the usual rate at random. It prints the replica-hours, the share of requests that waited
 longer than ``SLO_S`` for their place, the 99th percentile of that wait, and the changes of the number of replicas, for each
 policy: fixed sizes, a number of requests per replica looked at every 15 seconds, the stable and the panic window of AIBrix (as
-Knative has them), and xinfer's with each kind of target. ``--plot FILE`` draws the day.
+Knative has them), and xinfer's with each kind of target. Beside xinfer's it prints what the two others take for the same share of
+waits, by targets of their own. ``--plot FILE`` draws the day.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import random
 from collections import deque
@@ -66,37 +68,52 @@ def xinfer(config: AutoscalingConfig) -> Policy:
 class QueueDepth:
     """As many as the requests now need, looked at every 15 seconds."""
 
+    target: float = TARGET
     at: float = 0.0
 
     def __call__(self, cluster: Cluster) -> int:
         if cluster.now - self.at < 15:
             return cluster.desired
         self.at = cluster.now
-        return _clamped(cluster.load().in_flight / TARGET)
+        return _clamped(cluster.in_flight / self.target)
+
+
+@dataclass
+class Mean:
+    """Of the last seconds."""
+
+    length_s: float
+    samples: deque[tuple[float, int]] = field(default_factory=deque)
+    total: int = 0
+
+    def add(self, now: float, count: int) -> float:
+        """The mean with this sample."""
+        self.samples.append((now, count))
+        self.total += count
+        while self.samples[0][0] < now - self.length_s:
+            self.total -= self.samples.popleft()[1]
+        return self.total / len(self.samples)
 
 
 @dataclass
 class PanicWindow:
     """AIBrix: the mean of 180 seconds, or that of 60 while it asks for twice what is ready; then nothing is removed."""
 
-    stable_s: float = 180.0
-    panic_s: float = 60.0
-    samples: deque[tuple[float, int]] = field(default_factory=deque)
+    target: float = TARGET
+    stable: Mean = field(default_factory=lambda: Mean(180))
+    panic: Mean = field(default_factory=lambda: Mean(60))
     panicking_since: float | None = None
     most: int = 0
 
     def __call__(self, cluster: Cluster) -> int:
-        self.samples.append((cluster.now, cluster.load().in_flight))
-        while self.samples[0][0] < cluster.now - self.stable_s:
-            self.samples.popleft()
-        stable = _clamped(_mean(self.samples) / TARGET)
-        recent = [sample for sample in self.samples if sample[0] >= cluster.now - self.panic_s]
-        panic = _clamped(_mean(recent) / TARGET)
+        in_flight = cluster.in_flight
+        stable = _clamped(self.stable.add(cluster.now, in_flight) / self.target)
+        panic = _clamped(self.panic.add(cluster.now, in_flight) / self.target)
         if panic >= 2 * cluster.ready:
             if self.panicking_since is None:
                 self.most = 0
             self.panicking_since = cluster.now
-        elif self.panicking_since is not None and cluster.now - self.panicking_since >= self.stable_s:
+        elif self.panicking_since is not None and cluster.now - self.panicking_since >= self.stable.length_s:
             self.panicking_since = None
         if self.panicking_since is None:
             return stable
@@ -104,12 +121,16 @@ class PanicWindow:
         return self.most
 
 
-def _mean(samples: Sequence[tuple[float, int]]) -> float:
-    return sum(count for _, count in samples) / len(samples)
-
-
 def _clamped(replicas: float) -> int:
     return min(max(1, math.ceil(replicas - 1e-9)), MOST)
+
+
+REFERENCES: dict[str, Callable[[float], Policy]] = {
+    "requests per replica, every 15 s": QueueDepth,
+    "stable 180 s, panic 60 s": PanicWindow,
+}
+"""By name, each for its target."""
+TARGETS = (2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
 
 
 def policies() -> dict[str, Policy]:
@@ -118,37 +139,71 @@ def policies() -> dict[str, Policy]:
         "fixed 4": fixed(4),
         "fixed 8": fixed(8),
         "fixed 16": fixed(16),
-        "requests per replica, every 15 s": QueueDepth(),
-        "stable 180 s, panic 60 s": PanicWindow(),
+        **{name: make(TARGET) for name, make in REFERENCES.items()},
         "xinfer, engines say when full": xinfer(AutoscalingConfig(1, MOST)),
         "xinfer, target requests": xinfer(AutoscalingConfig(1, MOST, target_ongoing_requests=TARGET)),
         "xinfer, target TTFT 0.5 s": xinfer(AutoscalingConfig(1, MOST, target_ttft_s=0.5)),
     }
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What one policy made of a day."""
+
+    hours: float
+    missed: float
+    """The share of requests that waited longer than ``SLO_S``."""
+    p99_s: float
+    changes: int
+    desired: list[int]
+    """In each tick."""
+
+
+def replay(arrivals: Sequence[int], policy: Policy) -> Outcome:
+    """Have these arrivals, so many in each tick, at a model that ``policy`` scales."""
+    cluster = Cluster()
+    desired = run(cluster, arrivals, policy)
+    waits = sorted(cluster.waits) + [math.inf] * len(cluster.queue)
+    missed = sum(wait > SLO_S for wait in waits) / len(waits)
+    p99_s = waits[int(0.99 * (len(waits) - 1))]
+    return Outcome(cluster.replica_s / 3600, missed, p99_s, cluster.changes, desired)
+
+
+def hours_at(missed: float, outcomes: Sequence[Outcome]) -> float | None:
+    """The replica-hours for this share of misses, between the two outcomes about it; None beyond all of them.
+
+    Between two, the hours fall with the logarithm of the misses.
+    """
+    ordered = sorted(outcomes, key=lambda outcome: outcome.missed)
+    for below, above in itertools.pairwise(ordered):
+        if 0 < below.missed <= missed <= above.missed:
+            part = math.log(missed / below.missed) / math.log(above.missed / below.missed)
+            return below.hours + part * (above.hours - below.hours)
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seed", type=int, nargs="?", default=1)
     parser.add_argument("--plot", help="write the rate and the number of replicas there, as PNG")
-    parser.add_argument("--only", default="", help="only policies with this in their name")
     options = parser.parse_args()
     rates = day(options.seed)
     arrivals = poisson(rates, options.seed)
     print(
         f"seed {options.seed}: {sum(arrivals)} requests of about 4 s in a day, 8 at once in a replica, 8 s to start one"
     )
-    print(f"{'policy':34}{'replica-hours':>14}{'waited > 2 s':>14}{'p99 wait':>10}{'changes':>9}")
+    print("| policy | replica-hours | waited over 2 s | p99 wait | changes | " + " | ".join(REFERENCES) + " |")
+    print("|---|---|---|---|---|---|---|")
     shown: dict[str, list[int]] = {}
+    others = [[replay(arrivals, make(target)) for target in TARGETS] for make in REFERENCES.values()]
     for name, policy in policies().items():
-        if options.only not in name:
-            continue
-        cluster = Cluster()
-        shown[name] = run(cluster, arrivals, policy)
-        waits = sorted(cluster.waits) + [math.inf] * len(cluster.queue)
-        missed = sum(wait > SLO_S for wait in waits) / len(waits)
-        p99 = waits[int(0.99 * (len(waits) - 1))]
-        hours = cluster.replica_s / 3600
-        print(f"{name:34}{hours:>14.1f}{missed:>13.2%} {p99:>8.1f} s{cluster.changes:>8}", flush=True)
+        found = replay(arrivals, policy)
+        shown[name] = found.desired
+        cells = [f"{found.hours:.1f}", f"{found.missed:.2%}", f"{found.p99_s:.1f} s", f"{found.changes}"]
+        for outcomes in others:
+            hours = hours_at(found.missed, outcomes) if name.startswith("xinfer") else None
+            cells.append("" if hours is None else f"{hours:.1f}")
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
     if options.plot:
         plot(rates, shown, options.plot)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from supervisor.registry.autoscaling.autoscaler import Autoscaler, Bounds, bounds
-from supervisor.registry.autoscaling.needs import Load
+from supervisor.registry.autoscaling.load import Load
 from tests.supervisor.registry.autoscaling.loads import TICK_S, Cluster, poisson, run
 from xinfer.messages import AutoscalingConfig
 from xinfer.schedules import parse_schedule
@@ -67,6 +67,13 @@ def test_waiting_requests_do_not_wait_for_the_delay() -> None:
     model = Model(AutoscalingConfig(1, 8, upscale_delay_s=600))
     assert model.see(1.5, in_flight=12, running=4, waiting=8, full=1, running_in_full=4) == 3
     assert "8 requests wait, and all replicas are full with 4 running in each" in model.reason
+
+
+def test_the_first_step_counts_what_the_rate_will_bring() -> None:
+    """Two requests per second of two seconds each are four under way; three times the rate will be twelve."""
+    model = Model(AutoscalingConfig(1, 8))
+    model.see(300, in_flight=4, running=4, arrivals_per_s=2.0)
+    assert model.see(1, in_flight=6, running=4, waiting=2, full=1, running_in_full=4, arrivals_per_s=6.0) == 4
 
 
 def test_replicas_on_their_way_are_waited_for() -> None:

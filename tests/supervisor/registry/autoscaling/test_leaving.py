@@ -165,3 +165,15 @@ def test_order_by_what_is_in_flight_then_by_cache_then_by_age(models: Models) ->
     models.report(report("r2", created_at=9.0))
     models.report(report("r3", created_at=8.0))
     assert Signals().leaving_order(model(models)) == ["r2", "r3", "r1"]
+
+
+def test_new_registry_does_not_give_up_a_model_for_a_replica_that_goes() -> None:
+    """One that stands for a replica that left ends as failed; those that run have not been heard of yet."""
+    models = Models(version=0)
+    models.restore(spec(replicas=2))
+    models.found("m", NOW, alive=True)
+    models.next_action("m", NOW)
+    models.report(report("r3", ReplicaStage.FAILED, info="the engine's process ended"))
+    assert models.get("m").end is None
+    models.report(report("r1"))
+    assert models.get("m").state is READY

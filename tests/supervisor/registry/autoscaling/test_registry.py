@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.registry.actor import Registry
+from supervisor.registry.autoscaling.scaling import Scaling
 from supervisor.registry.store import Store
 from tests.supervisor.registry.test_actor import DeployerDouble
 from tests.supervisor.samples import report, spec
@@ -92,15 +93,14 @@ async def test_a_failed_launch_has_no_settings_to_change(start: Callable[[Deploy
 async def test_a_step_that_fails_does_not_end_autoscaling(
     start: Callable[[DeployerDouble], Registry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deployer = DeployerDouble()
-    registry = start(deployer)
+    start(DeployerDouble())
     steps: list[float] = []
 
-    def step(now: float, unix_time: float) -> list[object]:
+    def step(_: Scaling, now: float, unix_time: float) -> list[object]:
         steps.append(now)
         raise RuntimeError("Ray does not know its nodes")
 
-    monkeypatch.setattr(registry._scaling, "step", step)
+    monkeypatch.setattr(Scaling, "step", step)
     await eventually(lambda: len(steps) > 1, 20)
 
 
