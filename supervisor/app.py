@@ -6,8 +6,10 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from ray import serve
@@ -17,9 +19,12 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from supervisor.access.access import Access, limit_headers
+from supervisor.access.caller import Caller
+from supervisor.access.meter import Meter
 from supervisor.api import console, not_kept, pages
 from supervisor.api.aborts import AbortApi
 from supervisor.api.anthropic_models import AnthropicModelsApi
+from supervisor.api.benchmarks import BenchmarksApi
 from supervisor.api.cache import CacheApi
 from supervisor.api.catalog import CatalogApi
 from supervisor.api.cluster import ClusterApi
@@ -34,6 +39,8 @@ from supervisor.api.registrations import RegistrationsApi
 from supervisor.api.replicas import ReplicasApi
 from supervisor.api.scaling import ScalingApi
 from supervisor.api.scrape_targets import ScrapeTargetsApi
+from supervisor.api.sessions import SessionsApi
+from supervisor.api.stats import StatsApi
 from supervisor.api.unsupported_routes import why_unsupported
 from supervisor.gateway.drain import Drain
 from supervisor.gateway.exchange import is_in_serve, open_exchange
@@ -43,17 +50,21 @@ from supervisor.gateway.proxy import Proxy
 from supervisor.gateway.request_body import ClientGone
 from supervisor.gateway.request_line import set_share
 from supervisor.gateway.request_metrics import RequestMetrics
+from supervisor.gateway.request_trace import make_traces
+from supervisor.gateway.shared_loads import SharedLoads
 from supervisor.gateway.upstream import Upstream
 from supervisor.model_table import LiveTable
+from supervisor.own_address import listen_at_own_address
 from supervisor.registry.access_client import AccessClient, RayAccessClient
 from supervisor.registry.client import RayRegistryClient, RegistryClient
 from supervisor.translate.engine_request import match_route
 from supervisor.web_pages import refuse_changes, with_cors
 from xinfer import __version__
 from xinfer.access_settings import AccessSettings
-from xinfer.cluster.cluster_secret import own_engine_secret, own_operator_key
-from xinfer.errors import InternalError, MethodNotAllowed, NotFound, XinferError
+from xinfer.cluster.cluster_secret import own_engine_secret, own_operator_key, own_session_secret
+from xinfer.errors import AuthenticationFailed, InternalError, MethodNotAllowed, NotFound, XinferError
 from xinfer.logs import attach_to_serve
+from xinfer.names import SUPERVISOR_DEPLOYMENT
 from xinfer.request_log import attach_file
 from xinfer.sched_batch import use_batch_scheduling
 from xinfer.settings import GatewaySettings, home
@@ -63,6 +74,7 @@ _log = logging.getLogger("xinfer.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_ONGOING = 100_000
 _CLIENT_GONE = 499
+_UNMETERED = nullcontext[None]()
 _LONGEST_SHOWN = 100
 """Characters of a request's path that its error repeats."""
 
@@ -87,15 +99,30 @@ class Supervisor:
         self._allow_fake = allow_fake
         self._models = LiveTable(registry)
         self._request_metrics = RequestMetrics()
-        self._metrics = MetricsApi(self._models, registry, self._request_metrics, settings.max_requests_per_replica)
+        self._traces = make_traces()
         self._upstream = Upstream(settings, own_engine_secret())
         self._access: Access | None = None
         if access is not None:
             assert keys is not None, "keys are required, and nobody tells of them"
-            self._access = Access(access, keys, lambda: self.control.routes, own_operator_key())
+            self._access = Access(
+                access,
+                keys,
+                lambda: self.control.routes,
+                own_operator_key(),
+                own_session_secret(),
+                refusals_per_s=settings.refusals_per_s,
+            )
         self._keys = keys
+        self._metrics = MetricsApi(
+            self._models,
+            registry,
+            self._request_metrics,
+            settings.max_requests_per_replica,
+            self._access.live if self._access else None,
+        )
         self._drain = Drain(self._models, registry)
         self._proxy = Proxy(settings, self._models, registry, self._upstream, self._request_metrics, self._drain)
+        self._shared_loads = SharedLoads(self._proxy.balancer, registry, self._models.supervisor_id)
         self._load_reports = LoadReports(self._models, registry, self._request_metrics)
         self._trimmer = MemoryTrimmer(self._proxy.in_flight)
         self.control = self._build_control()
@@ -124,10 +151,12 @@ class Supervisor:
                     await self._access.start()
                 self._metrics.start()
                 self._drain.start()
+                self._shared_loads.start()
                 self._load_reports.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._load_reports.stop()
+                await self._shared_loads.stop()
                 await self._drain.stop()
                 await self._metrics.stop()
                 if self._access:
@@ -135,6 +164,7 @@ class Supervisor:
                 await self._models.stop()
                 await self._trimmer.stop()
                 await self._upstream.close()
+                await asyncio.to_thread(self._traces.stop)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -154,11 +184,10 @@ class Supervisor:
                 self._audit(asked, started.status, request_id)
             elif scope["method"] != "POST":
                 raise HTTPException(405)
-            elif self._access and caller:
-                with self._access.meter(asked, caller) as meter:
-                    await self._proxy.serve(exchange, meter)
             else:
-                await self._proxy.serve(exchange)
+                key_id = caller.key.id if caller else None
+                with self._traces.request(exchange, key_id) as trace, self._metered(asked, caller) as meter:
+                    await self._proxy.serve(exchange, meter, trace)
             return
         except ClientGone:
             self._audit(asked, _CLIENT_GONE, request_id)
@@ -168,6 +197,8 @@ class Supervisor:
             self._audit(asked, _CLIENT_GONE, request_id)
             raise
         except XinferError as error:
+            if self._access and isinstance(error, AuthenticationFailed):
+                await self._access.refusal_pace.wait()
             refusal = _refusal(asked, error, request_id)
         except RequestValidationError as error:
             refusal = _refusal(asked, invalid_request(error), request_id)
@@ -186,6 +217,11 @@ class Supervisor:
             refusal = _refusal(asked, InternalError(sentence), request_id)
         self._audit(asked, refusal.status_code, request_id)
         await refusal(scope, receive, send)
+
+    def _metered(self, asked: Scope, caller: Caller | None) -> AbstractContextManager[Meter | None]:
+        if self._access and caller:
+            return self._access.meter(asked, caller)
+        return _UNMETERED
 
     def _audit(self, scope: Scope, status: int, request_id: str) -> None:
         if self._access and not match_route(scope["path"]):
@@ -215,7 +251,7 @@ class Supervisor:
         return match_route(path) is not None or bool(self.control.allowed_methods(path))
 
     def _build_control(self) -> ControlPlane:
-        control = ControlPlane(self._settings.max_body_bytes)
+        control = ControlPlane(self._settings.max_body_bytes, requires_keys=self._access is not None)
         routes = control.router
         CatalogApi(self._models).add_routes(routes)
         RegistrationsApi(self._models, self._registry).add_routes(routes)
@@ -226,7 +262,7 @@ class Supervisor:
             access=self._access.settings if self._access else None,
         )
         models.add_routes(routes)
-        EventStreamApi(self._models, models).add_routes(routes)
+        EventStreamApi(self._models, models, self._access).add_routes(routes)
         FitsApi(self._models).add_routes(routes)
         ReplicasApi(self._models, self._registry).add_routes(routes)
         ScalingApi(self._models, self._registry).add_routes(routes)
@@ -234,6 +270,8 @@ class Supervisor:
         ClusterApi(self._models, self._registry, requires_keys=self._access is not None).add_routes(routes)
         CacheApi(self._models).add_routes(routes)
         self._metrics.add_routes(routes)
+        StatsApi(self._models, self._metrics.traffic).add_routes(routes)
+        BenchmarksApi(self._models).add_routes(routes)
         ScrapeTargetsApi(self._models).add_routes(routes)
         pages.add_routes(routes)
         console.add_routes(routes)
@@ -241,6 +279,7 @@ class Supervisor:
         AnthropicModelsApi(self._models).add_routes(routes)
         AbortApi(self._models, self._upstream).add_routes(routes)
         KeysApi(self._access, self._keys).add_routes(routes)
+        SessionsApi(self._access, self._settings.grafana_url).add_routes(routes)
         return control
 
 
@@ -294,16 +333,41 @@ def build(
     def make() -> Supervisor:
         return Supervisor(settings, RayRegistryClient(), allow_fake=allow_fake, access=access, keys=RayAccessClient())
 
+    return _application(make, f"{settings} {allow_fake} {access}", settings.supervisors, resources=resources)
+
+
+def build_on_each_node(
+    settings: GatewaySettings, nodes: int, *, allow_fake: bool, access: AccessSettings | None = None
+) -> Application:
+    """The same with ``settings.supervisors`` on each of so many nodes. Serve has to be told when nodes come and go."""
+    per_node = settings.supervisors
+
+    def make() -> Supervisor:
+        listen_at_own_address()
+        return Supervisor(settings, RayRegistryClient(), allow_fake=allow_fake, access=access, keys=RayAccessClient())
+
+    version = f"{settings} {allow_fake} {access}"
+    return _application(make, version, per_node * nodes, max_replicas_per_node=per_node)
+
+
+def _application(
+    make: Callable[[], Supervisor],
+    version: str,
+    replicas: int,
+    *,
+    resources: Mapping[str, float] = MappingProxyType({}),
+    **options: Any,
+) -> Application:
     configure = serve.deployment(
-        name="supervisor",
-        num_replicas=settings.supervisors,
-        ray_actor_options={"num_cpus": 0, "resources": resources, "runtime_env": {"env_vars": ALLOCATOR}},
+        name=SUPERVISOR_DEPLOYMENT,
+        num_replicas=replicas,
+        ray_actor_options={"num_cpus": 0, "resources": dict(resources), "runtime_env": {"env_vars": ALLOCATOR}},
         max_ongoing_requests=_MAX_ONGOING,
         health_check_period_s=5,
         health_check_timeout_s=10,
+        **options,
     )
     # A head that takes a cluster over finds the application there; Serve replaces replicas of another version only.
-    version = f"{__version__} {settings} {allow_fake} {access}"
-    deployment = configure(serve.ingress(make)()).options(version=version, _internal=True)
+    deployment = configure(serve.ingress(make)()).options(version=f"{__version__} {version}", _internal=True)
     application: Application = deployment.bind()
     return application

@@ -17,7 +17,10 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import ApplicationStatus
 
-from supervisor.app import build
+from supervisor import given_keys
+from supervisor.app import build, build_on_each_node
+from supervisor.nodes.on_node import open_nodes
+from supervisor.nodes.ray_addresses import keep_loopback
 from supervisor.registry.process import Registry
 from xinfer.api_key import digest, new_id, new_key
 from xinfer.cluster.options import BootOptions
@@ -37,30 +40,37 @@ def boot(options: BootOptions) -> None:
     most of the time goes into the imports of processes.
     """
     _say("connecting to Ray")
+    keep_loopback()
     ray.init(address=options.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     _say("starting Ray Serve, HAProxy and the registry")
-    registry = _start_registry()
-    # A proxy of another node reaches no supervisor that listens on the loopback interface of this one.
-    proxies = "HeadOnly" if options.on_head else "EveryNode"
+    registry = _start_registry(options)
+    proxies = "EveryNode" if options.on_each_node else "HeadOnly"
     serve.start(proxy_location=proxies, http_options=HTTPOptions(host=options.host, port=options.port))
     _say("starting the supervisor")
-    near = _ON_HEAD if options.on_head else {}
     settings = GatewaySettings.from_environment(
         supervisors=options.supervisors, routing=options.routing, cors_origins=options.cors_origins
     )
-    app = build(settings, resources=near, allow_fake=options.allow_fake, access=options.access)
-    target = serve.RunTarget(app, name=SUPERVISOR_APP, route_prefix="/")
+    if options.on_each_node:
+        # A head that takes a cluster over finds the nodes there.
+        nodes = len(open_nodes())
+        app = build_on_each_node(settings, nodes, allow_fake=options.allow_fake, access=options.access)
+    else:
+        app = build(settings, resources=_ON_HEAD, allow_fake=options.allow_fake, access=options.access)
+    target = serve.RunTarget(app, name=SUPERVISOR_APP, route_prefix="/", external_scaler_enabled=options.on_each_node)
     # Serve itself would look once a second.
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     _wait_for_first_table(registry)
+    if options.given_keys is not None:
+        given_keys.take(registry, options.given_keys)
     if options.access is not None:
         _make_first_key(registry)
     _wait_until_running()
 
 
-def _start_registry() -> Any:
+def _start_registry(options: BootOptions) -> Any:
     """Detached, restarted by Ray whenever it dies, on the head because its file is there."""
     actor_class: Any = ray.remote(Registry)
+    per_node = options.supervisors if options.on_each_node else None
     return actor_class.options(
         name=REGISTRY,
         lifetime="detached",
@@ -69,7 +79,7 @@ def _start_registry() -> Any:
         max_concurrency=_REGISTRY_CALLS,
         num_cpus=0,
         resources=_ON_HEAD,
-    ).remote(EngineSettings.from_environment())
+    ).remote(EngineSettings.from_environment(), per_node)
 
 
 def _wait_for_first_table(registry: Any) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -36,6 +36,8 @@ class LiveTable:
         self._table = ModelTable()
         self._changed = asyncio.Condition()
         self._suspects: dict[str, float] = {}
+        # For every request: a model may have a hundred.
+        self._targets: dict[str, tuple[ReplicaReport, ...]] = {}
         self._listeners: list[Callable[[set[str]], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[None]] = set()
@@ -95,25 +97,30 @@ class LiveTable:
         latest = {report.replica: report for report in reports}
         return replace(model, replicas=tuple(latest.get(each.replica, each) for each in model.replicas))
 
-    def targets(self, uid: str) -> tuple[ModelStatus, list[ReplicaReport]]:
+    def targets(self, uid: str) -> tuple[ModelStatus, Sequence[ReplicaReport]]:
         """The model and its reachable replicas; none if it has to be waited for because it sleeps or wakes up.
 
         ``ModelLoading`` or ``Unavailable`` if there are none now otherwise.
         """
         model = self.get(uid)
         if model.is_asleep or model.waking:
-            return model, []
-        now = time.monotonic()
-        targets = [r for r in model.targets if self._suspects.get(r.replica, 0) < now]
+            return model, ()
+        ready = self._targets.get(uid)
+        if ready is None:
+            ready = self._targets[uid] = model.targets
+        targets: Sequence[ReplicaReport] = ready
+        if self._suspects:
+            now = time.monotonic()
+            self._suspects = {name: until for name, until in self._suspects.items() if until > now}
+            targets = [r for r in ready if r.replica not in self._suspects]
         if targets:
             return model, targets
-        if model.targets:
+        if ready:
             raise Unavailable(f"No replica of the model {uid!r} can be reached right now.", retry_after_s=2)
         raise ModelLoading(f"The model {uid!r} is still loading.", retry_after_s=5)
 
     def suspect(self, uid: str, replica: ReplicaReport) -> None:
         """This replica did not take a connection: leave it out for a while and have the registry look."""
-        self._suspects = {name: until for name, until in self._suspects.items() if until > time.monotonic()}
         self._suspects[replica.replica] = time.monotonic() + _SUSPECT_S
         task = asyncio.create_task(self._report_suspect(uid, replica))
         self._asking.add(task)
@@ -166,6 +173,8 @@ class LiveTable:
         news = replace(news, models=self._with_known_replicas(news.models))
         self._table = news.applied_to(self._table)
         touched = before.keys() if news.since is None else {*news.models, *news.gone}
+        for uid in {*touched, *news.models}:
+            self._targets.pop(uid, None)
         gone = _replicas_of(before, touched)
         if gone:
             gone -= _replicas_of(self._table.models, touched)

@@ -117,7 +117,7 @@ async def _of_version(worker_ip: str | None, routes: LiveTable, version: str) ->
 
 async def _find(worker_ip: str | None, routes: LiveTable) -> list[Found]:
     """What the node that the request names has, or all of them."""
-    there = await nodes.alive(worker_ip)
+    there = await nodes.tended(await nodes.alive(worker_ip))
     repos = dict(_catalogued(await load_catalog(routes)))
     every = zip(there, await nodes.on_each(there, "scan_hub_cache"), strict=True)
     found = []

@@ -179,7 +179,7 @@ def _stats(report: NodeReport) -> dict[str, int | float | None]:
 
 def _models_on(node: dict[str, Any], models: list[ModelStatus]) -> dict[str, list[str]]:
     found: dict[str, list[ReplicaReport]] = {
-        model.spec.uid: [r for r in model.replicas if r.node == node["NodeManagerAddress"]] for model in models
+        model.spec.uid: [r for r in model.replicas if node["NodeManagerAddress"] in r.nodes] for model in models
     }
     return {uid: [r.replica for r in replicas] for uid, replicas in found.items() if replicas}
 

@@ -34,7 +34,7 @@ class ControlPlane(FastAPI):
     The parts of the API add their routes to ``router`` itself: ``include_router`` would build each of them a second time.
     """
 
-    def __init__(self, max_body_bytes: int) -> None:
+    def __init__(self, max_body_bytes: int, *, requires_keys: bool) -> None:
         super().__init__(
             title="xinfer",
             version=__version__,
@@ -45,6 +45,7 @@ class ControlPlane(FastAPI):
             generate_unique_id_function=_operation_id,
         )
         self.state.max_body_bytes = max_body_bytes
+        self.state.requires_keys = requires_keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette's routes take HEAD wherever they take GET, FastAPI's do not. The server drops the body of a response to HEAD.

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from supervisor.access.access import Access
 from supervisor.access.caller import Caller, visible
 from supervisor.api.models import ModelsApi
 from supervisor.api.parameters import Requester
@@ -36,9 +37,10 @@ _EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 class EventStreamApi:
     """``GET /v1/events``. A stream costs something only when the table changes."""
 
-    def __init__(self, models: LiveTable, api: ModelsApi) -> None:
+    def __init__(self, models: LiveTable, api: ModelsApi, access: Access | None = None) -> None:
         self._models = models
         self._api = api
+        self._access = access
 
     def add_routes(self, routes: APIRouter) -> None:
         """Add the route of the stream."""
@@ -64,6 +66,9 @@ class EventStreamApi:
             if self._models.stops_at is not None:
                 # A stream that stays open would keep Serve waiting for it.
                 yield _event("stopping", {})
+                return
+            if self._access and caller and not self._access.guard.is_valid(caller):
+                # Expired or revoked meanwhile; the next request says so.
                 return
             table = self._models.all
             if seen is None or table is not last:

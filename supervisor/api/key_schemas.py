@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from xinfer.api_key import OPERATOR
-from xinfer.messages import ApiKey, KeyLimits, KeyScope, Priority, Tokens
+from xinfer.cluster import given_keys
+from xinfer.messages import ApiKey, KeyLimits, KeyScope, KeyUpdate, Priority, Tokens
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,63}\Z", re.ASCII)
 _GLOB = re.compile(r"[A-Za-z0-9._*?\[\]!-]{1,100}\Z", re.ASCII)
 _LONGEST_S = 10 * 366 * 86400
+_RESERVED = {OPERATOR, *given_keys.NAMES}
+_LIMITS = ("rpm", "tpm", "concurrency", "budget_tokens", "budget_period")
 
 
 def _split(value: Any) -> Any:
@@ -22,13 +25,24 @@ def _split(value: Any) -> Any:
     return value or []
 
 
-class KeyRequest(BaseModel):
-    """A new key."""
+def _check_name(name: str) -> str:
+    if not _NAME.match(name):
+        raise ValueError("expected up to 64 letters, digits, blanks or . _ @ + -")
+    if name in _RESERVED:
+        raise ValueError(f"the name {name!r} is xinfer's own")
+    return name
+
+
+_Name = Annotated[
+    str, AfterValidator(_check_name), Field(description="Letters, digits, blanks and . _ @ + -, at most 64 of them.")
+]
+
+
+class _KeyFields(BaseModel):
+    """What a key is made with, and what may be changed about it later."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(description="Letters, digits, blanks and . _ @ + -, at most 64 of them.")
-    scope: KeyScope = KeyScope.INFER
     models: Annotated[list[str], BeforeValidator(_split)] = Field(
         default_factory=list, max_length=100, description="Globs of model UIDs, in a list or with commas; none is all."
     )
@@ -41,13 +55,6 @@ class KeyRequest(BaseModel):
     isolate_cache: bool = Field(False, description="Keep the prefix cache of its prompts apart from everybody else's.")
     expires_in: float | None = Field(None, gt=0, le=_LONGEST_S, allow_inf_nan=False, description="In seconds.")
 
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        if not _NAME.match(name) or name == OPERATOR:
-            raise ValueError("expected up to 64 letters, digits, blanks or . _ @ + -, and not the name 'operator'")
-        return name
-
     @field_validator("models")
     @classmethod
     def _check_models(cls, models: list[str]) -> list[str]:
@@ -56,9 +63,62 @@ class KeyRequest(BaseModel):
                 raise ValueError(f"{glob[:100]!r} is no glob of model UIDs")
         return models
 
+    def expires_at(self, now: float) -> float | None:
+        """Unix time at which the key ends; None if it does not."""
+        return None if self.expires_in is None else now + self.expires_in
+
+
+class KeyRequest(_KeyFields):
+    """A new key."""
+
+    name: _Name
+    scope: KeyScope = KeyScope.INFER
+
     @property
     def limits(self) -> KeyLimits:
         return KeyLimits(self.rpm, self.tpm, self.concurrency, self.budget_tokens, self.budget_period)
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for each in schema["properties"].values():
+        each.pop("default", None)
+
+
+class UpdateRequest(_KeyFields):
+    """What is to be different about a key: an absent field stays as it is, and a limit that is null is none from then on."""
+
+    # The defaults are those of a new key, and mean nothing here.
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+
+    name: _Name = Field(default="")
+
+    def update(self, now: float) -> KeyUpdate:
+        """What this says, for the registry."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        limits = {name: given.pop(name) for name in _LIMITS if name in given}
+        if "models" in given:
+            given["models"] = tuple(self.models)
+        if "expires_in" in given:
+            del given["expires_in"]
+            given["expires_at"] = self.expires_at(now)
+        return KeyUpdate(given, limits)
+
+    def __str__(self) -> str:
+        """For the audit log, such as ``rpm=20, tpm=none``."""
+        given = [name for name in type(self).model_fields if name in self.model_fields_set]
+        return ", ".join(f"{name}={_shown(getattr(self, name))}" for name in given)
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case list():
+            return " ".join(value) or "all"
+        case float():
+            return f"{value:.0f}"
+        case _:
+            return str(value)
 
 
 class RotateRequest(BaseModel):

@@ -21,6 +21,7 @@ from supervisor.api.key_schemas import (
     RevokeRequest,
     RotateRequest,
     TokenReply,
+    UpdateRequest,
     UsageReply,
     render_key,
     usage_counts,
@@ -28,7 +29,8 @@ from supervisor.api.key_schemas import (
 from supervisor.api.parameters import JsonObject, OptionalJsonObject, Requester, describe_body, validate
 from supervisor.registry.access_client import AccessClient
 from xinfer.api_key import digest, new_id, new_key
-from xinfer.errors import NotFound
+from xinfer.cluster import given_keys
+from xinfer.errors import Conflict, NotFound
 from xinfer.messages import ApiKey, Tokens, UsageRow
 
 _DAY_S = 86400
@@ -60,6 +62,13 @@ class KeysApi:
         )
         routes.add_api_route("/v1/keys/self", self.own, methods=["GET"], summary="The key of this request.")
         routes.add_api_route("/v1/keys/{key_id}", self.show, methods=["GET"], summary="One key, by its id or name.")
+        routes.add_api_route(
+            "/v1/keys/{key_id}",
+            self.update,
+            methods=["PATCH"],
+            summary="Change a key's limits, models, priority, end or name; its text and its usage stay.",
+            openapi_extra=describe_body(UpdateRequest),
+        )
         routes.add_api_route(
             "/v1/keys/{key_id}",
             self.revoke,
@@ -97,9 +106,6 @@ class KeysApi:
         now = time.time()
         key_id = new_id()
         text = new_key(key_id)
-        expires_at = None
-        if asked.expires_in is not None:
-            expires_at = now + asked.expires_in
         key = ApiKey(
             id=key_id,
             name=asked.name,
@@ -110,7 +116,7 @@ class KeysApi:
             priority=asked.priority,
             isolate_cache=asked.isolate_cache,
             created_at=now,
-            expires_at=expires_at,
+            expires_at=asked.expires_at(now),
         )
         set_target(request.scope, f"{key.name} ({key.id}, {key.scope})")
         await registry.add_key(key)
@@ -126,6 +132,20 @@ class KeysApi:
     async def show(self, key_id: str) -> KeyReply:
         _, registry = self._on()
         return render_key(await registry.key(key_id), time.time())
+
+    async def update(self, request: Request, key_id: str, body: JsonObject) -> KeyReply:
+        """Every supervisor goes by it a moment later, for requests that begin then. What was used goes on counting."""
+        access, registry = self._on()
+        asked = validate(UpdateRequest, body)
+        known = await registry.key(key_id)
+        set_target(request.scope, f"{known.name} ({known.id}): {asked}")
+        now = time.time()
+        update = asked.update(now)
+        if "name" in update.fields and known.name in given_keys.NAMES:
+            raise Conflict(f"The key {known.name!r} is from a file, and the next start looks for it by this name.")
+        key = await registry.update_key(known.id, update)
+        await access.live.wait_for(key)
+        return render_key(key, now)
 
     async def rotate(self, request: Request, response: Response, key_id: str, body: OptionalJsonObject) -> KeyReply:
         """Another text for the key. The one it has stays valid for ``overlap`` seconds, an hour by default."""

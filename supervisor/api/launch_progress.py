@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from supervisor.api.render import waiting_for
+from supervisor.api.render import waiting_for, workers
 from supervisor.api.schemas import Progress, ReplicaProgress, StageReply
-from xinfer.messages import DownloadState, ModelState, ModelStatus, ReplicaReport, ReplicaStage, StageTime
+from xinfer.messages import ModelState, ModelStatus, ReplicaReport, ReplicaStage, StageTime
 
 _OF_THE_WHOLE = {
     ModelState.PENDING: ReplicaStage.PENDING,
@@ -77,26 +77,32 @@ def _replica(
         "info": report.info if report else _info_of_placing(model, stage, gpus_free),
         "download": asdict(report.download) if report and report.download else None,
         "download_files": [],
+        "workers": workers(report) if report else [],
         "updated_at": report.updated_at if report else _last_heard(model),
     }
 
 
 def _share(stage: ReplicaStage, report: ReplicaReport | None) -> float:
     """Where the bar stands: at the stage's beginning, and in a download on the way to the next one's, by the bytes."""
-    if stage is not ReplicaStage.DOWNLOADING or report is None or report.download is None:
+    if stage is not ReplicaStage.DOWNLOADING or report is None:
         return stage.progress
-    return stage.progress + _done(report.download) * (ReplicaStage.STARTING.progress - stage.progress)
+    return stage.progress + _done(report) * (ReplicaStage.STARTING.progress - stage.progress)
 
 
-def _done(download: DownloadState) -> float:
-    if download.bytes_total:
-        return min(1.0, download.bytes_done / download.bytes_total)
+def _done(report: ReplicaReport) -> float:
+    """Share of the bytes that are there, on all of the replica's nodes that download."""
+    of_each_node = (report.download, *(follower.download for follower in report.followers))
+    downloads = [download for download in of_each_node if download]
+    total = sum(download.bytes_total for download in downloads)
+    if total:
+        return min(1.0, sum(download.bytes_done for download in downloads) / total)
     return 0.0
 
 
 def _info_of_placing(model: ModelStatus, stage: ReplicaStage, gpus_free: float | None) -> str:
     """What Ray looks for, and what there is of it; replicas without a GPU find a place anywhere."""
-    if stage is not ReplicaStage.PLACING or not model.spec.gpus:
+    waits = stage is ReplicaStage.PENDING and model.spec.wait_for_capacity
+    if not waits and (stage is not ReplicaStage.PLACING or not model.spec.gpus):
         return ""
     return waiting_for(model.spec, gpus_free)
 

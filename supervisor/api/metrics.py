@@ -13,15 +13,18 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
+from supervisor.access.live_keys import LiveKeys
 from supervisor.api.prometheus import Figures
 from supervisor.api.schemas import ScrapeTarget, ServerLoad
 from supervisor.api.scrape_targets import SUPERVISOR_PATH
 from supervisor.api.traffic import TrafficRing
 from supervisor.api.xinfer_metrics import ClusterFacts, XinferMetrics
+from supervisor.background import Background
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
 from supervisor.nodes.on_node import living_nodes
 from supervisor.registry.client import RegistryClient
+from xinfer.cluster.tls import own_certificate_ends_at
 from xinfer.errors import Unavailable
 from xinfer.messages import ModelLife, ModelMetrics
 
@@ -37,15 +40,18 @@ class MetricsApi:
         registry: RegistryClient,
         tallies: RequestMetrics,
         max_requests_per_replica: int,
+        keys: LiveKeys | None = None,
     ) -> None:
+        """``keys`` have counted by key, where keys are required."""
         self._models = models
         self._registry = registry
         self._tallies = tallies
         self._limit = max_requests_per_replica
+        self._keys = keys
         self._id = uuid.uuid4().hex
         self._started = time.time()
-        self._task: asyncio.Task[None] | None = None
-        self._traffic = TrafficRing()
+        self._background = Background()
+        self.traffic = TrafficRing()
 
     def add_routes(self, routes: APIRouter) -> None:
         """Add the routes of these handlers."""
@@ -66,29 +72,28 @@ class MetricsApi:
         routes.add_api_route(
             "/metrics/engines", self.engines, methods=["GET"], summary="Where the engines' own metrics are."
         )
-        self._traffic.add_routes(routes)
+        self.traffic.add_routes(routes)
         routes.add_api_route("/load", self.load, methods=["GET"], summary="Requests in flight, of all models.")
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._tell())
+        self._background.spawn(self._tell())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._background.stop()
 
     async def metrics(self) -> PlainTextResponse:
         """What all supervisors together have counted, under Xinference's names and under xinfer's."""
         sums = await self._sums()
         facts = await self._facts()
         figures = Figures(self._models.all, sums, self._limit, facts.nodes, time.time() - self._started)
-        return _page(figures, XinferMetrics(facts, sums))
+        key_sums = await self._keys.key_sums(self._models.all) if self._keys else None
+        return _page(figures, XinferMetrics(facts, sums, key_sums))
 
     async def supervisor(self) -> PlainTextResponse:
         """What the supervisor that answers has counted itself, and its process: for a scrape of each by its own address."""
         own = self._tallies.snapshot(self._models.all)
-        return _page(XinferMetrics(await self._facts(), own), process=True)
+        by_key = self._keys.counter.snapshot(self._models.all) if self._keys else None
+        return _page(XinferMetrics(await self._facts(), own, by_key), process=True)
 
     async def engines(self) -> list[ScrapeTarget]:
         """Where vLLM's own metrics are, as Prometheus' ``http_sd_config`` reads it."""
@@ -119,13 +124,15 @@ class MetricsApi:
         with contextlib.suppress(Unavailable):
             lives = await self._registry.model_lives()
         nodes = await asyncio.to_thread(_workers)
-        return ClusterFacts(self._models.all, lives, self._limit, nodes)
+        return ClusterFacts(self._models.all, lives, self._limit, nodes, own_certificate_ends_at())
 
     async def _tell(self) -> None:
         while True:
             await asyncio.sleep(_TELL_PERIOD_S)
             with contextlib.suppress(Unavailable):
-                self._traffic.note(time.time(), await self._sums())
+                self.traffic.note(time.time(), await self._sums())
+                if self._keys:
+                    await self._keys.key_sums(self._models.all)
 
 
 def _page(*collectors: Collector, process: bool = False) -> PlainTextResponse:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 
 from supervisor.access.access import set_target
 from supervisor.access.caller import caller_of, visible
-from supervisor.access.launch_policy import check_launch
+from supervisor.access.launch_policy import check_launch, for_keys
 from supervisor.api import render, schemas
 from supervisor.api.launch_progress import progress
 from supervisor.api.lookups import is_launch, known_model, load_catalog
@@ -22,6 +22,7 @@ from supervisor.model_table import LiveTable
 from supervisor.nodes import gpu_inventory as hardware
 from supervisor.registry.client import RegistryClient
 from xinfer.access_settings import AccessSettings
+from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.errors import Conflict, LaunchCancelled, LaunchFailed, LaunchRefused
 from xinfer.messages import SETTLED, Event, ModelSpec, ModelState, ModelStatus
 
@@ -164,12 +165,12 @@ class ModelsApi:
         )
         if asked.engine == "fake" and not self._allow_fake:
             raise LaunchRefused("The fake engine is for xinfer's own tests.", param="model_engine")
-        models = list(self._models.all.values())
-        nodes = await asyncio.to_thread(hardware.gpu_inventory, models, asked.node, asked.node_labels or {})
+        nodes = await self._nodes_for(asked)
         catalog = await load_catalog(self._models)
         spec = await asyncio.to_thread(resolve, asked, uids=self._taken(), nodes=nodes, catalog=catalog)
         if caller:
             caller.check_model(spec.uid)
+            spec = for_keys(spec)
         await self._registry.launch(spec)
         await self._models.wait_until(lambda table: is_launch(table, spec))
         if wait_ready:
@@ -177,6 +178,13 @@ class ModelsApi:
         if spec.chosen_because:
             return {"model_uid": spec.uid, "why": spec.chosen_because}
         return {"model_uid": spec.uid}
+
+    async def _nodes_for(self, asked: LaunchRequest) -> list[NodeGpus]:
+        """What a launch chooses its model by; nothing where the nodes are yet to come."""
+        if asked.wait_for_capacity:
+            return []
+        models = list(self._models.all.values())
+        return await asyncio.to_thread(hardware.gpu_inventory, models, asked.node, asked.node_labels or {})
 
     def _taken(self) -> set[str]:
         return {uid for uid, model in self._models.all.items() if model.state not in SETTLED}
@@ -200,7 +208,7 @@ def _was_cancelled(model: ModelStatus) -> bool:
 
 async def _gpus_free(model: ModelStatus) -> float | None:
     """The GPUs that nobody has, if some replica waits for one."""
-    waits = model.is_degraded or model.state is ModelState.LAUNCHING
+    waits = model.is_degraded or model.state in (ModelState.PENDING, ModelState.LAUNCHING)
     if not waits or not model.spec.gpus or len(model.replicas) >= model.spec.replicas:
         return None
     free: dict[str, float] = await asyncio.to_thread(ray.available_resources)

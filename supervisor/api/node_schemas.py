@@ -48,6 +48,30 @@ class ReplicaOnNode(TypedDict):
     replica: str
 
 
+class VersionsOfNode(TypedDict):
+    """What is installed there; null without vLLM."""
+
+    xinfer: str
+    python: str
+    ray: str
+    vllm: str | None
+
+
+class NodeLogLines(TypedDict):
+    """Lines of one log."""
+
+    name: str
+    lines: list[str]
+
+
+class NodeLog(TypedDict):
+    """The logs of a node, the one that was written to last at the end."""
+
+    id: str
+    address: str
+    logs: list[NodeLogLines]
+
+
 class Node(TypedDict):
     """One node. What its agent measures is null until its first report, and when it has been silent for a minute."""
 
@@ -66,6 +90,7 @@ class Node(TypedDict):
     cached_models: list[str]
     warm_host: str | None
     version: str | None
+    versions: VersionsOfNode | None
     age_s: float | None
 
 

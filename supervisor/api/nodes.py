@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from supervisor.access.caller import Caller, visible
-from supervisor.api.node_schemas import GpuOfNode, Node, NodeList, NodeState, ReplicaOnNode
+from supervisor.api.node_schemas import GpuOfNode, Node, NodeList, NodeLog, NodeLogLines, NodeState, ReplicaOnNode
 from supervisor.api.parameters import Requester
 from supervisor.api.schemas import Result
 from supervisor.model_table import LiveTable
@@ -20,8 +20,10 @@ from supervisor.registry.client import RegistryClient
 from xinfer.errors import Conflict, NotFound, Unavailable
 from xinfer.messages import GpuReport, ModelStatus, NodeReport
 from xinfer.names import RESERVED_LABELS
+from xinfer.node_logs import LogLines
 
 _LONGEST_SHOWN = 100
+_LINES = 100
 _REASON = "asked for through xinfer's API"
 
 
@@ -36,6 +38,7 @@ class NodesApi:
         """Add the routes of these handlers."""
         routes.add_api_route("/v1/nodes", self.list_nodes, methods=["GET"], summary="The nodes, and what runs on them.")
         routes.add_api_route("/v1/nodes/{node}", self.describe, methods=["GET"], summary="One node.")
+        routes.add_api_route("/v1/nodes/{node}/log", self.log, methods=["GET"], summary="The end of a node's logs.")
         routes.add_api_route(
             "/v1/nodes/{node}/drain",
             self.drain,
@@ -56,6 +59,22 @@ class NodesApi:
     async def describe(self, node: str, caller: Requester) -> Node:
         """The node with this ID (or its beginning), address or hostname."""
         return find(node, await self._all(caller))
+
+    async def log(
+        self,
+        node: str,
+        lines: Annotated[int, Query(ge=1, le=nodes.MAX_LINES)] = _LINES,
+        request_id: Annotated[str | None, Query(max_length=64)] = None,
+    ) -> NodeLog:
+        """The last ``lines`` of each log of the node but the engines', or those of supervisors and engines about a request."""
+        found = find(node, await self._all())
+        record = next(each for each in await nodes.alive() if each["NodeID"] == found["id"])
+        if request_id:
+            logs: list[LogLines] = await nodes.on_node(record, "lines_about", request_id)
+        else:
+            logs = await nodes.on_node(record, "last_lines", lines)
+        shown: list[NodeLogLines] = [{"name": name, "lines": text} for name, text in logs]
+        return {"id": found["id"], "address": found["address"], "logs": shown}
 
     async def drain(self, node: str) -> Node:
         """Place no replica there any more, and have those that are there started elsewhere, before they end here.
@@ -112,9 +131,9 @@ def views(
     replicas: dict[str, list[ReplicaOnNode]] = {}
     for model in models:
         for report in model.replicas:
-            if report.node:
+            for node in report.nodes:
                 shown = ReplicaOnNode(model_uid=model.spec.uid, replica=report.replica)
-                replicas.setdefault(report.node, []).append(shown)
+                replicas.setdefault(node, []).append(shown)
 
     found = []
     for record in alive:
@@ -167,6 +186,7 @@ def _view(
         "cached_models": [],
         "warm_host": None,
         "version": None,
+        "versions": None,
         "age_s": None,
     }
     if report:
@@ -188,6 +208,12 @@ def _measured(report: NodeReport, now: float) -> Any:
         "cached_models": list(report.cached_models),
         "warm_host": report.fork_server,
         "version": report.version,
+        "versions": {
+            "xinfer": report.version,
+            "python": report.python,
+            "ray": report.ray,
+            "vllm": report.vllm,
+        },
         "age_s": max(0.0, round(now - report.measured_at, 1)),
     }
 

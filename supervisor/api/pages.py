@@ -19,11 +19,11 @@ from supervisor.api import console
 from xinfer import __version__
 
 # Addresses are relative, so that the page works behind a proxy that adds a prefix.
-_HOME = f"""<!doctype html>
+_HOME = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>xinfer</title></head>
 <body>
-<h1>xinfer {__version__}</h1>
+<h1>{title}</h1>
 <p>This server has OpenAI's API for language models. Clients take this address with <code>/v1</code> as their base URL.</p>
 <ul>
 <li><a href="ui/">ui</a>: the console</li>
@@ -51,10 +51,11 @@ def add_routes(routes: APIRouter) -> None:
 
 
 async def home(request: Request) -> Response:
-    """The console for browsers; for others the name, the version and where to go on."""
+    """The console for browsers; for others the name and where to go on, and the version unless it takes a key to ask."""
     if console.wants_page(request):
         return RedirectResponse("ui/", 307, headers={"Vary": "Accept"})
-    return HTMLResponse(_HOME, headers={"Vary": "Accept"})
+    title = "xinfer" if request.app.state.requires_keys else f"xinfer {__version__}"
+    return HTMLResponse(_HOME.format(title=title), headers={"Vary": "Accept"})
 
 
 async def document(request: Request) -> JSONResponse:

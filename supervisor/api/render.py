@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from supervisor.api.schemas import Described, EventReply, Instance, ReplicaStatus, Status
+from dataclasses import asdict
+
+from supervisor.api.schemas import Described, EventReply, Instance, ReplicaStatus, Status, WorkerOfReplica
 from supervisor.launching.autoscaling_request import as_json
-from xinfer.messages import Event, ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage
+from xinfer.messages import Event, FollowerReport, ModelSpec, ModelState, ModelStatus, ReplicaReport, ReplicaStage
 from xinfer.model_size import size_as_number
+from xinfer.node_labels import as_text
 
 _STATUS: dict[ModelState, Status] = {
     ModelState.PENDING: "CREATING",
@@ -68,7 +71,7 @@ def describe(model: ModelStatus) -> Described:
         "address": next((r.address for r in model.targets), None),
         "accelerators": _accelerators(model),
         "replica": model.desired,
-        "n_worker": 1,
+        "n_worker": spec.workers,
         "n_gpu": spec.gpus,
         "idle_timeout": spec.idle_timeout_s,
         "autoscaling_config": as_json(spec.autoscaling) if spec.autoscaling else None,
@@ -82,6 +85,8 @@ def _accelerators(model: ModelStatus) -> list[str]:
     gpus: set[str] = set()
     for replica in model.replicas:
         gpus.update(replica.gpu_ids)
+        for follower in replica.followers:
+            gpus.update(follower.gpu_ids)
     return sorted(gpus)
 
 
@@ -105,7 +110,7 @@ def instance(model: ModelStatus, gpus_free: float | None = None) -> Instance:
         "state": state(model),
         "reason": _reason(model, gpus_free),
         "instance_created_ts": int(spec.created_at),
-        "n_worker": 1,
+        "n_worker": spec.workers,
         "replica_statuses": replicas(model),
         "declaration": spec.declaration,
     }
@@ -113,6 +118,10 @@ def instance(model: ModelStatus, gpus_free: float | None = None) -> Instance:
 
 def _reason(model: ModelStatus, gpus_free: float | None) -> str | None:
     """Why it is not ready, or not complete."""
+    if model.state is ModelState.PENDING and model.spec.wait_for_capacity:
+        return (
+            f"{model.desired} {'replica' if model.desired == 1 else 'replicas'}, {waiting_for(model.spec, gpus_free)}"
+        )
     if not model.is_degraded:
         return model.reason or None
     missing = f"{len(model.targets)} of {model.desired} replicas take requests"
@@ -126,12 +135,24 @@ def _reason(model: ModelStatus, gpus_free: float | None) -> str | None:
 
 def waiting_for(spec: ModelSpec, gpus_free: float | None) -> str:
     """What Ray looks for to place a replica, and what there is of it."""
-    if not spec.gpus:
-        return "waiting for a node"
-    asked = f"waiting for {spec.gpus:g} {'GPU' if spec.gpus <= 1 else 'GPUs on one node'}"
+    asked = _asked_for(spec)
+    if spec.node_labels:
+        asked += f" ({as_text(spec.node_labels)})"
+    if spec.wait_for_capacity:
+        asked += ", which Ray's autoscaler is asked for"
     if gpus_free is None:
         return asked
     return f"{asked}; {gpus_free:g} free in the cluster"
+
+
+def _asked_for(spec: ModelSpec) -> str:
+    gpus = f"{spec.gpus:g} {'GPU' if spec.gpus <= 1 else 'GPUs'}"
+    if spec.workers > 1:
+        nodes = f"waiting for {spec.workers} nodes"
+        return f"{nodes} with {gpus} each" if spec.gpus else nodes
+    if not spec.gpus:
+        return "waiting for a node"
+    return f"waiting for {gpus}{' on one node' if spec.gpus > 1 else ''}"
 
 
 def replicas(model: ModelStatus) -> list[ReplicaStatus]:
@@ -153,10 +174,29 @@ def _replica_status(model: ModelStatus, number: int, report: ReplicaReport | Non
         "model_address": report.address if report else None,
         "accelerators": list(report.gpu_ids) if report else [],
         "gpu_idx": [int(gpu) for gpu in report.gpu_ids if gpu.isdigit()] if report else [],
+        "workers": workers(report) if report else [],
         "status": "ERROR" if failed else "READY" if ready else "LOADING",
         "model_state": report.stage.value if report else "failed",
         "created_ts": int(report.created_at) if report else int(model.spec.created_at),
         "error_message": model.reason if failed else None,
+    }
+
+
+def workers(report: ReplicaReport) -> list[WorkerOfReplica]:
+    """The workers of one replica: one on each of its nodes, the one with the engine's server first."""
+    leader = FollowerReport(0, report.node, report.stage, report.pid, report.gpu_ids, report.info, report.download)
+    return [_worker(each) for each in (leader, *report.followers)]
+
+
+def _worker(report: FollowerReport) -> WorkerOfReplica:
+    return {
+        "rank": report.rank,
+        "worker_address": report.node or None,
+        "model_state": report.stage.value,
+        "accelerators": list(report.gpu_ids),
+        "pid": report.pid,
+        "info": report.info,
+        "download": asdict(report.download) if report.download else None,
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -94,7 +96,7 @@ class ReplicasApi:
 
     async def log(self, uid: str, lines: Annotated[int, Query(ge=1, le=MAX_LINES)] = _LINES) -> schemas.ModelLog:
         """The end of the log of each engine that runs, or of the one whose end was the launch's."""
-        reports: list[ReplicaReport] = await self._registry.logs(uid)
+        reports = with_followers(await self._registry.logs(uid))
         texts = await asyncio.gather(*(read_log(report, lines) for report in reports))
         replicas: list[schemas.ReplicaLog] = [
             {"replica_uid": report.replica, "lines": text} for report, text in zip(reports, texts, strict=True)
@@ -124,6 +126,17 @@ class ReplicasApi:
             await self._registry.scale(uid, addition.total)
             await self._models.wait_until(addition.is_noted)
             return addition
+
+
+def with_followers(reports: Iterable[ReplicaReport]) -> list[ReplicaReport]:
+    """The reports, and one for each further worker of a replica that spans nodes, which has a log of its own."""
+    every: list[ReplicaReport] = []
+    for report in reports:
+        every.append(report)
+        for follower in report.followers:
+            name = f"{report.replica}-worker{follower.rank}"
+            every.append(replace(report, replica=name, node=follower.node, log=follower.log, followers=()))
+    return every
 
 
 def _has_only(model: ModelStatus, count: int) -> bool:

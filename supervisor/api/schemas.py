@@ -78,6 +78,18 @@ class ModelUid(TypedDict):
     why: NotRequired[str]
 
 
+class WorkerOfReplica(TypedDict):
+    """One worker of a replica, which has one on each of its nodes; that of rank 0 has the engine's server."""
+
+    rank: int
+    worker_address: str | None
+    model_state: str
+    accelerators: list[str]
+    pid: int | None
+    info: str
+    download: dict[str, Any] | None
+
+
 class ReplicaStatus(TypedDict):
     """One replica."""
 
@@ -88,6 +100,7 @@ class ReplicaStatus(TypedDict):
     model_address: str | None
     accelerators: list[str]
     gpu_idx: list[int]
+    workers: list[WorkerOfReplica]
     status: Status
     model_state: str
     created_ts: int
@@ -180,6 +193,7 @@ class ReplicaProgress(TypedDict):
     stages: list[StageReply]
     download: dict[str, Any] | None
     download_files: list[Any]
+    workers: list[WorkerOfReplica]
 
 
 class Progress(TypedDict):

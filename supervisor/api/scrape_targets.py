@@ -22,6 +22,8 @@ from ray.serve._private.constants import (
 from supervisor.api.schemas import ScrapeTarget
 from supervisor.model_table import LiveTable
 from supervisor.nodes.on_node import Node, alive
+from supervisor.own_address import own_address
+from xinfer.cluster.node_ingress import IngressNode
 from xinfer.errors import Unavailable
 from xinfer.messages import ModelStatus
 from xinfer.names import SUPERVISOR_APP
@@ -86,7 +88,9 @@ class ScrapeTargetsApi:
 
     async def haproxy(self) -> PlainTextResponse:
         """What HAProxy's own exporter says; ``Unavailable`` while it does not respond."""
-        url = f"http://{_LOOPBACK}:{RAY_SERVE_HAPROXY_METRICS_PORT}/metrics"
+        own = own_address()
+        host = IngressNode(own, is_head=False).loopback if own else _LOOPBACK
+        url = f"http://{host}:{RAY_SERVE_HAPROXY_METRICS_PORT}/metrics"
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_HAPROXY_TIMEOUT_S)) as session,
@@ -154,7 +158,8 @@ async def _supervisors() -> list[SupervisorAddress]:
     for group in groups:
         if group.app_name == SUPERVISOR_APP and group.protocol == "HTTP":
             for each in group.targets:
-                host = _LOOPBACK if _is_loopback(options.host) else each.ip
+                on_loopback = _is_loopback(options.host) and own_address() is None
+                host = _LOOPBACK if on_loopback else each.ip
                 found.append(SupervisorAddress(each.name, each.ip, f"{host}:{each.port}"))
     return sorted(found, key=lambda each: each.address)
 

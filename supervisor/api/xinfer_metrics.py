@@ -9,6 +9,7 @@ import ray
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from supervisor.access.key_counter import KeyMetrics, key_metrics
 from supervisor.api.prometheus import buckets
 from xinfer import __version__
 from xinfer.messages import (
@@ -36,17 +37,22 @@ class ClusterFacts:
     limit: int
     """Requests that each replica may have, unless its launch says otherwise."""
     nodes: int
+    certificate_ends_at: float | None = None
+    """Unix time; None without TLS."""
 
 
 class XinferMetrics(Collector):
     """Every label value is a UID, a replica or a node of the registry's, or a word of ours; none comes from a request.
 
-    ``requests`` is what one supervisor has counted, or the sum over all of them.
+    ``requests`` and ``keys`` are what one supervisor has counted, or the sums over all of them.
     """
 
-    def __init__(self, cluster: ClusterFacts, requests: Mapping[str, ModelMetrics]) -> None:
+    def __init__(
+        self, cluster: ClusterFacts, requests: Mapping[str, ModelMetrics], keys: KeyMetrics | None = None
+    ) -> None:
         self._cluster = cluster
         self._models = cluster.models
+        self._keys = keys
         self._requests = {uid: requests.get(uid) or ModelMetrics() for uid in cluster.models}
 
     def collect(self) -> Iterator[Metric]:
@@ -54,6 +60,8 @@ class XinferMetrics(Collector):
         yield from self._counters()
         yield from self._times()
         yield from self._replica_loads()
+        if self._keys is not None:
+            yield from key_metrics(self._keys)
         yield from self._states()
         # Counters that showed zero for a moment would seem to have risen by all that they count when they are back.
         if self._cluster.lives is not None:
@@ -62,6 +70,12 @@ class XinferMetrics(Collector):
         build.add_metric([__version__, ray.__version__], 1)
         yield build
         yield GaugeMetricFamily("xinfer_nodes", "Nodes that are alive.", self._cluster.nodes)
+        if self._cluster.certificate_ends_at is not None:
+            yield GaugeMetricFamily(
+                "xinfer_certificate_expiry_timestamp_seconds",
+                "When the REST API's certificate ends, as Unix time.",
+                self._cluster.certificate_ends_at,
+            )
 
     def _counters(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -151,7 +165,7 @@ class XinferMetrics(Collector):
                 state.add_metric([uid, each.lower()], model.state is each)
             for stage in _STAGES:
                 replicas.add_metric([uid, stage], sum(report.stage is stage for report in model.replicas))
-            wanted.add_metric([uid], model.spec.replicas)
+            wanted.add_metric([uid], model.desired)
             limit.add_metric([uid], (model.spec.request_limits or self._cluster.limit) * len(model.targets))
         yield from (state, wanted, replicas, limit)
 

@@ -9,7 +9,7 @@ from typing import Any
 from supervisor.nodes.on_node import open_nodes, suitable
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.cluster.gpu_labels import gpu_labels
-from xinfer.messages import ModelState, ModelStatus
+from xinfer.messages import ModelSpec, ModelState, ModelStatus
 from xinfer.names import GPU_CAPABILITY_LABEL, GPU_MEMORY_LABEL
 
 _MIB = 1024**2
@@ -35,15 +35,10 @@ def of_nodes(alive: Iterable[Mapping[str, Any]], models: Iterable[ModelStatus]) 
     records = list(alive)
     free = [float(record["Resources"].get("GPU", 0)) for record in records]
 
-    for address, gpus in _held(models):
-        here = []
-        for number, record in enumerate(records):
-            if address is None or address == record["NodeManagerAddress"]:
-                here.append(number)
-        if here:
-            # A pending replica counts where most GPUs are free, so that two launches do not plan with the same ones.
-            fullest = max(here, key=free.__getitem__)
-            free[fullest] = max(0.0, free[fullest] - gpus)
+    for addresses, spec in _held(models):
+        taken = _nodes_of(addresses, spec, records, free)
+        for number in taken:
+            free[number] = max(0.0, free[number] - spec.gpus)
 
     return [_node(record, left) for record, left in zip(records, free, strict=True)]
 
@@ -75,15 +70,45 @@ def _node(record: Mapping[str, Any], free: float) -> NodeGpus:
     )
 
 
-def _held(models: Iterable[ModelStatus]) -> Iterable[tuple[str | None, float]]:
-    """The address and the GPUs of each replica; the address of a pending one is None, and those come last."""
+def _nodes_of(
+    addresses: list[str | None], spec: ModelSpec, records: list[Mapping[str, Any]], free: list[float]
+) -> list[int]:
+    """The numbers of the nodes that a replica's workers are on, or count for; fewer than ``addresses`` where there is none."""
+    taken: list[int] = []
+    for address in addresses:
+        here = []
+        for number, record in enumerate(records):
+            # A node has at most one worker of each replica.
+            if number not in taken and address in (None, record["NodeManagerAddress"]):
+                here.append(number)
+        if address is None and spec.wait_for_capacity:
+            # It waits for a node that is yet to come, and leaves those alone where it finds no room.
+            here = [number for number in here if free[number] >= spec.gpus and _has_labels(records[number], spec)]
+            if not here:
+                return taken if any(addresses) else []
+        if here:
+            # A pending worker counts where most GPUs are free, so that two launches do not plan with the same ones.
+            taken.append(max(here, key=free.__getitem__))
+    return taken
+
+
+def _has_labels(record: Mapping[str, Any], spec: ModelSpec) -> bool:
+    return spec.node_labels.items() <= (record.get("Labels") or {}).items()
+
+
+def _held(models: Iterable[ModelStatus]) -> Iterable[tuple[list[str | None], ModelSpec]]:
+    """The addresses of each replica's workers, and the model.
+
+    The address of a pending worker is None; replicas that have not reported come last.
+    """
     holding = [model for model in models if model.spec.gpus and model.state not in _HOLDS_NOTHING]
 
     for model in holding:
         for report in model.replicas:
-            yield report.node, model.spec.gpus
+            known: list[str | None] = list(report.nodes)
+            yield [*known, *[None] * (model.spec.workers - len(known))], model.spec
 
     for model in holding:
         pending = model.spec.replicas - len(model.replicas)
         for _ in range(pending):
-            yield None, model.spec.gpus
+            yield [None] * model.spec.workers, model.spec

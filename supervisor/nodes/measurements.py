@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import socket
 from pathlib import Path
 
 import psutil
+import ray
 from ray._common.utils import get_system_memory
 from ray._private.utils import get_used_memory
 
@@ -15,6 +17,7 @@ from xinfer import __version__
 from xinfer.cluster.fork_server import ForkServerState
 from xinfer.gpus import Gpu, gpus
 from xinfer.messages import GpuReport, NodeReport
+from xinfer.vllm_version import vllm_version
 
 _NO_FORK_SERVER = "off"
 _MODEL_FOLDER = "models--"
@@ -34,6 +37,9 @@ def measure(node: str, home: Path) -> NodeReport:
         node=node,
         hostname=socket.gethostname(),
         version=__version__,
+        python=platform.python_version(),
+        ray=ray.__version__,
+        vllm=vllm_version(),
         cpu_count=len(os.sched_getaffinity(0)),
         cpu_percent=psutil.cpu_percent(),
         memory_total=memory,

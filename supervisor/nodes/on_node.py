@@ -24,6 +24,9 @@ _RETRY_AFTER_S = 5
 _NAMED = 20
 # The agent of a node that has just joined is on its way.
 _AGENT_PERIOD_S = 0.2
+_GROUP = "ray.io/node-group"
+_HEAD = "node:__internal_head__"
+"""A label and a resource that Ray gives to nodes."""
 
 
 def head_address() -> str:
@@ -40,6 +43,14 @@ def living_nodes(nodes: Iterable[Node]) -> list[Node]:
 def draining_nodes() -> set[str]:
     """The IDs of the nodes on which Ray places nothing any more. Blocks on the GCS."""
     return set(state.get_draining_nodes())
+
+
+def draining_addresses() -> set[str]:
+    """The addresses of the living nodes that are drained. Blocks on the GCS."""
+    draining = draining_nodes()
+    if not draining:
+        return set()
+    return {node["NodeManagerAddress"] for node in living_nodes(ray.nodes()) if node["NodeID"] in draining}
 
 
 def open_nodes() -> list[Node]:
@@ -71,6 +82,28 @@ def suitable(nodes: Iterable[Node], address: str | None, labels: Mapping[str, st
                 param="node_labels",
             )
     return found
+
+
+def is_autoscaled(node: Node) -> bool:
+    """Whether Ray's autoscaler may have started the node, and end it: it is of one of its groups, and not the head."""
+    return _GROUP in (node.get("Labels") or {}) and _HEAD not in node["Resources"]
+
+
+async def tended(nodes: Iterable[Node]) -> list[Node]:
+    """Those of ``nodes`` that have an agent, or get one: it leaves those that Ray's autoscaler may end."""
+    return await asyncio.to_thread(_tended, list(nodes))
+
+
+def _tended(nodes: list[Node]) -> list[Node]:
+    return [node for node in nodes if not is_autoscaled(node) or _has_agent(node["NodeID"])]
+
+
+def _has_agent(node_id: str) -> bool:
+    try:
+        ray.get_actor(node_agent(node_id), NAMESPACE)
+    except ValueError:
+        return False
+    return True
 
 
 async def alive(address: str | None = None) -> list[Node]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+import ssl
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ from xinfer.bench.sender import Sender
 from xinfer.bench.stats import values_of
 from xinfer.bench.target import Server, Side, Target, choose
 from xinfer.bench.workload import Workload
+from xinfer.cluster import tls
+from xinfer.cluster.cluster_record import ClusterRecord
 
 T = TypeVar("T")
 
@@ -46,14 +49,14 @@ class Job:
         urls = values_of(self.servers.values(), "url")
         watched = {**cpu.cluster_processes(urls, home), **self.watched}
         try:
-            return _run_in_loop(self.measure(watched, progress))
+            return _run_in_loop(self.measure(watched, progress, _own_certificate(urls, home)))
         finally:
             progress.clear()
 
-    async def measure(self, watched: Watched, progress: Progress) -> Result:
+    async def measure(self, watched: Watched, progress: Progress, trusted: ssl.SSLContext | None = None) -> Result:
         """As ``run``, in the running loop and with these processes watched."""
         with Gpus.watched(self.gpus) as gpus:
-            async with Sender.opened(self.plan.timeout_s) as sender:
+            async with Sender.opened(self.plan.timeout_s, trusted) as sender:
                 return await self._measure(sender, watched, progress, gpus)
 
     async def _measure(self, sender: Sender, watched: Watched, progress: Progress, gpus: Gpus) -> Result:
@@ -84,6 +87,14 @@ class Job:
             "gpus": list(self.gpus),
             "cpu": {name: list(pids) for name, pids in watched.items()},
         }
+
+
+def _own_certificate(urls: Iterable[str], home: Path) -> ssl.SSLContext | None:
+    """Trust in the certificate of this machine's own cluster, whatever names are in it; None for any other server."""
+    record = ClusterRecord.load(home)
+    if record is None or any(url != record.endpoint for url in urls) or not tls.pem_file(home).exists():
+        return None
+    return tls.own_context(home)
 
 
 def _run_in_loop(work: Coroutine[Any, Any, T]) -> T:

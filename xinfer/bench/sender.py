@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -38,11 +39,14 @@ class Sender:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, timeout_s: float) -> AsyncIterator[Sender]:
-        """A sender that gives each request ``timeout_s`` seconds; its connections are closed at the end."""
+    async def opened(cls, timeout_s: float, trusted: ssl.SSLContext | None = None) -> AsyncIterator[Sender]:
+        """A sender that gives each request ``timeout_s`` seconds; its connections are closed at the end.
+
+        Servers show certificates as ``trusted`` wants them; None for what this machine trusts.
+        """
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         # Aiohttp's limit of 100 connections would queue requests here, as if the server were slow.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=trusted or True)
         jar = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar) as session:
             yield cls(session)

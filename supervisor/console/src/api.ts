@@ -142,6 +142,101 @@ export interface Period {
   models: Record<string, ModelTraffic>;
 }
 
+export interface ApiKey {
+  id: string;
+  name: string;
+  scope: "infer" | "launch" | "admin" | "metrics";
+  models: string[];
+  rpm: number | null;
+  tpm: number | null;
+  concurrency: number | null;
+  budget_tokens: number | null;
+  budget_period: "day" | "month";
+  priority: "high" | "normal" | "low";
+  isolate_cache: boolean;
+  state: "active" | "expired" | "revoked";
+  created_at: number;
+  expires_at: number | null;
+  revoked_at: number | null;
+  former_until: number | null;
+  /** Its text, once: when it has just been made. */
+  key?: string;
+}
+
+export interface Session {
+  required: boolean;
+  key: ApiKey | null;
+  expires_at: number | null;
+  csrf_token: string | null;
+  grafana_url: string | null;
+}
+
+export interface Used {
+  key: string;
+  key_name: string;
+  model: string;
+  requests: number;
+  prompt_tokens: number;
+  cached_tokens: number;
+  completion_tokens: number;
+  reasoning_tokens: number;
+  refused: number;
+}
+
+/** What a model does now; counts are of the last hour. */
+export interface Stats {
+  model_uid: string;
+  requests: number;
+  errors: number;
+  in_flight: number;
+  ttft_s: number | null;
+  tokens_per_s: number | null;
+  kv_cache: number | null;
+  waiting: number | null;
+}
+
+export interface Latency {
+  p50: number;
+  p90: number;
+  p99: number;
+  mean: number;
+}
+
+export interface Leg {
+  requests: number;
+  errors: Record<string, number>;
+  tokens_per_s: number;
+  requests_per_s: number;
+  ttft_ms: Latency | null;
+  itl_ms: Latency | null;
+  e2e_ms: Latency | null;
+}
+
+export interface Run {
+  id: string;
+  model_uid: string;
+  profile: string;
+  levels: number[];
+  started_by: string;
+  state: "running" | "done" | "failed" | "cancelled";
+  began_at: number;
+  ended_at: number | null;
+  step: string;
+  requests_done: number;
+  requests_total: number;
+  legs: Leg[];
+  error: string | null;
+}
+
+export interface Profile {
+  name: string;
+  description: string;
+  levels: number[];
+  prompt_tokens: number;
+  output_tokens: number;
+  turns: number;
+}
+
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -157,9 +252,15 @@ const ROOT = new URL("../", document.baseURI);
 
 export const endpoint = ROOT.href.replace(/\/$/, "");
 
-/** Headers of every request. A key, where a cluster asks for one, is for this function to add. */
+/** Of the session that this page has, if keys are on; `session.ts` fills it. */
+export const login: { csrfToken: string | null; onRefused: () => void } = { csrfToken: null, onRefused: () => undefined };
+
+/** Headers of every request. Who asks is in a cookie; the token shows that this page does, and no other. */
 function headers(hasBody: boolean): Record<string, string> {
-  return hasBody ? { "Content-Type": "application/json" } : {};
+  const found: Record<string, string> = {};
+  if (hasBody) found["Content-Type"] = "application/json";
+  if (login.csrfToken) found["X-CSRF-Token"] = login.csrfToken;
+  return found;
 }
 
 export async function request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
@@ -182,7 +283,10 @@ export async function request(method: string, path: string, body?: unknown, sign
 }
 
 async function failure(response: Response): Promise<ApiError> {
-  if (response.status === 401) return new ApiError(401, "unauthorized");
+  if (response.status === 401) {
+    login.onRefused();
+    return new ApiError(401, "unauthorized");
+  }
   try {
     const body = await response.json();
     return new ApiError(response.status, String(body.error?.message ?? body.detail), body.error?.code ?? null);
@@ -216,7 +320,20 @@ export const api = {
   catalog: () => json<{ data: Family[] }>("GET", "v1/catalog"),
   family: (name: string) =>
     json<{ family: Family; models: ModelFit[] }>("GET", `v1/catalog/${encodeURIComponent(name)}`),
-  metrics: async () => (await request("GET", "metrics")).text(),
+  session: () => json<Session>("GET", "v1/session"),
+  logIn: (key: string) => json<Session>("POST", "v1/session", { key }),
+  logOut: () => json<Session>("DELETE", "v1/session"),
+  keys: () => json<{ data: ApiKey[] }>("GET", "v1/keys"),
+  createKey: (body: object) => json<ApiKey>("POST", "v1/keys", body),
+  updateKey: (id: string, body: object) => json<ApiKey>("PATCH", `v1/keys/${id}`, body),
+  revokeKey: (id: string, now: boolean) => json<ApiKey>("DELETE", `v1/keys/${id}`, { now }),
+  rotateKey: (id: string, overlap: number) => json<ApiKey>("POST", `v1/keys/${id}/rotate`, { overlap }),
+  usage: (since: number) => json<{ data: Used[] }>("GET", `v1/usage?since=${since}&by=key&by=model`),
+  stats: () => json<{ data: Stats[] }>("GET", "v1/stats"),
+  benchmarks: () => json<{ data: Run[]; profiles: Profile[] }>("GET", "v1/benchmarks"),
+  benchmark: (id: string) => json<Run>("GET", `v1/benchmarks/${id}`),
+  startBenchmark: (model_uid: string, profile: string) => json<Run>("POST", "v1/benchmarks", { model_uid, profile }),
+  endBenchmark: (id: string) => json<unknown>("DELETE", `v1/benchmarks/${id}`),
   traffic: () => json<{ data: Period[] }>("GET", "v1/traffic"),
   nodes: () => json<{ data: Node[] }>("GET", "v1/nodes"),
   drain: (id: string) => json<unknown>("POST", `v1/nodes/${encodeURIComponent(id)}/drain`),
@@ -242,4 +359,6 @@ export async function* eventsOf(response: Response): AsyncGenerator<string> {
   }
 }
 
+export const usageCsvUrl = (since: number) => new URL(`v1/usage?since=${since}&format=csv`, ROOT).href;
+export const benchmarkUrl = (id: string) => new URL(`v1/benchmarks/${id}/events`, ROOT).href;
 export const changesUrl = () => new URL("v1/events", ROOT).href;

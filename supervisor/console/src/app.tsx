@@ -2,33 +2,57 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { api } from "./api";
+import { Choices, Mark } from "./choices";
 import { t } from "./i18n";
-import { Button, Confirmation, Icon, Toasts, useLoaded } from "./parts";
+import { Button, Confirmation, Icon, Skeletons, Toasts, useLoaded } from "./parts";
+import { Benchmark } from "./pages/benchmark";
 import { Catalog } from "./pages/catalog";
 import { Chat } from "./pages/chat";
 import { Cluster } from "./pages/cluster";
+import { Keys } from "./pages/keys";
 import { LaunchFamily, LaunchPath } from "./pages/launch";
+import { Login } from "./pages/login";
 import { Logs } from "./pages/logs";
 import { Models } from "./pages/models";
 import { Traffic } from "./pages/traffic";
 import { route, to } from "./router";
-import { language, theme, type Theme } from "./settings";
+import { isAlone, logOut, needsLogin, type Rights, rights, session } from "./session";
 import { connection } from "./store";
 
-const PLACES = ["models", "catalog", "chat", "cluster", "traffic", "logs"] as const;
-const NEXT_THEME: Record<Theme, Theme> = { auto: "light", light: "dark", dark: "auto" };
-const THEME_ICON: Record<Theme, string> = { auto: "auto", light: "sun", dark: "moon" };
+const PLACES = ["models", "catalog", "chat", "benchmark", "cluster", "traffic", "logs", "keys"] as const;
+type Place = (typeof PLACES)[number];
+/** What one has to be allowed to see a page. */
+const NEEDS: Record<Place, keyof Rights> = {
+  models: "launch",
+  catalog: "launch",
+  chat: "infer",
+  benchmark: "launch",
+  cluster: "launch",
+  traffic: "metrics",
+  logs: "launch",
+  keys: "infer",
+};
 
 export function App() {
-  const [place = "models", rest] = route.value;
+  const places = PLACES.filter((each) => rights.value[NEEDS[each]]);
+  const [asked = "", rest] = route.value;
+  const wanted = asked === "launch" ? "catalog" : asked;
+  const current = places.find((each) => each === wanted) ?? places[0];
   const main = useRef<HTMLElement>(null);
   const isFirst = useRef(true);
   useEffect(() => {
     // Whoever hears the page rather than sees it is told that another one begins.
     if (!isFirst.current) main.current?.focus({ preventScroll: true });
     isFirst.current = false;
-  }, [place]);
-  const current = place === "launch" ? "catalog" : place;
+  }, [asked]);
+  if (needsLogin.value) {
+    return (
+      <>
+        <Login />
+        <Toasts />
+      </>
+    );
+  }
   return (
     <>
       <a
@@ -43,14 +67,14 @@ export function App() {
       </a>
       <div class="frame">
         <nav class="side" aria-label={t("nav")}>
-          <a class="brand" href={to("models")}>
+          <a class="brand" href={to(places[0] ?? "models")}>
             <Mark />
             <span>xinfer</span>
           </a>
           <ul class="places">
-            {PLACES.map((each) => (
+            {places.map((each) => (
               <li key={each}>
-                <a href={to(each)} aria-current={current === each ? "page" : undefined}>
+                <a href={to(each)} title={t(`nav.${each}`)} aria-current={current === each ? "page" : undefined}>
                   <Icon name={each} size={20} />
                   <span>{t(`nav.${each}`)}</span>
                 </a>
@@ -60,12 +84,12 @@ export function App() {
           <Foot />
         </nav>
         <main ref={main} id="main" tabindex={-1} class={current === "chat" ? "is-chat" : ""}>
-          {connection.value === "lost" && (
+          {(connection.value === "lost" || isAlone.value) && (
             <div class="notice lost" role="alert">
               {t("connection.lost")}
             </div>
           )}
-          <Page place={place} rest={rest} />
+          {current ? <Page place={asked === "launch" && current === "catalog" ? asked : current} rest={current === wanted ? rest : undefined} /> : <Skeletons />}
         </main>
       </div>
       <Confirmation />
@@ -74,49 +98,49 @@ export function App() {
   );
 }
 
-function Page({ place, rest }: { place: string; rest?: string }) {
+function Page({ place, rest }: { place: Place | "launch"; rest?: string }) {
   switch (place) {
+    case "models":
+      return <Models />;
     case "catalog":
       return rest ? <LaunchFamily key={rest} name={rest} /> : <Catalog />;
     case "launch":
       return <LaunchPath />;
     case "chat":
       return <Chat />;
+    case "benchmark":
+      return <Benchmark />;
     case "cluster":
       return <Cluster />;
     case "traffic":
       return <Traffic />;
     case "logs":
       return <Logs />;
-    default:
-      return <Models />;
+    case "keys":
+      return <Keys />;
   }
 }
 
-function Mark() {
-  return (
-    <svg class="mark" width="26" height="26" viewBox="0 0 32 32" aria-hidden="true">
-      <rect width="32" height="32" rx="9" />
-      <path d="M9.5 9.5l13 13M22.5 9.5l-4.6 4.6M9.5 22.5l4.6-4.6" />
-    </svg>
-  );
-}
-
 function Foot() {
-  const version = useLoaded(api.version, []);
-  const isChinese = language.value === "zh-TW";
+  const mayAsk = rights.value.infer;
+  const version = useLoaded(async () => (mayAsk ? await api.version() : null), [mayAsk]);
+  const key = session.value?.key;
   return (
     <div class="side-foot">
+      {key && (
+        <div class="who">
+          <span title={t("session.who", { name: key.name })}>
+            <strong>{key.name}</strong>
+            <small class="muted">{t(`scope.${key.scope}`)}</small>
+          </span>
+          <Button kind="quiet" icon="leave" label={t("session.leave")} onClick={() => logOut()} />
+        </div>
+      )}
       <span class={`pulse ${connection.value}`} title={t(`connection.${connection.value}`)}>
         <i />
         <span>{version.data ? `xinfer ${version.data.version}` : t(`connection.${connection.value}`)}</span>
       </span>
-      <div class="side-actions">
-        <Button kind="quiet" icon={THEME_ICON[theme.value]} label={t(`theme.${theme.value}`)} onClick={() => (theme.value = NEXT_THEME[theme.value])} />
-        <button type="button" class="button quiet only-icon" lang={isChinese ? "en" : "zh-TW"} aria-label={isChinese ? "English" : "繁體中文"} title={isChinese ? "English" : "繁體中文"} onClick={() => (language.value = isChinese ? "en" : "zh-TW")}>
-          <span>{isChinese ? "EN" : "中"}</span>
-        </button>
-      </div>
+      <Choices />
     </div>
   );
 }

@@ -24,7 +24,23 @@ export function seconds(value: number): string {
   return `${Math.round(value / 86400)} d`;
 }
 
-export const count = (value: number) => new Intl.NumberFormat(language.value).format(value);
+/** Making one of the browser's formats takes longer than a row of a list may; there is one of each per language. */
+function perLanguage<T>(make: (language: string) => T): () => T {
+  const made = new Map<string, T>();
+  return () => {
+    let found = made.get(language.value);
+    if (!found) made.set(language.value, (found = make(language.value)));
+    return found;
+  };
+}
+
+const numbers = perLanguage((each) => new Intl.NumberFormat(each));
+const shortNumbers = perLanguage((each) => new Intl.NumberFormat(each, { notation: "compact" }));
+const times = perLanguage((each) => new Intl.RelativeTimeFormat(each, { style: "short", numeric: "auto" }));
+
+export const count = (value: number) => numbers().format(value);
+export const compact = (value: number) => shortNumbers().format(value);
+export const milliseconds = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 
 export function tokens(value: number): string {
   if (value >= 1024 * 1024 && value % (1024 * 1024) === 0) return `${value / 1024 / 1024}M`;
@@ -38,9 +54,13 @@ export function clock(unix: number): string {
   return at.toLocaleString(language.value, isToday ? options : { month: "short", day: "numeric", ...options });
 }
 
+const dates = perLanguage((each) => new Intl.DateTimeFormat(each, { year: "numeric", month: "short", day: "numeric" }));
+
+export const day = (unix: number) => dates().format(new Date(unix * 1000));
+
 export function ago(unix: number): string {
   const past = Math.max(0, Date.now() / 1000 - unix);
-  const format = new Intl.RelativeTimeFormat(language.value, { style: "short", numeric: "auto" });
+  const format = times();
   if (past < 60) return format.format(-Math.round(past), "second");
   if (past < 3600) return format.format(-Math.round(past / 60), "minute");
   if (past < 86400) return format.format(-Math.round(past / 3600), "hour");

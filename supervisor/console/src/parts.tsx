@@ -14,6 +14,9 @@ const PATHS: Record<string, string> = {
   cluster: "M4 4h16v6H4zM4 14h16v6H4zM8 7h.01M8 17h.01",
   traffic: "M3 17l5-6 4 3 5-8 4 5",
   logs: "M5 4h14v16H5zM8.5 8.5h7M8.5 12h7M8.5 15.5h4",
+  benchmark: "M4.5 17a8.5 8.5 0 1 1 15 0M12 13.5l4-4.5M12 14.5h.01",
+  keys: "M14.5 3.5a6 6 0 1 1-4.7 9.7L4 19v2h4v-2.5h2.5V16l1.6-1.6M16 8h.01",
+  leave: "M10 4H5v16h5M15 8l4 4-4 4M9 12h10",
   plus: "M12 5v14M5 12h14",
   minus: "M5 12h14",
   close: "M6 6l12 12M18 6L6 18",
@@ -86,6 +89,12 @@ const TONES: Record<string, string> = {
   DEGRADED: "warn",
   DRAINING: "warn",
   DRAINED: "dim",
+  RUNNING: "busy",
+  DONE: "good",
+  CANCELLED: "dim",
+  ACTIVE: "good",
+  EXPIRED: "warn",
+  REVOKED: "dim",
 };
 
 export function Badge({ state }: { state: string }) {
@@ -335,12 +344,12 @@ export function useLoaded<T>(load: () => Promise<T>, keys: unknown[], everyMs = 
 /** The part of a long list that can be seen: its rows have one height, and the page itself scrolls. */
 export function Rows<T>(props: { items: T[]; height: number; row: (item: T) => ComponentChildren; label: string }) {
   const list = useRef<HTMLUListElement>(null);
-  const [span, setSpan] = useState<[number, number]>([0, 40]);
+  const [span, setSpan] = useState<[number, number]>(() => [0, Math.ceil(innerHeight / props.height) + 8]);
   useEffect(() => {
     const look = () => {
       const top = list.current!.getBoundingClientRect().top;
-      const first = Math.max(0, Math.floor(-top / props.height) - 6);
-      const last = first + Math.ceil(innerHeight / props.height) + 12;
+      const first = Math.max(0, Math.floor(-top / props.height) - 4);
+      const last = first + Math.ceil(innerHeight / props.height) + 8;
       setSpan((before) => (before[0] === first && before[1] === last ? before : [first, last]));
     };
     look();

@@ -1,15 +1,15 @@
 // What the cluster has, kept up to date by its event stream, or by asking every two seconds where there is none.
 
-import { computed, signal } from "@preact/signals";
-import { ApiError, api, changesUrl, type Instance, type Progress } from "./api";
+import { computed, effect, signal } from "@preact/signals";
+import { ApiError, api, changesUrl, type Described, type Instance, type Progress } from "./api";
 import { t } from "./i18n";
+import { rights } from "./session";
 
 /** By UID; null until the first answer. */
 export const instances = signal<ReadonlyMap<string, Instance> | null>(null);
 /** Of each launch under way. */
 export const progress = signal<Record<string, Progress>>({});
 export const connection = signal<"connecting" | "live" | "lost">("connecting");
-export const refused = signal(false);
 
 export const sorted = computed(() => {
   const all = [...(instances.value?.values() ?? [])];
@@ -20,13 +20,27 @@ export const isLaunching = (each: Instance) => each.status === "CREATING" || eac
 export const usable = computed(() => sorted.value.filter((each) => each.status === "READY" || each.status === "SLEEPING"));
 
 const POLL_MS = 2000;
+const USABLE_MS = 10_000;
 let source: EventSource | null = null;
 let poll: number | undefined;
 
 export function follow(): void {
-  open();
+  // Anew with every login, and whenever another right comes or goes.
+  effect(() => {
+    if (rights.value.launch) open();
+    else if (rights.value.infer) void askForUsable();
+    else {
+      close();
+      // The next one who logs in here may have to see less.
+      instances.value = null;
+    }
+  });
   // A browser has six connections to one server for all its tabs: one that nobody sees gives its own back.
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) close();
+    else if (rights.value.launch) open();
+    else if (rights.value.infer) void askForUsable();
+  });
 }
 
 function close(): void {
@@ -70,14 +84,43 @@ async function askUntilLive(): Promise<void> {
   try {
     await ask();
     connection.value = "live";
-    refused.value = false;
     poll = setTimeout(open, POLL_MS);
   } catch (error) {
+    if (isRefusal(error)) return;
     connection.value = "lost";
-    refused.value = error instanceof ApiError && error.status === 401;
     poll = setTimeout(askUntilLive, POLL_MS);
   }
 }
+
+/** Whether to ask again is for the login to say. */
+const isRefusal = (error: unknown) => error instanceof ApiError && error.status === 401;
+
+/** For a key that may use models and not see how they are launched. */
+async function askForUsable(): Promise<void> {
+  close();
+  try {
+    const found = await api.models();
+    take(found.data.map(asInstance), [], true);
+    connection.value = "live";
+  } catch (error) {
+    if (isRefusal(error)) return;
+    connection.value = "lost";
+  }
+  poll = setTimeout(askForUsable, USABLE_MS);
+}
+
+const asInstance = (model: Described): Instance => ({
+  model_name: model.id,
+  model_uid: model.id,
+  model_version: "",
+  model_ability: model.model_ability,
+  replica: 0,
+  status: model.status === "SLEEPING" ? "SLEEPING" : "READY",
+  state: model.status,
+  reason: null,
+  instance_created_ts: 0,
+  replica_statuses: [],
+});
 
 /** Everything at once, after a change that this page has made itself. */
 export async function ask(): Promise<void> {

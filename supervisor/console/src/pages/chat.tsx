@@ -9,6 +9,7 @@ import { t } from "../i18n";
 import { Markdown } from "../markdown";
 import { Badge, Button, confirmFirst, Copy, Dialog, Empty, Field, Icon, Skeletons, stateOf, useLoaded } from "../parts";
 import { route, to } from "../router";
+import { rights } from "../session";
 import { instances, toast, usable } from "../store";
 
 export function Chat() {
@@ -33,10 +34,12 @@ export function Chat() {
     return (
       <>
         <h1 class="unseen">{t("chat.title")}</h1>
-        <Empty icon="chat" title={t("chat.none")} text={t("chat.none.text")}>
-          <a class="button primary" href={to("catalog")}>
-            {t("models.none.action")}
-          </a>
+        <Empty icon="chat" title={t("chat.none")} text={t(rights.value.launch ? "chat.none.text" : "chat.none.key")}>
+          {rights.value.launch && (
+            <a class="button primary" href={to("catalog")}>
+              {t("models.none.action")}
+            </a>
+          )}
         </Empty>
       </>
     );

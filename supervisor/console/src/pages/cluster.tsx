@@ -5,6 +5,7 @@ import { bytes, count } from "../format";
 import { t } from "../i18n";
 import { Badge, Button, confirmFirst, Empty, Head, Meter, Notice, Skeletons, useLoaded } from "../parts";
 import { to } from "../router";
+import { rights } from "../session";
 import { attempt } from "../store";
 
 export function Cluster() {
@@ -52,8 +53,8 @@ function NodeCard({ node, onChange }: { node: Node; onChange: () => void }) {
           {node.head && <span class="tag">{t("cluster.head")}</span>}
           <Badge state={node.state} />
         </span>
-        {!node.head && node.state === "READY" && <Button onClick={drain}>{t("drain.action")}</Button>}
-        {node.state === "DRAINED" && <Button onClick={() => change(() => api.undrain(node.id), t("undrain.done", { node: name }))}>{t("undrain.action")}</Button>}
+        {rights.value.admin && !node.head && node.state === "READY" && <Button onClick={drain}>{t("drain.action")}</Button>}
+        {rights.value.admin && node.state === "DRAINED" && <Button onClick={() => change(() => api.undrain(node.id), t("undrain.done", { node: name }))}>{t("undrain.action")}</Button>}
       </div>
       <p class="muted small-text">
         {[node.hostname && node.address, ...Object.entries(node.labels).map(([key, value]) => `${key}=${value}`)].filter(Boolean).join(" · ")}

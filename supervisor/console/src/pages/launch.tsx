@@ -6,6 +6,7 @@ import { count, gib } from "../format";
 import { t } from "../i18n";
 import { Ability, Button, Code, Field, Head, Icon, Notice, Skeletons, useLoaded } from "../parts";
 import { go, to } from "../router";
+import { rights, session } from "../session";
 import { ask, sentence, toast } from "../store";
 import { FitMark } from "./catalog";
 
@@ -204,10 +205,12 @@ function LaunchForm({ name, chosen, thinks }: { name: string; chosen: ModelFit |
           <Field label={t("form.args")} hint={t("form.args.hint")}>
             {(id) => <textarea id={id} rows={3} spellcheck={false} placeholder={"max_num_seqs=64\nenforce_eager=true"} {...text("args")} />}
           </Field>
-          <label class="check">
-            <input type="checkbox" checked={form.trust} onChange={(event) => set({ trust: event.currentTarget.checked })} />
-            <span>{t("form.trust")}</span>
-          </label>
+          {rights.value.admin && (
+            <label class="check">
+              <input type="checkbox" checked={form.trust} onChange={(event) => set({ trust: event.currentTarget.checked })} />
+              <span>{t("form.trust")}</span>
+            </label>
+          )}
         </details>
         {error && (
           <Notice kind="bad">
@@ -285,10 +288,13 @@ function Same({ body }: { body: Record<string, unknown> }) {
   const [shown, setShown] = useState<"cli" | "curl" | "python">("cli");
   const { model_name, ...rest } = body;
   const python = Object.entries(rest).map(([key, value]) => `, ${key}=${pythonOf(value)}`);
+  const takesKey = session.value?.required === true;
+  const bearer = takesKey ? `  -H "Authorization: Bearer $XINFER_API_KEY" \\\n` : "";
+  const key = takesKey ? `, os.environ["XINFER_API_KEY"]` : "";
   const texts = {
     cli: commandOf(body),
-    curl: `curl -X POST ${endpoint}/v1/models \\\n  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(body).replaceAll("'", `'\\''`)}'`,
-    python: `from xinfer.client import RESTfulClient\n\nwith RESTfulClient("${endpoint}") as client:\n    client.launch_model(${pythonOf(model_name ?? String(body.model_path).split("/").pop())}${python.join("")})`,
+    curl: `curl -X POST ${endpoint}/v1/models \\\n${bearer}  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(body).replaceAll("'", `'\\''`)}'`,
+    python: `${takesKey ? "import os\n\n" : ""}from xinfer.client import RESTfulClient\n\nwith RESTfulClient("${endpoint}"${key}) as client:\n    client.launch_model(${pythonOf(model_name ?? String(body.model_path).split("/").pop())}${python.join("")})`,
   };
   return (
     <aside class="card same" aria-label={t("same.title")}>

@@ -1,13 +1,12 @@
 // The models that run, launches under way, and those that failed.
 
-import { useEffect, useState } from "preact/hooks";
-import { api, type Instance, type Progress, type ReplicaProgress } from "../api";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { api, type Instance, type Progress, type ReplicaProgress, type Stats } from "../api";
 import { ago, bytes, clock, count, seconds } from "../format";
 import { t, type Key } from "../i18n";
-import { type Figures, readMetrics } from "../metrics";
 import { Ability, Badge, Button, confirmFirst, Dialog, Empty, Head, Icon, Notice, Rows, Skeletons, stateOf, useLoaded, useWidth } from "../parts";
 import { go, route, to } from "../router";
-import { ask, attempt, instances, isLaunching, progress, refused, sorted } from "../store";
+import { ask, attempt, instances, isLaunching, progress, sorted } from "../store";
 
 const STAGES = ["pending", "placing", "downloading", "starting", "loading", "warming_up", "ready"];
 const ROW = 84;
@@ -15,11 +14,10 @@ const NARROW_ROW = 148;
 
 export function Models() {
   const [words, setWords] = useState("");
-  const metrics = useLoaded(async () => readMetrics(await api.metrics()), [], 5000);
+  const stats = useLoaded(async () => new Map((await api.stats()).data.map((each) => [each.model_uid, each])), [], 5000);
   const isNarrow = useWidth() < 760;
-  const shown = sorted.value.filter((each) => `${each.model_uid} ${each.model_name}`.toLowerCase().includes(words.toLowerCase()));
-  const launches = shown.filter((each) => isLaunching(each) || each.status === "ERROR");
-  const running = shown.filter((each) => !launches.includes(each));
+  const all = sorted.value;
+  const { launches, running } = useMemo(() => split(all, words.toLowerCase()), [all, words]);
   const opened = route.value[1] ? instances.value?.get(route.value[1]) : undefined;
   const height = isNarrow ? NARROW_ROW : ROW;
   return (
@@ -31,7 +29,7 @@ export function Models() {
           <span>{t("models.launch")}</span>
         </a>
       </Head>
-      {!instances.value && (refused.value ? <Notice kind="bad">{t("error.unauthorized")}</Notice> : <Skeletons />)}
+      {!instances.value && <Skeletons />}
       {instances.value && !sorted.value.length && (
         <Empty icon="models" title={t("models.none")} text={t("models.none.text")}>
           <a class="button primary" href={to("catalog")}>
@@ -49,12 +47,19 @@ export function Models() {
           items={running}
           height={height}
           label={t("models.title")}
-          row={(each) => <Row key={each.model_uid} model={each} figures={metrics.data?.get(each.model_uid)} />}
+          row={(each) => <Row key={each.model_uid} model={each} stats={stats.data?.get(each.model_uid)} />}
         />
       )}
-      {opened && <Details model={opened} figures={metrics.data?.get(opened.model_uid)} />}
+      {opened && <Details model={opened} stats={stats.data?.get(opened.model_uid)} />}
     </>
   );
+}
+
+const isLaunch = (each: Instance) => isLaunching(each) || each.status === "ERROR";
+
+function split(all: Instance[], words: string): { launches: Instance[]; running: Instance[] } {
+  const shown = words ? all.filter((each) => each.model_uid.toLowerCase().includes(words) || each.model_name.toLowerCase().includes(words)) : all;
+  return { launches: shown.filter(isLaunch), running: shown.filter((each) => !isLaunch(each)) };
 }
 
 export function Search(props: { value: string; onInput: (words: string) => void; label: string }) {
@@ -83,7 +88,7 @@ function nodesOf(model: Instance): string[] {
   return [...new Set(model.replica_statuses.map((each) => each.worker_address).filter((each) => each !== null))];
 }
 
-function Row({ model, figures }: { model: Instance; figures?: Figures }) {
+function Row({ model, stats }: { model: Instance; stats?: Stats }) {
   const isUp = model.status === "READY";
   return (
     <li class="row">
@@ -100,14 +105,18 @@ function Row({ model, figures }: { model: Instance; figures?: Figures }) {
         </span>
       </a>
       <dl class="figures">
-        <Figure name={t("models.underway")} value={figures && isUp ? count(figures.underWay) : "–"} />
-        <Figure name={t("models.requests")} value={figures ? count(figures.requests) : "–"} />
-        <Figure name={t("models.ttft")} value={figures?.firstTokens ? seconds(figures.firstTokenSum / figures.firstTokens) : "–"} />
+        <Figure name={t("models.underway")} value={isUp ? count(stats?.in_flight ?? 0) : "–"} />
+        <Figure name={t("models.speed")} value={isUp && stats ? speedOf(stats) : "–"} />
+        <Figure name={t("models.ttft")} value={stats?.ttft_s ? seconds(stats.ttft_s) : "–"} />
+        <Figure name={t("models.kv")} value={isUp && typeof stats?.kv_cache === "number" ? percent(stats.kv_cache) : "–"} />
       </dl>
       <Actions model={model} />
     </li>
   );
 }
+
+const percent = (share: number) => `${100 * share < 9.95 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
+const speedOf = (stats: Stats) => (stats.tokens_per_s === null ? "…" : count(Math.round(stats.tokens_per_s)));
 
 function Figure({ name, value }: { name: string; value: string }) {
   return (
@@ -301,7 +310,7 @@ function LogText({ text }: { text: string }) {
   );
 }
 
-function Details({ model, figures }: { model: Instance; figures?: Figures }) {
+function Details({ model, stats }: { model: Instance; stats?: Stats }) {
   const uid = model.model_uid;
   const described = useLoaded(async () => (await api.models()).data.find((each) => each.id === uid) ?? null, [uid, model.status]);
   return (
@@ -321,7 +330,8 @@ function Details({ model, figures }: { model: Instance; figures?: Figures }) {
           {described.data && <Fact name={t("details.context")} value={t("details.tokens", { n: count(described.data.context_length) })} />}
           {described.data && <Fact name={t("details.gpus")} value={described.data.n_gpu ? String(described.data.n_gpu) : t("details.cpu")} />}
           {described.data?.idle_timeout && <Fact name={t("details.idle")} value={seconds(described.data.idle_timeout)} />}
-          {figures && <Fact name={t("models.requests")} value={t("details.requests", { n: count(figures.requests), errors: count(figures.errors) })} />}
+          {stats && <Fact name={t("details.hour")} value={t("details.requests", { n: count(stats.requests), errors: count(stats.errors) })} />}
+          {typeof stats?.waiting === "number" && <Fact name={t("details.waiting")} value={count(stats.waiting)} />}
         </dl>
         <Replicas model={model} />
         <section>

@@ -4,7 +4,8 @@ import { useState } from "preact/hooks";
 import { api, type ModelTraffic, type Period } from "../api";
 import { count, seconds } from "../format";
 import { t } from "../i18n";
-import { Empty, Head, Notice, Skeletons, useLoaded } from "../parts";
+import { Empty, Head, Icon, Notice, Skeletons, useLoaded } from "../parts";
+import { session } from "../session";
 
 const NOTHING: ModelTraffic = { requests: 0, errors: 0, in_flight: 0, first_tokens: 0, first_token_seconds: 0, durations: 0, duration_seconds: 0 };
 /** Points that a chart has at most; periods of a long time are drawn together. */
@@ -26,6 +27,12 @@ export function Traffic() {
               </button>
             ))}
           </div>
+        )}
+        {session.value?.grafana_url && (
+          <a class="button" href={session.value.grafana_url} target="_blank" rel="noopener noreferrer">
+            <Icon name="traffic" />
+            <span>{t("traffic.grafana")}</span>
+          </a>
         )}
       </Head>
       {traffic.error && <Notice kind="bad">{traffic.error}</Notice>}
