@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,15 +45,16 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture
-def open_page(browser: Any, cluster: RunningCluster) -> Iterator[Open]:
-    """Opens pages of the console: ``open_page("#/models", width=320, dark=True, language="zh-TW")``.
+def open_at(browser: Any) -> Iterator[Open]:
+    """Opens pages of the console of any cluster: ``open_at(endpoint, "#/models", width=320, dark=True, language="zh-TW")``.
 
     Whatever a page writes to the browser's console as an error fails the test, unless it has one of the texts ``tolerates``.
     """
     errors: list[str] = []
     contexts: list[Any] = []
 
-    def open_page(
+    def open_at(
+        endpoint: str,
         place: str = "",
         *,
         width: int = 1280,
@@ -75,13 +77,19 @@ def open_page(browser: Any, cluster: RunningCluster) -> Iterator[Open]:
         page.on("pageerror", lambda error: errors.append(str(error)))
         if setup:
             setup(page)
-        page.goto(f"{cluster.endpoint}/ui/{place}")
+        page.goto(f"{endpoint}/ui/{place}")
         return page
 
-    yield open_page
+    yield open_at
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def open_page(open_at: Open, cluster: RunningCluster) -> Open:
+    """The same on the shared cluster: ``open_page("#/models")``."""
+    return partial(open_at, cluster.endpoint)
 
 
 def is_fault(said: Any, tolerated: tuple[str, ...]) -> bool:

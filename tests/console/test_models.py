@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,11 @@ from tests.e2e.traces import actor
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 
-PLACES = ("#/models", "#/catalog", "#/catalog/tiny-chat", "#/launch", "#/chat", "#/cluster", "#/traffic", "#/logs")
-PLACE_NAMES = ("models", "catalog", "family", "path", "chat", "cluster", "traffic", "logs")
+PLACES = (
+    *("#/models", "#/catalog", "#/catalog/tiny-chat", "#/launch", "#/chat"),
+    *("#/benchmark", "#/cluster", "#/traffic", "#/logs", "#/keys"),
+)
+PLACE_NAMES = ("models", "catalog", "family", "path", "chat", "benchmark", "cluster", "traffic", "logs", "keys")
 
 
 WHEN_THE_FIRST_ROW_IS_THERE = """
@@ -173,7 +177,8 @@ def test_supervisor_that_dies_meanwhile(open_page: Open, cluster: RunningCluster
     }""")
     (supervisor,) = actor(cluster, "ServeReplica:xinfer")
     supervisor.kill()
-    page.wait_for_function("window.seen.includes('lost')")
+    # Playwright's own waiting evaluates text in the page, which its policy forbids.
+    wait_for(lambda: page.evaluate("window.seen.includes('lost')"), 30, "the word that the cluster is not reached")
     page.locator(".notice.lost").wait_for(state="detached")
     row_of(page, tiny_chat).get_by_text("Ready", exact=True).wait_for()
     assert not page.evaluate("window.seen.includes('no row')")
@@ -204,15 +209,21 @@ def test_thousand_models_do_not_stutter(open_page: Open, figures: list[str]) -> 
     took = page.evaluate(
         """async () => {
             const box = document.querySelector("input[type=search]");
-            const began = performance.now();
-            box.value = "model-00";
-            box.dispatchEvent(new Event("input", {bubbles: true}));
-            await new Promise(requestAnimationFrame);
-            await new Promise((done) => setTimeout(done));
-            return performance.now() - began;
+            const times = [];
+            for (const words of ["m", "model-0", "model-00", "model-001", "model-00", "model-0", ""]) {
+                await new Promise(requestAnimationFrame);
+                const began = performance.now();
+                box.value = words;
+                box.dispatchEvent(new Event("input", {bubbles: true}));
+                await new Promise(requestAnimationFrame);
+                await new Promise((done) => setTimeout(done));
+                times.push(performance.now() - began);
+            }
+            return times;
         }"""
     )
-    figures.append(f"filtering 1,000 models and showing what is left: {took:.0f} ms")
+    middle = statistics.median(took)
+    figures.append(f"filtering 1,000 models and showing what is left: {middle:.0f} ms, {max(took):.0f} at most")
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     wait_for(lambda: page.get_by_text("model-0000").count() == 1, 10, "the last row in sight")
 
