@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from worker.compile_ahead import starts_uncompiled
+from worker.gang.seat import Seat
 from worker.memory.limits import VLLM_CPU_KV_CACHE, memory_limits, runs_on_cpu
 from worker.vllm_build import allocators
 from xinfer.engine_args import gives_any
 from xinfer.messages import ModelSpec
 from xinfer.model_size import size_as_number
+from xinfer.parallel import parallel_of
 from xinfer.settings import ENGINE_VARIABLES, RUST_FRONTEND, EngineSettings
+from xinfer.traces import SERVICE_NAME, TRACES_PROTOCOL, traces_target
 
 _OF_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
 """What Ray sets in every worker for its own ends."""
@@ -41,12 +45,13 @@ _RANKS = (
 MIDDLEWARE = "worker.middleware.ContractMiddleware"
 
 
-def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int) -> list[str]:
-    """The command that serves ``spec`` on ``host:port``.
+def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int, seat: Seat | None = None) -> list[str]:
+    """The command that serves ``spec`` on ``host:port``, or that is a worker with a ``seat`` in a gang which does.
 
     Arguments given at launch win over those made here.
     """
     limits = memory_limits(spec, settings)
+    parallel = parallel_of(spec, can_pipeline=not runs_on_cpu(spec))
     arguments: dict[str, Any] = {
         "model": spec.path,
         "served_model_name": spec.uid,
@@ -61,13 +66,25 @@ def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int)
         "tool_call_parser": spec.tool_parser,
         "enable_auto_tool_choice": True if spec.tool_parser else None,
         "uvicorn_log_level": "warning",
-        "tensor_parallel_size": int(spec.gpus) if spec.gpus >= 2 else None,
+        "tensor_parallel_size": parallel.tensor if parallel.tensor > 1 or spec.workers > 1 else None,
+        "pipeline_parallel_size": parallel.pipeline if spec.workers > 1 else None,
         "gpu_memory_utilization": limits.gpu_share,
         "kv_cache_memory_bytes": limits.kv_cache_bytes,
         "distributed_executor_backend": _executor(spec, settings),
+        "enforce_eager": True if starts_uncompiled(spec, settings) else None,
+        "otlp_traces_endpoint": _traces_endpoint(spec, settings),
+        **(seat.arguments() if seat else {}),
         **spec.engine_args,
     }
     return [sys.executable, "-m", "worker.engine_server", *flags(arguments)]
+
+
+def _traces_endpoint(spec: ModelSpec, settings: EngineSettings) -> str | None:
+    """Where the engine's spans go, by the environment that it gets; None while traces are off."""
+    target = traces_target(engine_env(spec, settings))
+    if target is None:
+        return None
+    return target.endpoint
 
 
 def _executor(spec: ModelSpec, settings: EngineSettings) -> str | None:
@@ -155,6 +172,11 @@ def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_RAY}
     operators = {name: inherited[name] for name in defaults if name in inherited}
     env = {**inherited, **defaults, **operators, **settings.extra_env, **spec.env}
+    target = traces_target(env)
+    if target:
+        # vLLM knows no other variable for it, and takes gRPC for usual.
+        env[TRACES_PROTOCOL] = target.protocol
+        env.setdefault(SERVICE_NAME, "vllm")
     # The command line says it in bytes.
     env.pop(VLLM_CPU_KV_CACHE, None)
     # An operator may have set it for a server of their own; a launch that does is refused.

@@ -21,7 +21,7 @@ from xinfer.cluster.cluster_secret import own_engine_secret
 from xinfer.cluster.environment import MARK, socket_folder
 from xinfer.engine_log import LogReader, cause_of, stage_of, tail
 from xinfer.errors import LaunchFailed
-from xinfer.messages import EngineLoad, ModelSpec, ReplicaStage
+from xinfer.messages import EngineLoad, FollowerReport, ModelSpec, ReplicaStage
 from xinfer.settings import EngineSettings
 from xinfer.wire.paths import ENGINE_SECRET
 
@@ -55,6 +55,13 @@ class Engine(Protocol):
     def context_length(self) -> int | None:
         """Tokens it can hold per request, known once it is ready."""
 
+    @property
+    def followers(self) -> tuple[FollowerReport, ...]:
+        """How the workers on other nodes are doing, if it spans nodes."""
+
+    async def prepare(self) -> None:
+        """Have the workers on other nodes get ready for the start. Raises ``LaunchFailed``."""
+
     def start(self) -> AsyncIterator[ReplicaStage]:
         """Start it and yield each stage as it is reached, READY last.
 
@@ -67,8 +74,8 @@ class Engine(Protocol):
     async def load(self) -> EngineLoad | None:
         """How busy it is, by its own account; None if it does not say."""
 
-    async def wait(self) -> None:
-        """Return when its process has ended."""
+    async def wait(self) -> str:
+        """Return when its process has ended, with a sentence that says so."""
 
     async def stop(self) -> None:
         """End it and everything it started."""
@@ -116,12 +123,20 @@ class ServerEngine:
             return self._process.pid
         return None
 
+    @property
+    def followers(self) -> tuple[FollowerReport, ...]:
+        """None: it is on one node."""
+        return ()
+
+    async def prepare(self) -> None:
+        """Nothing has to be done elsewhere."""
+
     async def start(self) -> AsyncIterator[ReplicaStage]:
         """Start the process and follow it until a real generation has answered."""
         self._port = ReservedPort(self._host)
         secret = own_engine_secret()
         self._http = aiohttp.ClientSession(headers={ENGINE_SECRET: secret} if secret else None)
-        self._scratch = _make_scratch()
+        self._scratch = make_scratch()
         argv = self._argv(self._spec, self._settings, self._host, self._port.number)
         env = {**self._env(self._spec, self._settings), "TMPDIR": str(self._scratch)}
 
@@ -213,9 +228,10 @@ class ServerEngine:
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return None
 
-    async def wait(self) -> None:
+    async def wait(self) -> str:
         if self._process:
             await self._process.wait()
+        return "the engine's process ended"
 
     async def stop(self) -> None:
         """End the process group and remove what belongs to it. Safe to call twice."""
@@ -231,7 +247,7 @@ class ServerEngine:
             await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
 
-def _make_scratch() -> Path:
+def make_scratch() -> Path:
     """Make an empty folder for an engine's temporary files, such as the sockets of its processes.
 
     A killed engine leaves them behind, so they are kept together and removed by ``stop``.

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from worker.vllm_patches.cpu_compilation import load_compiled_models
 from worker.vllm_patches.fork import (
     fork_flashinfer,
     fork_inspection,
@@ -72,6 +73,7 @@ _LATER_ON_GPUS = (
 )
 """Not flashinfer, nor ``vllm.compilation.backends``, which imports it: it makes a CUDA context at
 once. Most of its import is cutlass."""
+_HEADLESS = "--headless"
 _NO_BUILDS = "HUMMING_DISABLE_PARALLEL_BUILD"
 
 
@@ -126,7 +128,7 @@ def no_collections() -> Iterator[None]:
 
 def run(arguments: Sequence[str]) -> None:
     """Run vLLM's server with ``arguments`` until it is told to stop."""
-    serve = _entry()
+    serve = _run_headless if _HEADLESS in arguments else _entry()
     sys.argv = ["worker.engine_server", *arguments]
     show_as(sys.argv)
     track_resources_apart()
@@ -136,6 +138,7 @@ def run(arguments: Sequence[str]) -> None:
     leave_cores_to_others()
     track_shared_memory_of_cpus()
     take_short_ways()
+    load_compiled_models()
     die_with_parent_from_fork_on()
     serve()
 
@@ -154,6 +157,14 @@ def _entry() -> Callable[[], Any]:
         return lambda: runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
     entry: Callable[[], Any] = main
     return entry
+
+
+def _run_headless() -> None:
+    """What runs a part of an engine that has no server, as ``vllm serve --headless`` does."""
+    from vllm.entrypoints.cli.serve import ServeSubcommand, make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    ServeSubcommand.cmd(make_arg_parser(FlexibleArgumentParser()).parse_args())
 
 
 def show_as(argv: Sequence[str]) -> None:

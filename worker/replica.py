@@ -3,51 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import functools
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
-import psutil
 import ray
 from ray import serve
 
-from worker.command import engine_argv, engine_env
+from worker.command import engine_env
+from worker.compile_ahead import CompileAhead
 from worker.download import Source, fetch, needs_download
 from worker.engine import Engine, EngineStuck, ServerEngine
-from worker.engine_start import start_forked
+from worker.engine_kind import kind_of
+from worker.gang.engine import GangEngine
+from worker.gang.gang import Gang
+from worker.gang.seat import seat_env
 from worker.memory.check import check_memory
+from worker.memory.reservations import Ledger
 from worker.reporter import Reporter
-from xinfer.cluster import prestart
+from worker.serve_ports import keep_ports_closed
+from worker.spare_process import prestart_next
 from xinfer.errors import XinferError
 from xinfer.logs import attach_to_serve
-from xinfer.messages import ModelSpec, ReplicaReport, ReplicaStage
-from xinfer.names import NAMESPACE, REGISTRY
+from xinfer.messages import ModelSpec, ReplicaOrders, ReplicaReport, ReplicaStage
 from xinfer.settings import EngineSettings, home
+from xinfer.traces import PARENT, LaunchContext, traces_target
 
 _log = logging.getLogger("xinfer.worker")
 _LOAD_PERIOD_S = 1.0
 _WANTED_PERIOD_S = 0.2
+_FOLLOWERS_PERIOD_S = 0.5
 MakeEngine = Callable[[ModelSpec, EngineSettings, str, Path], Engine]
 
 
 def make_engine(spec: ModelSpec, settings: EngineSettings, host: str, log: Path) -> Engine:
     """The engine that ``spec`` asks for, not yet started."""
-    if spec.engine == "fake":
-        return ServerEngine(spec, settings, host, log, fake_argv, engine_env)
-    return ServerEngine(spec, settings, host, log, engine_argv, engine_env, start_forked)
+    kind = kind_of(spec)
+    if spec.workers == 1:
+        return ServerEngine(spec, settings, host, log, kind.argv, engine_env, kind.start)
+    gang = Gang(spec, settings, host, log)
+    argv = partial(kind.argv, seat=gang.seat(0))
+    return GangEngine(ServerEngine(spec, settings, host, log, argv, partial(_env_of_leader, host), kind.start), gang)
 
 
-def fake_argv(spec: ModelSpec, _settings: EngineSettings, host: str, port: int) -> list[str]:
-    """The command of the fake engine; ``spec.engine_args`` are the fields of its ``Behaviour``."""
-    behaviour = json.dumps(spec.engine_args)
-    context_length = str(spec.context_length or 4096)
-    command = [sys.executable, "-m", "worker.fake.server"]
-    return [*command, host, str(port), spec.uid, context_length, behaviour]
+def _env_of_leader(host: str, spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
+    return {**seat_env(host), **engine_env(spec, settings)}
 
 
 class EngineReplica:
@@ -63,11 +68,17 @@ class EngineReplica:
         self._spec = spec
         self._settings = settings
         attach_to_serve()
+        keep_ports_closed()
         context = serve.get_replica_context()
         replica = context.replica_id.unique_id
         self.log = home() / "logs" / "engines" / f"{spec.uid}-{replica}.log"
+        if traces_target():
+            # The engine inherits it, and its own spans of its start are inside this replica's.
+            os.environ[PARENT] = LaunchContext(spec.uid, spec.created_at).traceparent(replica)
         host = ray.util.get_node_ip_address()
         self._engine = make(spec, settings, host, self.log)
+        compile_log = home() / "logs" / "compilation" / self.log.name
+        self._compilation = CompileAhead(spec, settings, lambda compiled: make(compiled, settings, host, compile_log))
         gpus = tuple(str(gpu) for gpu in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
         now = time.time()
         first = ReplicaReport(
@@ -81,6 +92,7 @@ class EngineReplica:
             updated_at=now,
         )
         self._reporter = Reporter(first)
+        self._ledger = Ledger(home() / "run" / "memory.json")
         self._watch: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         await self._bring_up()
@@ -93,13 +105,12 @@ class EngineReplica:
             # There is nothing to wait for. The engine ends with this process.
             await self._reporter.report(ReplicaStage.FAILED, info=str(stuck))
             os._exit(1)
-        await self._reporter.report()
+        await self._report()
 
     async def _bring_up(self) -> None:
         try:
             await self._until_wanted()
-            await self._download()
-            await asyncio.to_thread(check_memory, self._spec, self._settings, self._reporter.latest.gpu_ids)
+            await self._prepare()
             await self._start()
         except Exception as error:
             if isinstance(error, XinferError):
@@ -112,8 +123,16 @@ class EngineReplica:
         else:
             self._watch = asyncio.create_task(self._end_with_engine())
             self._following = asyncio.create_task(self._follow_orders())
+            self._compilation.start()
         finally:
-            await self._prestart_next()
+            # An engine that is up has what was reserved for it.
+            await asyncio.to_thread(self._ledger.release, self._reporter.latest.replica)
+            await prestart_next()
+
+    async def _reserve_memory(self) -> None:
+        latest = self._reporter.latest
+        check = functools.partial(check_memory, ledger=self._ledger, owner=latest.replica)
+        await asyncio.to_thread(check, self._spec, self._settings, latest.gpu_ids)
 
     async def _until_wanted(self) -> None:
         """Serve replaces a replica that has left; such a one waits here, without an engine, until Serve stops it."""
@@ -141,6 +160,7 @@ class EngineReplica:
         _log.info("leaving")
         if self._watch:
             self._watch.cancel()
+        await self._compilation.stop()
         await self._engine.stop()
         await self._reporter.report(ReplicaStage.STOPPED)
         os._exit(0)
@@ -158,19 +178,34 @@ class EngineReplica:
                     return
             await asyncio.sleep(_WANTED_PERIOD_S)
 
-    async def _prestart_next(self) -> None:
-        """Have a Ray process prestarted for the next replica: this one has taken the idle one."""
-        wanted = prestart.wanted()
-        if not wanted or await asyncio.to_thread(has_idle_worker):
-            return
-
-        node_id = ray.get_runtime_context().get_node_id()
+    async def _prepare(self) -> None:
+        """Files and memory, on all nodes of the replica at once."""
+        telling = asyncio.create_task(self._tell_of_followers())
+        steps = [asyncio.create_task(self._engine.prepare()), asyncio.create_task(self._prepare_here())]
         try:
-            registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)
-            await registry.prestart_worker.remote(node_id)
-        except (ValueError, ray.exceptions.RayError) as error:
-            # The next replica waits about a second longer; no reason to fail this one.
-            _log.warning("no Ray process was prestarted: %s", type(error).__name__)
+            await asyncio.gather(*steps)
+        finally:
+            for task in (*steps, telling):
+                task.cancel()
+            # A download ends its process first.
+            await asyncio.gather(*steps, telling, return_exceptions=True)
+
+    async def _prepare_here(self) -> None:
+        await self._download()
+        await self._reserve_memory()
+
+    async def _tell_of_followers(self) -> None:
+        """Report how the workers on other nodes are doing, while nothing else is reported."""
+        while self._spec.workers > 1:
+            await asyncio.sleep(_FOLLOWERS_PERIOD_S)
+            followers = self._engine.followers
+            if followers == self._reporter.latest.followers:
+                continue
+            downloading = any(follower.stage is ReplicaStage.DOWNLOADING for follower in followers)
+            await self._report(ReplicaStage.DOWNLOADING if downloading else None)
+
+    async def _report(self, stage: ReplicaStage | None = None, **facts: object) -> ReplicaOrders:
+        return await self._reporter.report(stage, followers=self._engine.followers, **facts)
 
     async def _download(self) -> None:
         """A hub model's files come first, so that the launch shows how far they are."""
@@ -180,7 +215,7 @@ class EngineReplica:
             return
         async with aclosing(fetch(source, env, self.log)) as states:
             async for state in states:
-                await self._reporter.report(ReplicaStage.DOWNLOADING, download=state)
+                await self._report(ReplicaStage.DOWNLOADING, download=state)
 
     async def _start(self) -> None:
         async for stage in self._engine.start():
@@ -189,12 +224,12 @@ class EngineReplica:
                 facts = {"address": self._engine.address, "context_length": self._engine.context_length}
             else:
                 facts = {}
-            await self._reporter.report(stage, pid=self._engine.pid, **facts)
+            await self._report(stage, pid=self._engine.pid, **facts)
 
     async def _end_with_engine(self) -> None:
         """An engine that is gone takes its replica along, so that Serve makes a new one at once."""
-        await self._engine.wait()
-        await self._reporter.report(ReplicaStage.FAILED, info="the engine's process ended")
+        reason = await self._engine.wait()
+        await self._reporter.report(ReplicaStage.FAILED, info=reason)
         os._exit(1)
 
     async def __del__(self) -> None:
@@ -204,21 +239,6 @@ class EngineReplica:
         await self._finish()
         if self._watch:
             self._watch.cancel()
+        await self._compilation.stop()
         await self._engine.stop()
         await self._reporter.report(ReplicaStage.STOPPED)
-
-
-def has_idle_worker() -> bool:
-    """True if this node's raylet has an idle process; to be called in a process of Ray's."""
-    raylet = psutil.Process(os.getppid())
-    others = [process for process in raylet.children() if process.pid != os.getpid()]
-    return any(map(_is_idle, others))
-
-
-def _is_idle(process: psutil.Process) -> bool:
-    try:
-        words = process.cmdline()
-    except psutil.Error:
-        return False
-    # A Ray process shows the first name once it is up, and the second one before.
-    return any(word.strip().endswith(("ray::IDLE", "default_worker.py")) for word in words)

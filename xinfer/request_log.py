@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -54,6 +55,11 @@ def logged_share() -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"{SHARE_VARIABLE}={text!r}: expected a number from 0 to 1")
     return share
+
+
+def is_logged(request_id: str, share: float) -> bool:
+    """Whether a request is among the ``share`` of all that are logged: the same ones at the gateway and in the engine."""
+    return share >= 1 or zlib.crc32(request_id.encode()) < share * 2**32
 
 
 class LineFormatter(logging.Formatter):

@@ -35,6 +35,13 @@ class Routing(StrEnum):
     ROUND_ROBIN = "round-robin"  # in turn
 
 
+class QueueDrop(StrEnum):
+    """Which request is refused when as many wait for a model as may."""
+
+    GREEDIEST = "greediest"  # the last one of the key that has most of them waiting, in the lowest band
+    NEWEST = "newest"  # the one that comes
+
+
 ANY_ORIGIN = "*"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+\Z")
 _DEFAULT_PORTS = re.compile(r"(http://.*:80|https://.*:443)\Z")
@@ -56,17 +63,37 @@ class GatewaySettings:
     """Requests in flight or queued at one engine unless its launch says otherwise; further ones get status 429."""
     wake_timeout_s: float = 60.0
     """How long a request waits for a sleeping model to wake."""
+    queue_depth: int = 0
+    """Requests with keys that may wait at one supervisor for a place at a full model; 0 refuses them at once."""
+    queue_timeout_s: float = 10.0
+    """How long such a request may wait."""
+    queue_keep_s: float = 60.0
+    """How long a place is kept for a key that has no request under way."""
+    queue_drop: QueueDrop = QueueDrop.GREEDIEST
+    refusals_per_s: int = 100
+    """Requests without a valid key that are refused at once, each second; each further one waits for a second. 0: none does."""
     supervisors: int = 1
     """Supervisors that share each engine, and so its bound."""
     routing: Routing = Routing.PREFIX
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages in browsers may use the API, as browsers write them, or ``*`` alone."""
+    grafana_url: str | None = None
+    """Where the boards are, for a link in the console."""
 
     def __post_init__(self) -> None:
-        for name in set(self.__slots__) - {"routing", "cors_origins"}:
+        may_be_0 = {"queue_depth", "refusals_per_s"}
+        for name in set(self.__slots__) - {"routing", "cors_origins", "queue_drop", "grafana_url"} - may_be_0:
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name}={value!r}: expected a number above 0")
+        for name in sorted(may_be_0):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"{name}={value!r}: expected 0 or more")
+        if self.grafana_url and not self.grafana_url.startswith(("http://", "https://")):
+            raise ValueError(
+                f"grafana_url={self.grafana_url!r}: expected an address that begins with http:// or https://"
+            )
         self._check_origins()
 
     @classmethod
@@ -76,8 +103,17 @@ class GatewaySettings:
         """With the limits and times that variables name, such as ``XINFER_WRITE_TIMEOUT_S``; ``ValueError`` for a wrong one."""
         variables = {each.name: f"XINFER_{each.name.upper()}" for each in fields(cls)}
         del variables["supervisors"], variables["routing"], variables["cors_origins"]
+        drop = _drop(variables.pop("queue_drop"))
+        grafana_url = os.environ.get(variables.pop("grafana_url")) or None
         numbers = _given(cls, variables)
-        return cls(**numbers, supervisors=supervisors, routing=routing, cors_origins=cors_origins)  # type: ignore[arg-type]
+        return cls(
+            **numbers,  # type: ignore[arg-type]
+            supervisors=supervisors,
+            routing=routing,
+            cors_origins=cors_origins,
+            queue_drop=drop,
+            grafana_url=grafana_url,
+        )
 
     def _check_origins(self) -> None:
         for origin in self.cors_origins:
@@ -89,6 +125,14 @@ class GatewaySettings:
                     f"cors_origins={origin!r}: expected '*' or an origin as browsers send it, such as https://chat.example: "
                     "in lower case, without a path, a slash at the end or the default port"
                 )
+
+
+def _drop(variable: str) -> QueueDrop:
+    text = os.environ.get(variable) or QueueDrop.GREEDIEST
+    try:
+        return QueueDrop(text)
+    except ValueError:
+        raise ValueError(f"{variable}={text!r}: expected {' or '.join(QueueDrop)}") from None
 
 
 def _given(settings: type, variables: dict[str, str]) -> dict[str, int | float]:
@@ -129,6 +173,9 @@ class EngineSettings:
     """Fraction of a GPU's memory that a model with the whole GPU may use (vLLM's default); scaled by ``n_gpu`` below 1."""
     memory_margin_gib: float = 1.0
     """What an engine without a GPU must leave free of its machine's memory."""
+    cpu_compilation: str = "beside"
+    """How a small model without a GPU is compiled: ``beside`` its first engine for those that start later, ``before`` it serves,
+    as larger models are, or ``never``."""
     extra_env: dict[str, str] = field(default_factory=dict)
     """Environment variables that every engine gets."""
 
@@ -139,11 +186,17 @@ class EngineSettings:
                 raise ValueError(f"{name}={value!r}: expected a number above 0")
         if self.gpu_memory_share > 1:
             raise ValueError(f"gpu_memory_share={self.gpu_memory_share!r}: expected a share, above 0 and at most 1")
+        if self.cpu_compilation not in CPU_COMPILATION:
+            raise ValueError(
+                f"{CPU_COMPILATION_VARIABLE}={self.cpu_compilation!r}: expected one of {', '.join(CPU_COMPILATION)}"
+            )
 
     @classmethod
     def from_environment(cls) -> EngineSettings:
-        """With the numbers that ``ENGINE_VARIABLES`` name in the environment; ``ValueError`` for a wrong one."""
-        return cls(**_given(cls, ENGINE_VARIABLES))  # type: ignore[arg-type]
+        """With what the environment says in ``ENGINE_VARIABLES``, and of compilation; ``ValueError`` for a wrong value."""
+        numbers = _given(cls, ENGINE_VARIABLES)
+        compilation = os.environ.get(CPU_COMPILATION_VARIABLE) or "beside"
+        return cls(**numbers, cpu_compilation=compilation)  # type: ignore[arg-type]
 
 
 ENGINE_VARIABLES = {
@@ -158,6 +211,8 @@ ENGINE_VARIABLES = {
     "memory_margin_gib": "XINFER_MEMORY_MARGIN_GIB",
 }
 """The environment variable of each number in ``EngineSettings``."""
+CPU_COMPILATION_VARIABLE = "XINFER_CPU_COMPILATION"
+CPU_COMPILATION = ("beside", "before", "never")
 
 RUST_FRONTEND = "VLLM_USE_RUST_FRONTEND"
 """vLLM's variable for its server in Rust. That one loads no middleware, so engines are not to have it."""

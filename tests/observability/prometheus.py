@@ -20,6 +20,8 @@ import pytest
 
 from tests.waiting import wait_for
 from xinfer.cluster.ports import free_port
+from xinfer.gpus import gpus
+from xinfer.monitoring.panels import Dashboard, for_all
 
 _FROM_SETUP = Path(sys.prefix) / "prometheus" / "usr" / "bin"
 _START_S = 30.0
@@ -77,6 +79,24 @@ class Prometheus:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{self._url}/-/ready", timeout=2):
             return True
         return False
+
+
+def panels_without_data(prometheus: Prometheus, dashboard: Dashboard, deadline_s: float = 60.0) -> list[str]:
+    """Queries of a dashboard that give no number within the deadline. Panels of GPUs need a GPU."""
+    queries: dict[str, str] = {}
+    for panel in dashboard.panels:
+        if panel.needs_gpu and not gpus():
+            continue
+        for query in panel.queries:
+            queries[f"{panel.title}: {query.legend}"] = for_all(query.expr, "20s")
+    assert queries, dashboard.uid
+
+    def without_data() -> list[str]:
+        return [name for name, expr in queries.items() if not prometheus.finite(expr)]
+
+    with contextlib.suppress(pytest.fail.Exception):
+        wait_for(lambda: not without_data(), deadline_s, "data in every panel")
+    return without_data()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ READY = 'xinfer_model_replicas{model="m",stage="ready"}'
 WANTED = 'xinfer_model_replicas_wanted{model="m"}'
 STATE = 'xinfer_model_state{{model="m",state="{}"}}'
 ENDS = 'xinfer_replica_ends_total{{model="m",reason="{}",supervisor="{}"}}'
+ENDS_AT = 'xinfer_certificate_expiry_timestamp_seconds{node="10.0.0.1",supervisor="a"}'
 DISK = 'ray_node_disk_utilization_percentage{node="10.0.0.1"}'
 
 
@@ -97,4 +98,8 @@ SCENARIOS = {
         {},
     ),
     "XinferDiskNearlyFull": Scenario({DISK: "95x20"}, {DISK: "85x20"}, 20, {"node": "10.0.0.1"}),
+    # Time begins at 0: one that ends in ten days, and one that is replaced in time by another that lasts a month.
+    "XinferCertificateEnds": Scenario(
+        {ENDS_AT: "864000x20"}, {ENDS_AT: "864000x5 2592000x15"}, 20, {"node": "10.0.0.1"}
+    ),
 }

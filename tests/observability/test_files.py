@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from tests.conftest import ROOT
 from tests.observability.prometheus import binary
 from xinfer.cli.metrics import metrics
-from xinfer.monitoring.dashboards import DASHBOARDS, Dashboard
+from xinfer.monitoring.dashboards import DASHBOARDS
 from xinfer.monitoring.files import monitoring_files
+from xinfer.monitoring.panels import Dashboard
 from xinfer.monitoring.prometheus_config import prometheus_config
 from xinfer.monitoring.rules import RULES
 
@@ -25,15 +26,6 @@ def test_files_are_those_that_the_package_makes() -> None:
     """`xinfer metrics files deploy/monitoring` makes them anew."""
     kept = {str(path.relative_to(FOLDER)): path.read_text() for path in FOLDER.rglob("*") if path.is_file()}
     assert kept == monitoring_files()
-
-
-def test_chart_has_the_same_boards() -> None:
-    """Helm takes files of the chart's own folder alone."""
-    boards = FOLDER / "dashboards"
-    of_the_chart = ROOT / "deploy" / "helm" / "xinfer" / "dashboards"
-    assert {path.name: path.read_text() for path in of_the_chart.iterdir()} == {
-        path.name: path.read_text() for path in boards.iterdir()
-    }
 
 
 def test_command_writes_them(tmp_path: Path) -> None:
@@ -57,7 +49,9 @@ def test_dashboard(dashboard: Dashboard) -> None:
         assert not cells & taken, panel["title"]
         taken |= cells
     names = {variable["name"] for variable in board["templating"]["list"]}
-    assert ("model" in names) == dashboard.by_model == ("$model" in dashboard.render())
+    assert names == {"datasource", *(variable.name for variable in dashboard.variables)}
+    for name in ("model", "key"):
+        assert (name in names) == (f"${name}" in dashboard.render())
 
 
 def test_each_alert_says_what_to_do() -> None:
@@ -79,8 +73,12 @@ def test_config_is_valid(tmp_path: Path, key: str | None) -> None:
 
 
 def test_key_goes_to_what_asks_for_it() -> None:
-    text = prometheus_config("https://llm.example", api_key_file="/key")
+    text = prometheus_config("https://llm.example", api_key_file="/key", ca_file="/ca.pem")
     jobs = {job["job_name"]: job for job in yaml.safe_load(text)["scrape_configs"]}
     assert {name for name, job in jobs.items() if "authorization" in job} == {"xinfer-supervisor", "xinfer-haproxy"}
-    assert {job["http_sd_configs"][0]["authorization"]["credentials_file"] for job in jobs.values()} == {"/key"}
+    assert {job["http_sd_configs"][0]["tls_config"]["ca_file"] for job in jobs.values()} == {"/ca.pem"}
+    assert not any("scheme" in job for job in jobs.values()), "TLS is HAProxy's"
+    credentials = {"type": "Bearer", "credentials_file": "/key"}
+    assert all(job["http_sd_configs"][0]["authorization"] == credentials for job in jobs.values())
+    assert all(jobs[name]["authorization"] == credentials for name in ("xinfer-supervisor", "xinfer-haproxy"))
     assert "authorization" not in prometheus_config("http://127.0.0.1:9997")

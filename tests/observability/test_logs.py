@@ -28,3 +28,24 @@ def test_request_by_its_id(cluster: RunningCluster, tiny_chat: str) -> None:
     assert 0 < float(fields["ttft_s"]) <= float(fields["duration_s"])
     assert 1 <= int(fields["completion_tokens"]) <= 8
     assert "Hello" not in line
+    in_engine = [each for each in lines if "[xinfer] request find-me-again: /v1/chat/completions" in each]
+    assert len(in_engine) == 1, "the engine's log"
+    there = json.loads(cluster.run("logs", "--request", "find-me-again", "--node", "127.0.0.1", "--json").stdout)
+    assert there["logs"][0]["lines"] == lines
+    assert "find-me-again" in cluster.run("logs", tiny_chat, "--node", "127.0.0.1").stdout
+
+
+def test_logs_of_a_node(cluster: RunningCluster) -> None:
+    found = json.loads(cluster.run("logs", "--node", "127.0.0.1", "-n", "20", "--json").stdout)
+    names = [log["name"] for log in found["logs"]]
+    assert {"boot.log", "ray.log"} <= set(names)
+    assert any(name.startswith("ray/serve/controller") for name in names), names
+    assert "xinfer.registry" in str(found), "the registry's words"
+    assert all(0 < len(log["lines"]) <= 20 for log in found["logs"])
+
+
+def test_doctor_compares_nodes(cluster: RunningCluster) -> None:
+    found = json.loads(cluster.run("doctor", "--offline", "--json").stdout)
+    (versions,) = (each for each in found if each["subject"] == "versions of nodes")
+    assert versions["verdict"] == "ok", versions
+    assert "xinfer" in versions["found"]

@@ -23,6 +23,8 @@ class Behaviour:
     """How long it takes before it begins to load."""
     start_error: str = ""
     """If given, it prints this as its last error and ends instead of beginning to load."""
+    follower_error: str = ""
+    """If given, every part of it that has no server prints this as its last error and ends instead of connecting."""
     load_s: float = 0.0
     """How long it loads before it listens."""
     load_error: str = ""

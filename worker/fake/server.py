@@ -1,5 +1,5 @@
 """The fake engine's process: ``python -m worker.fake.server HOST PORT UID CONTEXT_LENGTH
-BEHAVIOUR``.
+BEHAVIOUR [SEAT]``. With a seat it is a part of an engine that spans nodes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from worker.fake import responses as wire
 from worker.fake.behaviour import Behaviour, Exit, Fault
+from worker.fake.gang import FakeSeat, await_followers, follow
 from worker.middleware import ContractMiddleware
 from xinfer.process_lifetime import die_with_parent
 from xinfer.wire.paths import CHAT, COMPLETIONS
@@ -204,13 +205,21 @@ def main() -> None:
     """Come up as ``BEHAVIOUR`` says and serve until told to stop."""
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(asctime)s %(message)s")
-    host, port, uid, context_length, text = sys.argv[1:]
+    host, port, uid, context_length, text, *rest = sys.argv[1:]
     behaviour = Behaviour(**json.loads(text))
+    seat = FakeSeat(**json.loads(rest[0])) if rest else None
     _start(behaviour)
+    if seat and seat.rank:
+        if behaviour.follower_error:
+            sys.exit(f"RuntimeError: {behaviour.follower_error}")
+        follow(seat)
+    followers = await_followers(seat) if seat else []
     _load(behaviour, uid)
     engine = FakeEngine(uid, int(context_length), behaviour)
     _log.info("Starting vLLM server on http://%s:%s", host, port)
     uvicorn.run(engine.app(), host=host, port=int(port), log_level="warning")
+    for connection in followers:
+        connection.close()
 
 
 def _start(behaviour: Behaviour) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 
 from worker.command import engine_env
 from worker.engine_server import import_engine, run, show_as
@@ -16,6 +17,7 @@ from worker.fork_server.child import detach
 from worker.fork_server.fork_safety import ImportSnapshot, snapshot_imports, unfit_to_fork
 from worker.fork_server.server import ForkServer, Unfit
 from worker.vllm_build import is_cpu_build
+from worker.vllm_patches.cpu_compilation import learn_of_compilers
 from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState, socket_path
 from xinfer.cluster.node_process import BROKEN
 from xinfer.messages import ModelSpec
@@ -48,7 +50,7 @@ def main() -> None:
     _log.info("ready to fork engines")
 
     try:
-        child = ForkServer(listener, snapshot).run()
+        child = ForkServer(listener, snapshot, when_idle=_idle_work()).run()
     except Unfit as reason:
         _log.error("not fit to fork any more: %s", reason)
         sys.exit(1)
@@ -99,6 +101,14 @@ def _import_engine() -> ImportSnapshot:
         _log.error("%s", reason)
         sys.exit(BROKEN)
     return snapshot
+
+
+def _idle_work() -> Callable[[], None] | None:
+    """What engines would otherwise find out one by one, where they load compiled models."""
+    never = EngineSettings.from_environment().cpu_compilation == "never"
+    if never or not is_cpu_build():
+        return None
+    return learn_of_compilers
 
 
 def unlike_gpus() -> str | None:

@@ -20,6 +20,7 @@ _log = logging.getLogger("xinfer.fork_server")
 # How long a worker may take to send its request; the loop serves nobody else meanwhile.
 _READ_TIMEOUT_S = 5.0
 _DESCRIPTORS = 2
+_IDLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,13 @@ class ForkServer:
         listener: socket.socket,
         snapshot: ImportSnapshot,
         unfit: Callable[[], str | None] = unfit_to_fork,
+        when_idle: Callable[[], None] | None = None,
     ) -> None:
+        """``when_idle`` is called once, when no request has come for some seconds; it must leave no thread."""
         self._listener = listener
         self._snapshot = snapshot
         self._unfit = unfit
+        self._when_idle = when_idle
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
         self._engines: dict[int, tuple[int, socket.socket]] = {}
@@ -59,18 +63,28 @@ class ForkServer:
 
         Returns only in a forked child; raises ``Unfit`` when forking must end.
         """
-        gc.collect()
-        # A collection in a child would write to every object, and so copy every page it shares.
-        gc.freeze()
+        _freeze()
 
         while True:
-            for key, _ in self._selector.select():
+            events = self._selector.select(_IDLE_S if self._when_idle else None)
+            if not events:
+                self._use_idle_time()
+            for key, _ in events:
                 if key.fileobj is not self._listener:
                     self._reap(key.fd)
                     continue
                 child = self._accept()
                 if child:
                     return child
+
+    def _use_idle_time(self) -> None:
+        assert self._when_idle is not None
+        try:
+            self._when_idle()
+        except Exception as error:  # noqa: BLE001  # engines find it out by themselves then, or fail with it
+            _log.warning("idle time was not of use: %s: %s", type(error).__name__, error)
+        self._when_idle = None
+        _freeze()
 
     def _accept(self) -> Child | None:
         connection, _ = self._listener.accept()
@@ -131,6 +145,12 @@ class ForkServer:
             other.close()
         self._listener.close()
         self._selector.close()
+
+
+def _freeze() -> None:
+    """A collection in a child would write to every object, and so copy every page it shares."""
+    gc.collect()
+    gc.freeze()
 
 
 def _respond(connection: socket.socket, message: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:

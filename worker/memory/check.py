@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from worker.download.cache import Snapshot, cache_folder, cached_commit
 from worker.memory.limits import argument, memory_limits, runs_on_cpu, whole_number
 from worker.memory.node_memory import Memory, memories
 from worker.memory.requirement import MemoryRequirement
-from xinfer.catalog.kv_cache import Parallel, kv_cache_of
+from worker.memory.reservations import Ledger, Reservations
+from xinfer.catalog.kv_cache import kv_cache_of
 from xinfer.catalog.memory import CPU_OVERHEAD_BYTES, GIB, GPU_OVERHEAD_BYTES, context_length_of, estimate
 from xinfer.catalog.weights import loaded_bytes, weights_in
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
+from xinfer.parallel import parallel_of
 from xinfer.settings import EngineSettings
 
 _PATIENCE_S = 10.0
@@ -30,30 +33,43 @@ def check_memory(
     settings: EngineSettings,
     gpus: Sequence[str] = (),
     *,
+    ledger: Ledger | None = None,
+    owner: str = "",
     look: Callable[[Sequence[str]], Sequence[Memory] | None] = memories,
     patience_s: float = _PATIENCE_S,
 ) -> None:
-    """Return if ``spec`` fits on this node beside what runs there, or if nothing that is known
-    speaks against it.
+    """Return if ``spec`` fits on this node beside what runs there and what starts there, or if
+    nothing that is known speaks against it. What it needs is then reserved in ``ledger`` for
+    ``owner``, who has to release it.
 
     Raises ``LaunchRefused`` with all numbers otherwise; only after ``patience_s`` if what lacks
-    may yet be given back. ``gpus`` are those that Ray gave the replica. Blocks: call it in a
-    thread, when the model's files are here.
+    may yet be given back, and not while others that are starting hold it, up to the time that
+    a start may take. ``gpus`` are those that Ray gave the replica. Blocks: call it in a thread,
+    when the model's files are here.
     """
     requirement = memory_requirement(spec, settings) if spec.engine == "vllm" else None
     if requirement is None or not (gpus or runs_on_cpu(spec)):
         return
     seen = () if runs_on_cpu(spec) else gpus
     margin_bytes = int(settings.memory_margin_gib * GIB)
-    deadline = time.monotonic() + patience_s
+    began = time.monotonic()
+    deadline = began + patience_s
     while True:
-        found = look(seen)
-        if not found:
-            return
-        refusal = requirement.refusal(found, margin_bytes)
-        if refusal is None:
-            return
-        if refusal.is_final or time.monotonic() >= deadline:
+        with ledger.turn() if ledger else nullcontext(Reservations()) as reservations:
+            found = look(seen)
+            if not found:
+                return
+            refusal = requirement.refusal(reservations.left(found, seen, owner), margin_bytes)
+            if refusal is None:
+                if ledger:
+                    ledger.reserve(reservations, owner, requirement.takes_bytes(found), seen)
+                return
+            held = reservations.others(seen, owner)
+        now = time.monotonic()
+        others_start = held and now < began + settings.start_timeout_s
+        if others_start:
+            deadline = now + patience_s
+        if refusal.is_final or (now >= deadline and not others_start):
             raise LaunchRefused(refusal.message)
         # An engine that has just ended may not have given back its memory yet.
         time.sleep(_POLL_PERIOD_S)
@@ -72,7 +88,7 @@ def memory_requirement(spec: ModelSpec, settings: EngineSettings) -> MemoryRequi
     dtype = str(argument(spec, "dtype", "auto"))
     kv_dtype = str(argument(spec, "kv_cache_dtype", "auto"))
     tokens = _tokens(spec, config, tokenizer_config)
-    parallel = _parallel(spec)
+    parallel = parallel_of(spec, can_pipeline=not runs_on_cpu(spec))
     limits = memory_limits(spec, settings)
     by_the_way = argument(spec, "quantization", quantization(spec))
     weights = loaded_bytes(stored, config, dtype=dtype, quantization=str(by_the_way) if by_the_way else None)
@@ -88,7 +104,7 @@ def memory_requirement(spec: ModelSpec, settings: EngineSettings) -> MemoryRequi
     )
     cache = kv_cache_of(config, kv_dtype=kv_dtype, dtype=dtype)
     longest = cache.longest(limits.kv_cache_bytes or 0, at_most=tokens, parallel=parallel)
-    return MemoryRequirement(needed, limits, parallel.gpus, longest)
+    return MemoryRequirement(needed, limits, parallel.gpus // spec.workers, longest)
 
 
 def _folders(spec: ModelSpec, settings: EngineSettings) -> tuple[Path, Path]:
@@ -102,11 +118,6 @@ def _folders(spec: ModelSpec, settings: EngineSettings) -> tuple[Path, Path]:
     caches = cache, Path(str(other)).expanduser() if other else cache
     config, weights = (Snapshot(each, spec.path, commit).file("config.json").parent for each in caches)
     return config, weights
-
-
-def _parallel(spec: ModelSpec) -> Parallel:
-    tensor = whole_number(argument(spec, "tensor_parallel_size", max(1, int(spec.gpus))))
-    return Parallel(tensor or 1, whole_number(argument(spec, "pipeline_parallel_size", 1)) or 1)
 
 
 def _tokens(spec: ModelSpec, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int:

@@ -55,6 +55,13 @@ class MemoryRequirement:
             return self.estimate.kv_cache_bytes
         return given
 
+    def takes_bytes(self, memories: Sequence[Memory]) -> int:
+        """What it is going to take of each of these GPUs, or of the machine."""
+        share = self.limits.gpu_share
+        if share is not None:
+            return int(min(each.total_bytes for each in memories) * share)
+        return self.ranks * (self.weights_bytes + self.kv_cache_bytes) + self.estimate.overhead_bytes
+
     def refusal_by_cache(self) -> Refusal | None:
         """Why its KV cache is too small for a request of full length, which vLLM would find
         only after loading.
@@ -86,7 +93,7 @@ class MemoryRequirement:
         """Why it does not fit into the memory of a machine that shall have ``margin_bytes``
         left.
         """
-        total = self.ranks * (self.weights_bytes + self.kv_cache_bytes) + self.estimate.overhead_bytes
+        total = self.takes_bytes([memory])
         if total <= memory.free_bytes - margin_bytes:
             return None
         return Refusal(

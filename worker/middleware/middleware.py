@@ -15,6 +15,7 @@ from worker.middleware.asgi import read_body, send_json
 from worker.middleware.core_health import CoreHealthMiddleware
 from worker.middleware.doorkeeper import Doorkeeper
 from worker.middleware.named_events import EventStream, error_of
+from worker.middleware.request_log import RequestLog
 from worker.middleware.stream_rewriter import StreamRewriter, WholeRewriter, rewrite_response
 from xinfer.cluster.cluster_secret import guarding_secret
 from xinfer.errors import BadRequest, RequestAborted, XinferError
@@ -30,14 +31,18 @@ class ContractMiddleware:
         self._app = CoreHealthMiddleware(app)
         self._under_way = AbortableRequests()
         self._doorkeeper = Doorkeeper(guarding_secret())
+        self._log = RequestLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
         if not self._doorkeeper.admits(scope):
             await self._doorkeeper.refuse(scope, send)
-        elif scope["type"] != "http":
+            return
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif path in (CHAT, COMPLETIONS):
+            return
+        self._log.note(scope)
+        if path in (CHAT, COMPLETIONS):
             await self._serve_completion(scope, receive, send)
         elif path in (RESPONSES, MESSAGES):
             await self._serve_named_events(scope, receive, send)

@@ -43,9 +43,11 @@ def because(
     """
     sentences: list[str] = []
     if len(selections) > 1:
-        sentences.append(f"{named(chosen)} {_distinction(selections)} {_gpus(place.gpus, place.gpu_gib)}.")
+        sentences.append(
+            f"{named(chosen)} {_distinction(selections)} {_gpus(place.gpus, place.gpu_gib, place.workers)}."
+        )
     elif place.gpus > 1:
-        sentences.append(f"{named(chosen)} takes {_gpus(place.gpus, place.gpu_gib)}.")
+        sentences.append(f"{named(chosen)} takes {_gpus(place.gpus, place.gpu_gib, place.workers)}.")
     if sentences or is_cut:
         sentences.append(_need(size, place, needed))
     if sentences and chosen.spec.format == "fp8" and not place.computes_in_fp8:
@@ -60,7 +62,7 @@ def _need(size: Footprint, place: Place, needed: MemoryEstimate) -> str:
     amount = f"{needed.total_bytes / GIB:.1f} GiB"
     if not size.is_measured:
         amount = f"about {amount}"
-    if place.gpus > 1:
+    if place.ranks > 1:
         amount = f"{amount} on each"
     if needed.unknown:
         return f"It needs {amount} and {' and '.join(needed.unknown)}."
@@ -97,7 +99,7 @@ def smallest(count: int, chosen: Selection) -> str:
 
 def uncertain(chosen: Selection, place: Place) -> str:
     """Why the smallest, where none fits for certain."""
-    gpus = _gpus(place.gpus, place.gpu_gib)
+    gpus = _gpus(place.gpus, place.gpu_gib, place.workers)
     return f"{named(chosen)} may not fit {gpus}, and nothing smaller matches the launch."
 
 
@@ -136,6 +138,9 @@ def _distinction(selections: Sequence[Selection]) -> str:
     return "is the least quantized that fits"
 
 
-def _gpus(count: float, gib: float) -> str:
+def _gpus(count: float, gib: float, workers: int = 1) -> str:
     noun = "GPU" if count <= 1 else "GPUs"
-    return f"{count:g} {noun} of {gib:.0f} GiB"
+    gpus = f"{count:g} {noun} of {gib:.0f} GiB"
+    if workers > 1:
+        return f"{workers} nodes with {gpus} each"
+    return gpus

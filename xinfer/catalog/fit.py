@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from xinfer.catalog.catalog import Selection
 from xinfer.catalog.explanations import because, first_of_file, nothing_fits, on_cpu, smallest, uncertain
 from xinfer.catalog.footprint import Footprint, footprint_of
-from xinfer.catalog.gpu_places import NodeGpus, Place, places
+from xinfer.catalog.gpu_places import NodeGpus, Place, places, whole_nodes
 from xinfer.catalog.memory import GIB
 from xinfer.catalog.weights import PLAIN_BITS, bits_per_weight
 from xinfer.errors import LaunchRefused
@@ -34,7 +34,9 @@ class PlacementRequest:
     """The options of a launch that limit the choice."""
 
     gpus: float | None = None
-    """GPUs per replica; None is as many as the model needs, 0 the CPU."""
+    """GPUs per replica and node; None is as many as the model needs, 0 the CPU."""
+    workers: int = 1
+    """Nodes that may share a replica; if it is left to choose ``gpus``, one that holds the model has it alone."""
     replicas: int = 1
     tokens: int | None = None
     """The context length; None is the longest that fits, up to the model's own."""
@@ -49,10 +51,13 @@ class PlacementRequest:
 class Placement:
     selection: Selection
     gpus: float
+    """On each of its nodes."""
     context_length: int | None = None
     """Set if the model's own does not fit."""
     why: str = ""
     """The reason in sentences; empty if there was no choice."""
+    workers: int = 1
+    """Nodes that share a replica."""
 
 
 Sized = tuple[Selection, Footprint]
@@ -75,9 +80,10 @@ def best_placement(
     known = [node for node in with_gpus if node.gpu_bytes]
     if not known:
         # Nodes without NVML: only the order of the family's file says what is preferred.
-        return Placement(selections[0], request.gpus or 1, why=first_of_file(selections))
+        gpus = request.gpus or (whole_nodes(nodes, request.workers) if request.workers > 1 else 1)
+        return Placement(selections[0], gpus, why=first_of_file(selections), workers=request.workers)
 
-    found = list(places(known, request.gpus, request.replicas, request.share))
+    found = _places(known, request)
     sized = _sized(sorted(selections, key=_preference), footprint)
     for selection, size in sized:
         for place in found:
@@ -90,6 +96,14 @@ def best_placement(
     # A node whose memory is not known may have room for what fits nowhere else.
     is_sure = request.can_refuse and len(known) == len(with_gpus)
     return _nearest(sized, known, found, request, is_sure=is_sure)
+
+
+def _places(nodes: Sequence[NodeGpus], request: PlacementRequest) -> list[Place]:
+    found = list(places(nodes, request.gpus, request.replicas, request.share, request.workers))
+    if request.gpus is None and request.workers > 1:
+        on_one_node = places(nodes, None, request.replicas, request.share)
+        return [*on_one_node, *found]
+    return found
 
 
 def _sized(selections: Sequence[Selection], footprint: Callable[[Selection], Footprint]) -> list[Sized]:
@@ -108,7 +122,7 @@ def _chosen(
     tokens = context or request.tokens or size.context_length
     needed = size.estimate(tokens, place.ranks, kv_dtype=request.kv_dtype)
     why = because(selections, selection, size, place, needed, is_cut=is_cut)
-    return Placement(selection, place.gpus, context, why)
+    return Placement(selection, place.gpus, context, why, place.workers)
 
 
 def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], request: PlacementRequest) -> Placement:
@@ -124,12 +138,12 @@ def _on_cpu(sized: Sequence[Sized], nodes: Sequence[NodeGpus], request: Placemen
             size = footprint
             break
 
-    return Placement(selection, 0, why=on_cpu(len(sized), selection, size))
+    return Placement(selection, 0, why=on_cpu(len(sized), selection, size), workers=request.workers)
 
 
 def _suits(selection: Selection, size: Footprint, place: Place) -> bool:
     """Whether these GPUs have the kernels for the model's format and can share its attention heads."""
-    return size.can_be_shared_by(place.ranks) and place.has_kernels_for(selection.spec.format)
+    return size.can_be_shared_by(place.ranks_on_each) and place.has_kernels_for(selection.spec.format)
 
 
 def _length(size: Footprint, place: Place, request: PlacementRequest) -> int:
@@ -169,9 +183,9 @@ def _nearest(
 
     if usable and might_fit:
         most_gpus = usable[-1]
-        return Placement(selection, most_gpus.gpus, why=uncertain(selection, most_gpus))
+        return Placement(selection, most_gpus.gpus, why=uncertain(selection, most_gpus), workers=most_gpus.workers)
     if not is_sure:
-        return Placement(selection, request.gpus or 1, why=smallest(len(sized), selection))
+        return Placement(selection, request.gpus or 1, why=smallest(len(sized), selection), workers=request.workers)
     largest = max(node.gpu_bytes or 0 for node in nodes)
     needs = size.gpus_needed(int(largest * request.share), request.tokens or 1, kv_dtype=request.kv_dtype)
     free = [node.free for node in nodes]

@@ -10,7 +10,7 @@ from typing import Any
 
 from xinfer.catalog.catalog import Selection
 from xinfer.catalog.config_names import first, text_config
-from xinfer.catalog.kv_cache import Parallel, kv_cache_of
+from xinfer.catalog.kv_cache import kv_cache_of
 from xinfer.catalog.memory import (
     CPU_OVERHEAD_BYTES,
     GPU_OVERHEAD_BYTES,
@@ -20,6 +20,7 @@ from xinfer.catalog.memory import (
     gpus_needed,
 )
 from xinfer.catalog.weights import StoredWeights, loaded_bytes, weights_by_size, weights_in
+from xinfer.parallel import Parallel
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ _LEAST_CAPABILITY = {"fp8": 7.5, "awq": 7.5, "gptq": 6.0, "mxfp4": 8.0, "fp4": 7
 
 # CUDA's compute capability of Ada, the first GPUs that compute in fp8.
 _FP8_UNITS = 8.9
+# Sums of fractions of GPUs are a little off.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class NodeGpus:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A number of GPUs of one node, described by the weakest that Ray may choose."""
+    """A number of GPUs of each of some nodes, usually one, described by the weakest that Ray may choose."""
 
     gpus: float
     gpu_bytes: int
@@ -39,6 +41,8 @@ class Place:
     gpu_gib: float
     """The whole memory of each GPU."""
     capability: float | None
+    workers: int = 1
+    """Nodes that it takes."""
 
     @property
     def computes_in_fp8(self) -> bool:
@@ -47,6 +51,10 @@ class Place:
 
     @property
     def ranks(self) -> int:
+        return self.ranks_on_each * self.workers
+
+    @property
+    def ranks_on_each(self) -> int:
         return max(1, int(self.gpus))
 
     def has_kernels_for(self, format: str) -> bool:  # noqa: A002
@@ -55,20 +63,44 @@ class Place:
         return self.capability is None or self.capability >= _LEAST_CAPABILITY.get(format.lower(), 0.0)
 
 
-def places(nodes: Sequence[NodeGpus], gpus: float | None, replicas: int, share: float) -> Iterator[Place]:
-    """Where ``replicas`` can run with ``gpus`` each, or with any number of GPUs (None), the fewest first.
+def places(
+    nodes: Sequence[NodeGpus], gpus: float | None, replicas: int, share: float, workers: int = 1
+) -> Iterator[Place]:
+    """Where ``replicas`` can run, the fewest GPUs first.
 
-    A model may use ``share`` of each GPU's memory.
+    Each has ``gpus``, or any number of them (None), on each of ``workers`` nodes. A model may use ``share`` of each GPU's
+    memory.
     """
     counts: Sequence[float] = GPU_COUNTS if gpus is None else (gpus,)
     for count in counts:
         able = [node for node in nodes if node.free >= count and node.gpu_bytes]
-        # Per node, as the GPUs of one replica have to be on one node.
-        room = sum(int(node.free / count) for node in able)
-        if not able or room < replicas:
+        if not able or replicas_that_fit([node.free for node in able], count, workers) < replicas:
             continue
         # Ray does not schedule by memory: it may choose any of these nodes, so the weakest decides.
         smallest = min(node.gpu_bytes or 0 for node in able)
         capabilities = [node.capability for node in able if node.capability is not None]
         usable = int(smallest * share * min(1.0, count))
-        yield Place(count, usable, smallest / GIB, min(capabilities, default=None))
+        yield Place(count, usable, smallest / GIB, min(capabilities, default=None), workers)
+
+
+def replicas_that_fit(free: Sequence[float], gpus: float, workers: int = 1) -> int:
+    """How many replicas have room on nodes with ``free`` GPUs, if each has ``gpus`` on each of ``workers`` nodes.
+
+    ``gpus`` is above 0.
+    """
+    places = [int((each + _ROUNDING) / gpus) for each in free]
+    count = sum(places) // workers
+    # A node has at most one worker of each replica.
+    while count and sum(min(place, count) for place in places) < count * workers:
+        count -= 1
+    return count
+
+
+def whole_nodes(nodes: Sequence[NodeGpus], workers: int) -> float:
+    """The most whole GPUs that ``workers`` nodes have free, each; 1 if they have none, and 0 in a cluster without GPUs."""
+    if not any(node.gpus for node in nodes):
+        return 0
+    free = sorted((node.free for node in nodes), reverse=True)
+    if len(free) < workers:
+        return 1
+    return max(1, int(free[workers - 1]))

@@ -24,6 +24,7 @@ from typing import Any
 
 from xinfer.catalog.config_names import first, text_config
 from xinfer.catalog.layers import LayerKind, layer_kinds
+from xinfer.parallel import ALONE, Parallel
 
 _BYTES_PER_VALUE = (
     *(("float32", 4.0), ("float16", 2.0), ("bfloat16", 2.0), ("float", 4.0), ("half", 2.0)),
@@ -33,21 +34,6 @@ _BYTES_PER_VALUE = (
 """By the prefix of vLLM's names of dtypes, without scales; the first match counts."""
 _INDEXER_BLOCK = 128
 _SCALE_BYTES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Parallel:
-    """How GPUs share a model: the heads of each layer (tensor parallelism) and the layers (pipeline parallelism)."""
-
-    tensor: int = 1
-    pipeline: int = 1
-
-    @property
-    def gpus(self) -> int:
-        return self.tensor * self.pipeline
-
-
-ALONE = Parallel()
 
 
 @dataclass(frozen=True, slots=True)

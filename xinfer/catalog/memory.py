@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from xinfer.catalog.config_names import first, text_config
-from xinfer.catalog.kv_cache import ALONE, Parallel, kv_cache_of
+from xinfer.catalog.kv_cache import kv_cache_of
+from xinfer.parallel import ALONE, Parallel
 
 GIB = 1024**3
 GPU_OVERHEAD_BYTES = GIB // 2

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from xinfer import settings
 from xinfer.bench import arguments as types
 from xinfer.bench.plan import Plan
+from xinfer.bench.profiles import PROFILES, Profile
 from xinfer.bench.target import Server
 from xinfer.bench.workload import Workload
 from xinfer.cli.json_file import write_json
@@ -21,6 +23,7 @@ from xinfer.cli.table import print_table
 
 if TYPE_CHECKING:
     from xinfer.bench.job import Job
+    from xinfer.bench.progress import Progress
     from xinfer.bench.result import Result
     from xinfer.bench.tables import Table
     from xinfer.bench.target import Side
@@ -40,6 +43,11 @@ _WORKLOAD = Workload(seed=0)
     help="A second server, B, to compare with in alternating legs.",
 )
 @click.option("--versus-model", help="The model's name on B; same as A's by default.")
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="A load with a name; options beside it replace parts of it.",
+)
 @click.option(
     "-c",
     "--concurrency",
@@ -145,15 +153,31 @@ _WORKLOAD = Workload(seed=0)
     type=types.PictureFile(),
     help="Plot latency and throughput against load, as PNG.",
 )
-def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> None:
+@click.option(
+    "--progress",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How progress is told on stderr; json is a line per event, for programs.",
+)
+@click.pass_context
+def bench(
+    context: click.Context,
+    /,
+    json_file: Path | None,
+    plot_file: Path | None,
+    profile: str | None,
+    progress: str,
+    **options: Any,
+) -> None:
     """Load a server and measure its latency and throughput, or compare two.
 
     URL is that of any OpenAI-compatible server, by default xinfer's own. With --versus requests alternate
     between the two, and the report shows medians of pairs.
     """
-    from xinfer.bench.progress import Progress
-
-    result = _job(options).run(settings.home(), Progress())
+    if profile:
+        options = _with_profile(context, PROFILES[profile], options)
+    result = _job(options).run(settings.home(), _progress(progress))
     if json_file:
         write_json(result.to_json(), json_file)
     if json_file != types.STDOUT:
@@ -164,6 +188,23 @@ def bench(json_file: Path | None, plot_file: Path | None, **options: Any) -> Non
         from xinfer.bench.plot import plot
 
         plot(result, plot_file)
+
+
+def _with_profile(context: click.Context, profile: Profile, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with those of the profile where they were not given."""
+    named = dict(profile.options)
+    for other, instead in (("rate", "concurrency"), ("duration_s", "requests")):
+        if options[other] is not None:
+            del named[instead]
+    given = {name for name in named if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    return {**options, **{name: value for name, value in named.items() if name not in given}}
+
+
+def _progress(kind: str) -> Progress:
+    from xinfer.bench.progress import Progress
+    from xinfer.bench.progress_events import ProgressEvents
+
+    return ProgressEvents() if kind == "json" else Progress()
 
 
 def _job(options: dict[str, Any]) -> Job:

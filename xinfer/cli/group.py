@@ -19,7 +19,7 @@ COMMANDS = {
     "nodes": ("xinfer.cli.nodes:nodes", "List the nodes of the cluster, or take one out of use."),
     "login": ("xinfer.cli.login:login", "Keep a server's address and an API key for this command line."),
     "logout": ("xinfer.cli.login:logout", "Forget a server's API key."),
-    "keys": ("xinfer.cli.keys:keys", "Create, list, rotate and revoke API keys."),
+    "keys": ("xinfer.cli.keys:keys", "Create, list, change, rotate and revoke API keys."),
     "usage": ("xinfer.cli.usage:usage", "Show the requests and tokens of keys and models."),
     "audit": ("xinfer.cli.usage:audit", "Show who has changed what."),
     "launch": ("xinfer.cli.launch:launch", "Launch a model and wait until it is ready."),

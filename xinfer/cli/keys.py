@@ -1,4 +1,4 @@
-"""The commands ``keys create``, ``list``, ``show``, ``rotate`` and ``revoke``."""
+"""The commands ``keys create``, ``list``, ``show``, ``update``, ``rotate`` and ``revoke``."""
 
 from __future__ import annotations
 
@@ -29,18 +29,43 @@ _BUDGET = re.compile(r"(\d+)([kM]?)/(day|month)\Z")
 _FACTORS = {"": 1, "k": 1000, "M": 1_000_000}
 
 
-def _budget(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int | None, str]:
-    if text is None:
-        return None, "day"
-    found = _BUDGET.match(text)
-    if not found:
-        raise click.BadParameter(f"{text!r}: expected tokens per day or month, such as 500000/day or 20M/month")
-    return int(found[1]) * _FACTORS[found[2]], found[3]
+_GONE = object()
+"""Stands for a limit that is to be none; an option that is not given is None."""
+
+
+class Budget(click.ParamType[tuple[int, str]]):
+    """Tokens per day or month, as their number and the period."""
+
+    name = "budget"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, str]:
+        found = _BUDGET.match(str(value))
+        if not found:
+            self.fail(f"{value!r}: expected tokens per day or month, such as 500000/day or 20M/month.", param, ctx)
+        return int(found[1]) * _FACTORS[found[2]], found[3]
+
+
+class OrGone(click.ParamType[Any]):
+    """What another type takes, or the word that ends it."""
+
+    def __init__(self, kind: click.ParamType[Any], word: str = "none") -> None:
+        self.name = kind.name
+        self._kind = kind
+        self._word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == self._word:
+            return _GONE
+        return self._kind.convert(value, param, ctx)
+
+
+def _globs(text: str) -> list[str]:
+    return [glob.strip() for glob in text.split(",") if glob.strip()]
 
 
 @click.group()
 def keys() -> None:
-    """Create, list, rotate and revoke API keys. It takes an admin's key, or the machine of the cluster's head."""
+    """Create, list, change, rotate and revoke API keys. It takes an admin's key, or the machine of the cluster's head."""
 
 
 @keys.command()
@@ -59,7 +84,7 @@ def keys() -> None:
 @click.option("--tpm", type=click.IntRange(1), metavar="N", help="Tokens per minute, prompts and answers together.")
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Requests at the same time.")
 @click.option(
-    "--budget-tokens", callback=_budget, metavar="N/day|month", help="Tokens per day or month, such as 20M/month."
+    "--budget-tokens", type=Budget(), metavar="N/day|month", help="Tokens per day or month, such as 20M/month."
 )
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
 @click.option("--isolate-cache", is_flag=True, help="Keep the prefix cache of its prompts apart from everybody else's.")
@@ -72,17 +97,15 @@ def create(
     name: str,
     scope: Any,
     models: str | None,
-    budget_tokens: tuple[int | None, Any],
+    budget_tokens: tuple[int, Any] | None,
     expires: float | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Create a key. It is shown this once, on stdout; everything else is on stderr."""
-    budget, period = budget_tokens
-    globs = [glob.strip() for glob in (models or "").split(",") if glob.strip()]
-    key = client.create_key(
-        name, scope, globs, budget_tokens=budget, budget_period=period, expires_in=expires, **options
-    )
+    if budget_tokens is not None:
+        options["budget_tokens"], options["budget_period"] = budget_tokens
+    key = client.create_key(name, scope, _globs(models or ""), expires_in=expires, **options)
     _show_text(key, as_json, f"The key {name} ({key['id']}), for {scope}. It is shown this once:")
 
 
@@ -107,14 +130,62 @@ def list_keys(client: RESTfulClient, everything: bool, as_json: bool) -> None:
 @with_client
 def show(client: RESTfulClient, key: str, as_json: bool) -> None:
     """Show one key; never its text."""
-    found = client.get_key(key)
-    if as_json:
-        print_json(found)
-        return
-    row = _row(found)
-    print_table(
-        ["KEY", found["name"]], [(name.lower(), row[field]) for name, field in _COLUMNS.items() if name != "NAME"]
-    )
+    _show(client.get_key(key), as_json)
+
+
+@keys.command()
+@click.argument("key", metavar="ID|NAME")
+@click.option("--rpm", type=OrGone(click.IntRange(1)), metavar="N|none", help="Requests per minute.")
+@click.option(
+    "--tpm", type=OrGone(click.IntRange(1)), metavar="N|none", help="Tokens per minute, prompts and answers together."
+)
+@click.option("--concurrency", type=OrGone(click.IntRange(1)), metavar="N|none", help="Requests at the same time.")
+@click.option(
+    "--budget-tokens",
+    type=OrGone(Budget()),
+    metavar="N/day|month|none",
+    help="Tokens per day or month, such as 20M/month. What was used in it so far counts.",
+)
+@click.option("--models", metavar="GLOBS", help="Model UIDs that it may use, such as 'qwen3*,tiny-chat'; '*' is all.")
+@click.option("--priority", type=click.Choice(["high", "normal", "low"]))
+@click.option(
+    "--isolate-cache/--no-isolate-cache",
+    default=None,
+    help="Keep the prefix cache of its prompts apart from everybody else's, or not.",
+)
+@click.option(
+    "--expires", type=OrGone(Duration(), "never"), metavar="TIME|never", help="When it stops, from now, such as 90d."
+)
+@click.option("--name", metavar="NEW", help="What it is called from now on.")
+@as_json
+@with_client
+def update(
+    client: RESTfulClient,
+    /,
+    key: str,
+    models: str | None,
+    budget_tokens: Any,
+    expires: Any,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Change the limits of a key, and what else is given here. The rest stays, as do its text, its scope and its usage.
+
+    `none` ends a limit. Changes count within a second, for requests that begin then.
+    """
+    given = {**options, "expires_in": expires}
+    if models is not None:
+        given["models"] = _globs(models)
+    if isinstance(budget_tokens, tuple):
+        given["budget_tokens"], given["budget_period"] = budget_tokens
+    else:
+        given["budget_tokens"] = budget_tokens
+    changes: dict[str, Any] = {
+        name: None if value is _GONE else value for name, value in given.items() if value is not None
+    }
+    if not changes:
+        raise click.UsageError("Say what to change, such as --rpm 20, or --rpm none for no limit.")
+    _show(client.update_key(key, **changes), as_json)
 
 
 @keys.command()
@@ -147,6 +218,16 @@ def revoke(client: RESTfulClient, key: str, now: bool, as_json: bool) -> None:
         print_json(revoked)
     else:
         click.echo(f"The key {revoked['name']} ({revoked['id']}) is revoked.")
+
+
+def _show(key: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(key)
+        return
+    row = _row(key)
+    print_table(
+        ["KEY", key["name"]], [(name.lower(), row[field]) for name, field in _COLUMNS.items() if name != "NAME"]
+    )
 
 
 def _show_text(key: dict[str, Any], as_json: bool, sentence: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _XINFER_FIELDS = (
     *("context_length", "trust_remote_code", "idle_timeout", "kv_cache_gib"),
-    *("autoscaling_config", "node_labels"),
+    *("autoscaling_config", "node_labels", "wait_for_capacity", "pack"),
 )
 """Fields that Xinference's API does not have: sent only if they are given."""
 
@@ -90,7 +90,14 @@ class GpuCount(click.ParamType[Any]):
     type=GpuCount(),
     default="auto",
     show_default=True,
-    help="GPUs of each replica; none is CPU.",
+    help="GPUs of each worker of a replica; none is CPU.",
+)
+@click.option(
+    "--n-worker",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Nodes that share each replica, for a model larger than one.",
 )
 @click.option(
     "--on",
@@ -101,6 +108,17 @@ class GpuCount(click.ParamType[Any]):
     help="Only nodes with this label, given at their start with --label; may be given several times.",
 )
 @click.option("--worker-ip", help="Only the node with this address.")
+@click.option(
+    "--wait-for-capacity",
+    is_flag=True,
+    default=None,
+    help="Where there is no room, wait for a node and have Ray's autoscaler start one, instead of being refused; needs --n-gpu.",
+)
+@click.option(
+    "--pack/--spread",
+    default=None,
+    help="Put its replicas on few nodes, so that others stay free; by default each is on a node of its own.",
+)
 @click.option("-mp", "--model-path", help="A folder or a hub id, instead of the catalog's.")
 @click.option(
     "--enable-thinking/--no-enable-thinking",

@@ -36,7 +36,12 @@ _FOLLOW_LINES = 2000
     "--request",
     "request_id",
     metavar="ID",
-    help="Instead of a model's log, every line on this node that names this request.",
+    help="Instead of a model's log, every line that names this request, on this machine or on --node.",
+)
+@click.option(
+    "--node",
+    metavar="NODE",
+    help="Only what is on this node (address, hostname or ID); alone, the node's own logs.",
 )
 @as_json
 def logs(
@@ -46,21 +51,31 @@ def logs(
     lines: int,
     follow: bool,
     request_id: str | None,
+    node: str | None,
     as_json: bool,
 ) -> None:
-    """Show the end of an engine's log, also of a failed launch."""
-    if [uid, model_uid, request_id].count(None) != 2:
+    """Show the end of an engine's log, also of a failed launch, or of a node's logs."""
+    named = 3 - [uid, model_uid, request_id].count(None)
+    if named > 1 or (named == 0 and node is None):
         raise click.UsageError(
-            "Name one model, MODEL_UID, or one request, --request ID. `xinfer list` shows the models."
+            "Name one model, MODEL_UID, one request, --request ID, or a node, --node NODE. `xinfer list` shows the models."
         )
-    if follow and (as_json or request_id):
-        raise click.UsageError("--follow goes with neither --json nor --request.")
-    if request_id:
+    name = uid or model_uid
+    if follow and (as_json or node or name is None):
+        raise click.UsageError("--follow goes with a model alone, and not with --json.")
+    if request_id and node is None:
         _print_request(request_id, as_json)
         return
+    if name is None:
+        _print_node(client.get_node_log(str(node), lines, request_id), request_id, as_json)
+        return
 
-    name = str(uid or model_uid)
     found = client.get_model_log(name, lines)
+    if node is not None:
+        there = {replica["replica"] for replica in client.get_node(node)["replicas"]}
+        found["replicas"] = [replica for replica in found["replicas"] if replica["replica_uid"] in there]
+        if not found["replicas"]:
+            raise click.ClickException(f"{name} has no replica on {node}. `xinfer nodes` shows where replicas are.")
     if as_json:
         print_json(found)
         return
@@ -89,6 +104,19 @@ def _print_request(request_id: str, as_json: bool) -> None:
         )
     for line in found:
         click.echo(line)
+
+
+def _print_node(found: dict[str, Any], request_id: str | None, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    if request_id and not found["logs"]:
+        raise click.ClickException(f"No log on {found['address']} names {request_id!r}.")
+    for log in found["logs"]:
+        if not request_id:
+            click.echo(f"==> {log['name']} <==")
+        for line in log["lines"]:
+            click.echo(line)
 
 
 def _follow(client: RESTfulClient, uid: str, replicas: list[dict[str, Any]]) -> None:

@@ -30,7 +30,12 @@ def metrics() -> None:
     type=click.Path(),
     help="File with an API key, as Prometheus sees it, if the server requires one.",
 )
-def config(endpoint: str, interval_s: float, api_key_file: str | None) -> None:
+@click.option(
+    "--ca-file",
+    type=click.Path(),
+    help="File with the server's certificate or its authority's, as Prometheus sees it, unless the system trusts it.",
+)
+def config(endpoint: str, interval_s: float, api_key_file: str | None, ca_file: str | None) -> None:
     """Print a prometheus.yml that finds everything in the cluster.
 
     \b
@@ -40,7 +45,8 @@ def config(endpoint: str, interval_s: float, api_key_file: str | None) -> None:
     """
     from xinfer.monitoring.prometheus_config import prometheus_config
 
-    click.echo(prometheus_config(endpoint.rstrip("/"), interval_s=interval_s, api_key_file=api_key_file), nl=False)
+    text = prometheus_config(endpoint.rstrip("/"), interval_s=interval_s, api_key_file=api_key_file, ca_file=ca_file)
+    click.echo(text, nl=False)
 
 
 @metrics.command("files")

@@ -26,6 +26,13 @@ _COLUMNS = {
     "REPLICAS": "replica",
     "ABILITIES": "model_ability",
 }
+_WORKER_COLUMNS = {
+    "REPLICA": "replica",
+    "WORKER": "rank",
+    "NODE": "worker_address",
+    "STAGE": "model_state",
+    "GPUS": "accelerators",
+}
 
 
 @click.command("list")
@@ -53,12 +60,27 @@ def describe(client: RESTfulClient, model_uid: str, as_json: bool) -> None:
     # A server of another kind than xinfer's has no such route.
     with contextlib.suppress(NotFound):
         scaling = client.get_model_scaling(model_uid)
+    workers: list[dict[str, Any]] = []
+    if description.get("n_worker", 1) > 1:
+        workers = _workers(client, model_uid)
     if as_json:
-        print_json({**description, "scaling": scaling})
+        print_json({**description, "scaling": scaling, **({"workers": workers} if workers else {})})
         return
     print_table(["MODEL", model_uid], list(description.items()))
+    if workers:
+        click.echo()
+        print_items(_WORKER_COLUMNS, workers)
     if scaling:
         click.echo("\n" + "\n".join(scaling_lines(scaling)))
+
+
+def _workers(client: RESTfulClient, uid: str) -> list[dict[str, Any]]:
+    """Those of every replica, each with the replica's number."""
+    found: list[dict[str, Any]] = []
+    for instance in client.get_instance_info(None, uid):
+        for replica in instance["replica_statuses"]:
+            found += [{"replica": replica["replica_id"], **worker} for worker in replica["workers"]]
+    return found
 
 
 @click.command()

@@ -28,6 +28,7 @@ from xinfer.errors import LaunchFailed, XinferError
 from xinfer.node_labels import parse_labels
 from xinfer.request_log import LogFormat, log_format, logged_share
 from xinfer.settings import EngineSettings, GatewaySettings, Routing
+from xinfer.traces import check_traces
 
 if TYPE_CHECKING:
     from xinfer.client import RESTfulClient
@@ -82,7 +83,16 @@ Try:
     metavar="KEY=VALUE",
     help="A label of this node, such as gpu=A100, for `xinfer launch --on`; may be given several times.",
 )
-@click.option("--supervisors", type=click.IntRange(1), default=_DEFAULTS.supervisors, show_default=True)
+@click.option(
+    "--supervisors",
+    type=click.IntRange(1),
+    help="Supervisors on the head, which then answers all requests; 1 where only this machine reaches the API.",
+)
+@click.option(
+    "--supervisors-per-node",
+    type=click.IntRange(1),
+    help="Supervisors on every node, so that each answers requests for all models; 1 where others reach the API.",
+)
 @click.option(
     "--routing",
     type=click.Choice([each.value for each in Routing]),
@@ -151,6 +161,12 @@ Try:
     help="Whether the REST API requires keys. By default it does where others than this machine reach it.",
 )
 @click.option(
+    "--keys-from",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="Folder with keys to take, made elsewhere: a file admin, launch, infer or metrics, named after the scope, has one each.",
+)
+@click.option(
     "--model-dir",
     "model_dirs",
     multiple=True,
@@ -186,7 +202,7 @@ def start(
         start_options = StartOptions(**options, labels=parse_labels(labels))
         # Only to check them: a wrong variable must stop the start, and not the supervisor after it.
         GatewaySettings.from_environment(
-            supervisors=start_options.supervisors,
+            supervisors=start_options.first_supervisors,
             routing=start_options.routing,
             cors_origins=start_options.cors_origins,
         )
@@ -195,6 +211,7 @@ def start(
             _keep_token(start_options, token)
         log_format()
         logged_share()
+        check_traces()
         usage_days()
     except ValueError as error:
         raise click.UsageError(str(error)) from error

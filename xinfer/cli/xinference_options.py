@@ -24,7 +24,6 @@ class Json(click.ParamType[Any]):
 
 
 _OPTIONS = (
-    click.option("--n-worker", type=int, default=1, hidden=True),
     click.option("--gpu-idx", type=Json(), hidden=True),
     click.option("--replica-config", type=Json(), hidden=True),
     click.option("-lm", "--lora-modules", type=(str, str), multiple=True, hidden=True),

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, Literal
 
 from xinfer.client._calls import Call, Json, _params, _quoted, _whole
+
+
+class NotGiven(Enum):
+    """Stands for what a call leaves as it is, where None says that something is to be gone."""
+
+    NOT_GIVEN = "not given"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+NOT_GIVEN = NotGiven.NOT_GIVEN
 
 
 def _data(response: Any) -> list[Json]:
@@ -59,6 +72,41 @@ def get_key(key: str) -> Call[Json]:
 def get_own_key() -> Call[Json]:
     """The key of this client."""
     return Call("GET", "/v1/keys/self", _whole)
+
+
+def update_key(
+    key: str,
+    *,
+    name: str | NotGiven = NOT_GIVEN,
+    models: Sequence[str] | NotGiven | None = NOT_GIVEN,
+    rpm: int | NotGiven | None = NOT_GIVEN,
+    tpm: int | NotGiven | None = NOT_GIVEN,
+    concurrency: int | NotGiven | None = NOT_GIVEN,
+    budget_tokens: int | NotGiven | None = NOT_GIVEN,
+    budget_period: Literal["day", "month"] | NotGiven = NOT_GIVEN,
+    priority: Literal["high", "normal", "low"] | NotGiven = NOT_GIVEN,
+    isolate_cache: bool | NotGiven = NOT_GIVEN,
+    expires_in: float | NotGiven | None = NOT_GIVEN,
+) -> Call[Json]:
+    """Change a key, by its id or name. Its text, its scope and its usage stay, and so does what is not given here.
+
+    A limit that is None is none from then on, ``models`` None stands for all, and ``expires_in`` None for never. It counts for
+    requests that begin afterwards.
+    """
+    fields: Json = {
+        "name": name,
+        "models": models,
+        "rpm": rpm,
+        "tpm": tpm,
+        "concurrency": concurrency,
+        "budget_tokens": budget_tokens,
+        "budget_period": budget_period,
+        "priority": priority,
+        "isolate_cache": isolate_cache,
+        "expires_in": expires_in,
+    }
+    body = {field: value for field, value in fields.items() if value is not NOT_GIVEN}
+    return Call("PATCH", f"/v1/keys/{_quoted(key)}", _whole, body)
 
 
 def rotate_key(key: str, overlap: float = 3600.0) -> Call[Json]:

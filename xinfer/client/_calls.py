@@ -39,7 +39,7 @@ def _nothing(_: Any) -> None:
 class Call(Generic[T]):
     """One request. ``read`` turns the JSON of a successful response into the method's return value."""
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     read: Callable[[Any], T]
     body: Json | None = None
@@ -129,7 +129,9 @@ def launch_model(
     """Launch a model and return its UID, by default when it is ready. ``wait_ready=False`` returns at once.
 
     ``idle_timeout`` (seconds without a request after which it sleeps), ``kv_cache_gib`` and ``autoscaling_config`` (a dict with
-    Ray Serve's names, as ``scale_model`` takes it) may be given as well.
+    Ray Serve's names, as ``scale_model`` takes it) may be given as well. ``wait_for_capacity=True`` waits for nodes that are yet
+    to come, instead of being refused, and ``pack=True`` has replicas share nodes. Each replica spans ``n_worker`` nodes, with
+    ``n_gpu`` GPUs on each.
     Further keywords go to the engine.
     """
     wait_ready = kwargs.pop("wait_ready", None)
@@ -228,6 +230,32 @@ def wake_model(model_uid: str) -> Call[None]:
 def traffic() -> Call[list[Json]]:
     """The requests of the last hour in periods of a few seconds, oldest first."""
     return Call("GET", "/v1/traffic", _data)
+
+
+def stats() -> Call[list[Json]]:
+    """What each model does now: ``tokens_per_s``, ``ttft_s``, ``kv_cache``, ``in_flight``; the requests of its last hour."""
+    return Call("GET", "/v1/stats", _data)
+
+
+def list_benchmarks() -> Call[list[Json]]:
+    """The latest benchmarks, without their results."""
+    return Call("GET", "/v1/benchmarks", _data)
+
+
+def start_benchmark(model_uid: str, profile: str = "quick") -> Call[Json]:
+    """Have the cluster load a model and measure it; ``get_benchmark`` tells how far it is. Raises ``Conflict`` while one runs."""
+    body = {"model_uid": model_uid, "profile": profile}
+    return Call("POST", "/v1/benchmarks", _whole, body, repeatable=False)
+
+
+def get_benchmark(benchmark_id: str) -> Call[Json]:
+    """A benchmark: its ``state``, the metrics of its ``legs``, and its ``result`` when it is done."""
+    return Call("GET", f"/v1/benchmarks/{_quoted(benchmark_id)}", _whole)
+
+
+def end_benchmark(benchmark_id: str) -> Call[None]:
+    """Cancel a benchmark that is under way; forget one that has ended."""
+    return Call("DELETE", f"/v1/benchmarks/{_quoted(benchmark_id)}", _nothing)
 
 
 def catalog() -> Call[list[Json]]:

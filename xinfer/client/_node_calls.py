@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xinfer.client._calls import Call, Json, _nothing, _quoted, _whole
+from xinfer.client._calls import Call, Json, _nothing, _params, _quoted, _whole
 
 
 def list_nodes() -> Call[list[Json]]:
@@ -13,6 +13,11 @@ def list_nodes() -> Call[list[Json]]:
 def get_node(node: str) -> Call[Json]:
     """The node with this ID (or its beginning), address or hostname."""
     return Call("GET", f"/v1/nodes/{_quoted(node)}", _whole)
+
+
+def get_node_log(node: str, lines: int = 100, request_id: str | None = None) -> Call[Json]:
+    """The last ``lines`` of each of the node's ``logs`` but the engines', or the lines there that name a request."""
+    return Call("GET", f"/v1/nodes/{_quoted(node)}/log", _whole, params=_params(lines=lines, request_id=request_id))
 
 
 def drain_node(node: str) -> Call[Json]:

@@ -27,6 +27,7 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # 15 unless told otherwise, for supervisors and engines alike
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # detached actors never drain; models are taken down before
+        "RAY_health_check_timeout_ms": "3000",  # one that nobody can reach does not answer: five times as long, and as the next
         "RAY_health_check_period_ms": "1000",  # Ray takes a node for lost after five failures; until then it places actors there
         "RAY_task_events_report_interval_ms": "0",  # only Ray's dashboard shows them; every process would send its own
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -22,6 +22,7 @@ from xinfer.cluster.cluster_secret import GUARD_ENGINES, operator_key
 from xinfer.cluster.environment import cluster_environment, socket_folder
 from xinfer.cluster.head_state import HeadState
 from xinfer.cluster.membership import check_can_join, check_fits, leave
+from xinfer.cluster.node_ingress import ON_EACH_NODE, remove_elsewhere
 from xinfer.cluster.options import BootOptions, StartOptions
 from xinfer.cluster.ports import is_free
 from xinfer.cluster.processes import end, of_cluster
@@ -108,6 +109,9 @@ class NodeLifecycle:
             env[FORMAT_VARIABLE] = options.log_format.value
         if options.guards_engines:
             env[GUARD_ENGINES] = "1"
+        env.pop(ON_EACH_NODE, None)
+        if options.on_each_node and not options.join:
+            env[ON_EACH_NODE] = "1"
         self._prepare_tls(options, env)
         if options.fresh:
             registry_file.remove(self.home)
@@ -134,6 +138,7 @@ class NodeLifecycle:
                 self.node.wait_started(_NODE_START_S)
                 yield "comparing versions and clocks with the head's"
                 check_fits(options.join, env)
+                self.node.tell_joined()
             else:
                 with self._boot_process(options, env) as boot:
                     self.node.wait_started(_NODE_START_S)
@@ -199,6 +204,8 @@ class NodeLifecycle:
             return False
         while left := of_cluster(record.id):
             end(left, grace_s)
+            # What has been started meanwhile has nothing to finish.
+            grace_s = 0.0
         if self.node:
             self.node.reap()
         self._forget(record.id)
@@ -208,6 +215,7 @@ class NodeLifecycle:
         """Remove what a cluster without processes has left beside its logs."""
         tls.pem_file(self.home).unlink(missing_ok=True)
         _keep_logs(socket_folder(cluster_id), self.home / "logs")
+        remove_elsewhere(socket_folder(cluster_id))
         shutil.rmtree(socket_folder(cluster_id), ignore_errors=True)
         ClusterRecord.forget(self.home)
 
@@ -231,11 +239,12 @@ class NodeLifecycle:
             ray_address=self.node.address,
             host=options.host,
             port=options.port,
-            supervisors=options.supervisors,
+            supervisors=options.first_supervisors,
             routing=options.routing,
             cors_origins=options.cors_origins,
             access=options.access,
-            on_head=options.is_loopback,
+            given_keys=options.given_keys,
+            on_each_node=options.on_each_node is not None,
             allow_fake=options.allow_fake_engine,
         )
         return BootProcess(told, env, self.home / "logs" / "boot.log")

@@ -1,8 +1,9 @@
-"""One node's processes: ``python -m xinfer.cluster.node_process [--warm-host] COMMAND...``, where COMMAND is Ray's.
+"""One node's processes: ``python -m xinfer.cluster.node_process [--warm-host] [--rejoin] COMMAND...``, where COMMAND is Ray's.
 
 Runs Ray and, beside it, the warm host, which is started again whenever it dies. Ends when Ray does, and then the host ends with
-it. SIGHUP has it start Ray anew: a node that was drained takes replicas again only as a new one. Knows nothing of either: it
-starts no thread, imports neither Ray nor an engine, and so costs next to nothing.
+it. SIGHUP has it start Ray anew: a node that was drained takes replicas again only as a new one. With ``--rejoin`` it does so by
+itself when Ray has ended without being told to, as it does where the head has not heard of it for long; SIGUSR1 tells it that the
+node has joined. Knows nothing of either: it starts no thread, imports neither Ray nor an engine, and so costs next to nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from xinfer.cluster.fork_server import MODULE
 from xinfer.process_lifetime import PARENT_VARIABLE, adopt_orphans
 
 WARM_HOST = "--warm-host"
+REJOIN = "--rejoin"
 BROKEN = 3
 """Exit code of a host that cannot be warmed here, so that trying again is no use."""
 _log = logging.getLogger("xinfer.node")
@@ -27,6 +29,9 @@ _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 30.0
 _POLL_PERIOD_S = 0.2
 _RAY_ENDS_S = 10.0
+_JOINED_S = 60.0
+_REJOIN_PAUSE_S = 5.0
+_REJOIN_GIVEN_UP_S = 600.0
 
 
 class ForkServerWatchdog:
@@ -88,12 +93,44 @@ def _collect_orphans(own: set[int | None]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
+class Rejoining:
+    """When a node that Ray has given up joins again. Times are seconds of any clock that does not go back."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._has_joined = False
+        self._gives_up_at: float | None = None
+
+    def joined(self) -> None:
+        """The node has been taken."""
+        self._has_joined = True
+
+    def starts(self, now: float) -> None:
+        """Ray begins once more."""
+        self._began = now
+        self._has_joined = False
+
+    def next_start(self, now: float) -> float | None:
+        """Ray has ended; None if it is not to start again.
+
+        One that has not joined is not tried again; nobody says so of later starts, where it shows in how long they last. One
+        that has is tried for ten minutes.
+        """
+        if self._has_joined or now - self._began > _JOINED_S:
+            self._gives_up_at = now + _REJOIN_GIVEN_UP_S
+        if self._gives_up_at is None or now > self._gives_up_at:
+            return None
+        return now + _REJOIN_PAUSE_S
+
+
 class RayProcess:
     """Ray's own command, which ends when the node does."""
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], rejoining: Rejoining | None = None) -> None:
         self._argv = argv
         self._process = self._start()
+        self._rejoining = rejoining
+        self._starts_at: float | None = None
         self._again = False
         self._kill_at = 0.0
         self.exit_code: int | None = None
@@ -105,6 +142,7 @@ class RayProcess:
 
     def terminate(self) -> None:
         self._again = False
+        self._rejoining = None
         self._process.terminate()
 
     def start_anew(self) -> None:
@@ -123,8 +161,22 @@ class RayProcess:
             self._again = False
             _log.warning("Ray is started anew")
             self._process = self._start()
-        else:
+        elif self._rejoining is None:
             self.exit_code = code
+        else:
+            self._rejoin(self._rejoining, code, now)
+
+    def _rejoin(self, rejoining: Rejoining, code: int, now: float) -> None:
+        if self._starts_at is None:
+            self._starts_at = rejoining.next_start(now)
+            if self._starts_at is None:
+                self.exit_code = code
+            else:
+                _log.warning("Ray has ended with exit code %d; this node joins again", code)
+        elif now >= self._starts_at:
+            self._starts_at = None
+            rejoining.starts(now)
+            self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(self._argv, stdin=subprocess.DEVNULL)
@@ -133,13 +185,18 @@ class RayProcess:
 def main(words: Sequence[str]) -> int:
     """Run the node until Ray ends; its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    warm = words[0] == WARM_HOST
+    warm = WARM_HOST in words[:2]
+    rejoins = REJOIN in words[:2]
+    command = words[warm + rejoins :]
     # An engine outlives the host that forked it, and its end is collected here.
     adopt_orphans()
-    ray = RayProcess(words[1:] if warm else words)
+    rejoining = Rejoining(time.monotonic()) if rejoins else None
+    ray = RayProcess(command, rejoining)
     watchdog = ForkServerWatchdog([sys.executable, "-m", MODULE]) if warm else None
     signal.signal(signal.SIGTERM, lambda *_: ray.terminate())
     signal.signal(signal.SIGHUP, lambda *_: ray.start_anew())
+    if rejoining:
+        signal.signal(signal.SIGUSR1, lambda *_: rejoining.joined())
     try:
         while ray.exit_code is None:
             ray.look(time.monotonic())

@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from xinfer.access_settings import LAUNCH_VARIABLES, AccessSettings
-from xinfer.cluster import tls
+from xinfer.cluster import given_keys, tls
+from xinfer.cluster.given_keys import GivenKey
 from xinfer.cluster.ports import outward_address
+from xinfer.messages import KeyScope
 from xinfer.node_labels import check_labels
 from xinfer.request_log import LogFormat
 from xinfer.settings import DEFAULT_HOST, DEFAULT_PORT, Routing
 
-LOOPBACK_NODE = "127.0.0.2"
-"""Node address of a cluster on this machine alone. Ray keeps this one; 127.0.0.1 it turns into the outward address."""
+LOOPBACK_NODE = "127.0.0.1"
+"""Node address of a cluster on this machine alone. With this one, and no other, all of Ray listens on loopback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,11 @@ class StartOptions:
     """GPUs this node offers; None counts those it has."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What operators say of this node, for launches to choose by."""
-    supervisors: int = 1
+    supervisors: int | None = None
+    """On the head, which then answers requests alone."""
+    supervisors_per_node: int | None = None
+    """On each node, each of which then answers requests; None, with ``supervisors`` not given, is one where others reach the
+    API, and one on the head alone otherwise."""
     routing: Routing = Routing.PREFIX
     cors_origins: tuple[str, ...] = ()
     warm_host: bool = True
@@ -47,6 +53,8 @@ class StartOptions:
     """How requests are logged; None leaves it to the environment."""
     auth: bool | None = None
     """Whether the REST API requires keys; None requires them where others reach it."""
+    keys_from: str | None = None
+    """Folder with keys that this cluster takes, in files named after their scopes."""
     model_dirs: tuple[str, ...] = ()
     """Folders whose models may be launched with a key of the scope launch."""
     launch_env: tuple[str, ...] = ()
@@ -64,13 +72,16 @@ class StartOptions:
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
             raise ValueError(f"port={self.port}: expected a number from 1 to 65535")
-        if self.supervisors < 1:
-            raise ValueError(f"supervisors={self.supervisors}: expected at least 1")
+        self._check_supervisors()
         check_labels(self.labels)
         if self.tls_key and not self.tls_cert:
             raise ValueError("tls_key: expected tls_cert beside it")
         if self.tls_cert:
             tls.check(self.tls_cert, self.tls_key)
+        if self.keys_from and (self.join or not self.requires_keys):
+            raise ValueError("keys_from: expected on a head that requires keys (--auth, or a host that others reach)")
+        if self.keys_from:
+            given_keys.read(Path(self.keys_from))
         if self.head_recovery and self.join:
             raise ValueError("head_recovery: a node that joins keeps no state of the cluster; start the head with it")
         if not self.is_loopback and not self.requires_keys and not self.insecure:
@@ -79,15 +90,38 @@ class StartOptions:
                 "Leave --no-auth out, listen on 127.0.0.1, or say --insecure in a closed network"
             )
 
+    def _check_supervisors(self) -> None:
+        for name in ("supervisors", "supervisors_per_node"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"{name}={number}: expected at least 1")
+        if self.supervisors_per_node is None:
+            return
+        if self.supervisors is not None:
+            raise ValueError("supervisors_per_node: expected either this or supervisors, not both")
+        # Others' ingress would be at addresses that more than this machine reaches.
+        if self.is_loopback and not _is_loopback(self.node_address):
+            raise ValueError(
+                f"supervisors_per_node: host={self.host} is for this machine only, and other nodes have addresses that others "
+                "reach; give an address of this machine that others can reach as --host"
+            )
+
+    @property
+    def on_each_node(self) -> int | None:
+        """Supervisors of each node; None where only the head has any."""
+        if self.supervisors_per_node is not None or self.supervisors is not None or self.is_loopback:
+            return self.supervisors_per_node
+        return 1
+
+    @property
+    def first_supervisors(self) -> int:
+        """Those of the head, with which a cluster starts."""
+        return self.on_each_node or self.supervisors or 1
+
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine reaches the REST API."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
     @property
     def requires_keys(self) -> bool:
@@ -107,7 +141,14 @@ class StartOptions:
         if not self.requires_keys:
             return None
         folders = tuple(str(Path(folder).expanduser().absolute()) for folder in self.model_dirs)
-        return AccessSettings(self.supervisors, folders, (*LAUNCH_VARIABLES, *self.launch_env))
+        return AccessSettings(self.first_supervisors, folders, (*LAUNCH_VARIABLES, *self.launch_env))
+
+    @property
+    def given_keys(self) -> tuple[GivenKey, ...] | None:
+        """The keys of ``keys_from``. ``ValueError`` if they cannot be read any more."""
+        if self.keys_from is None:
+            return None
+        return given_keys.read(Path(self.keys_from))
 
     @property
     def endpoint(self) -> str:
@@ -127,6 +168,15 @@ class StartOptions:
         return (None if self.is_loopback else outward_address()) or LOOPBACK_NODE
 
 
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class BootOptions:
     """What ``supervisor.boot`` is told, as one JSON argument."""
@@ -137,11 +187,13 @@ class BootOptions:
     supervisors: int
     routing: Routing
     cors_origins: tuple[str, ...]
-    on_head: bool
-    """Keep the supervisors on the head: on loopback, no other node's HAProxy or supervisor could be reached."""
+    on_each_node: bool
+    """So many supervisors on each node, each of which has an HAProxy; else on the head alone."""
     allow_fake: bool
     access: AccessSettings | None = None
     """None where no keys are required."""
+    given_keys: tuple[GivenKey, ...] | None = None
+    """None leaves alone what was given at an earlier start."""
 
     def dump(self) -> str:
         return json.dumps(asdict(self))
@@ -156,4 +208,7 @@ class BootOptions:
             fields["access"] = AccessSettings(
                 given["supervisors"], tuple(given["model_dirs"]), tuple(given["launch_variables"])
             )
+        if fields["given_keys"] is not None:
+            keys = [GivenKey(key["id"], KeyScope(key["scope"]), key["digest"]) for key in fields["given_keys"]]
+            fields["given_keys"] = tuple(keys)
         return cls(**fields)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 
 import psutil
 
 from xinfer.cluster.environment import MARK
+
+_POLL_S = 0.02
+_KILLED_S = 5.0
 
 
 def of_cluster(cluster_id: str) -> list[psutil.Process]:
@@ -32,13 +36,24 @@ def _belongs(process: psutil.Process, cluster_id: str) -> bool:
 
 
 def end(processes: Iterable[psutil.Process], grace_s: float) -> None:
-    """SIGTERM to all, SIGKILL after ``grace_s`` seconds to those that are left; returns when they are gone."""
+    """SIGTERM to all, SIGKILL after ``grace_s`` seconds to those that are left; returns when they have ended."""
     victims = list(processes)
     for process in victims:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(victims, timeout=grace_s)
+    alive = _left_of(victims, grace_s)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    _left_of(alive, _KILLED_S)
+
+
+def _left_of(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those that still run, after ``timeout_s`` seconds at most.
+
+    ``psutil.wait_procs`` waits for their parents, too, to collect them. Orphans are the first process's, which may take its time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (alive := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return alive

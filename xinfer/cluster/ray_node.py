@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -10,11 +11,11 @@ from pathlib import Path
 
 from xinfer.cluster.environment import MARK, socket_folder
 from xinfer.cluster.gpu_labels import gpu_labels
-from xinfer.cluster.node_process import WARM_HOST
+from xinfer.cluster.node_process import REJOIN, WARM_HOST
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchFailed, LaunchRefused
-from xinfer.names import NODE_PROCESS
+from xinfer.names import NODE_PROCESS, RAY_COMMAND
 from xinfer.node_labels import as_text
 
 _STARTED = "Ray runtime started"
@@ -39,8 +40,11 @@ class RayNode:
             raise LaunchRefused(
                 f"The recovery of the head needs a shorter XINFER_HOME than {home}: sockets are below it."
             )
-        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments(options)]
-        self._argv = [sys.executable, "-m", NODE_PROCESS, *([WARM_HOST] if options.warm_host else []), *ray]
+        ray = [sys.executable, "-m", RAY_COMMAND, "start", "--block", *self._arguments(options)]
+        flags = [WARM_HOST] if options.warm_host else []
+        if options.join:
+            flags.append(REJOIN)
+        self._argv = [sys.executable, "-m", NODE_PROCESS, *flags, *ray]
         self._env = dict(env)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,6 +65,11 @@ class RayNode:
     def is_alive(self) -> bool:
         """Whether Ray's process runs."""
         return self._process is not None and self._process.poll() is None
+
+    def tell_joined(self) -> None:
+        """Tell the process that the cluster has taken this node: it joins again by itself when it is lost."""
+        if self._process:
+            self._process.send_signal(signal.SIGUSR1)
 
     def reap(self) -> None:
         """Collect the process's exit, once it has been told to end."""

@@ -42,6 +42,22 @@ def write_pem(home: Path, certificate: str, key: str | None) -> Path:
     return file
 
 
+def ends_at(file: Path) -> float | None:
+    """Unix time at which the first certificate in a file ends; None if there is none that can be read."""
+    try:
+        # What `ssl` decodes for others is the certificate of a connection, or those of authorities; of a file, this alone does.
+        found = ssl._ssl._test_decode_cert(str(file))  # type: ignore[attr-defined]
+        return ssl.cert_time_to_seconds(found["notAfter"])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def own_certificate_ends_at() -> float | None:
+    """When the certificate ends that this node's HAProxy serves; None without TLS."""
+    file = os.environ.get(PEM)
+    return ends_at(Path(file)) if file else None
+
+
 def own_context(home: Path) -> ssl.SSLContext:
     """For requests of this machine to its own cluster: that very certificate, whatever names are in it."""
     context = ssl.create_default_context(cafile=str(pem_file(home)))

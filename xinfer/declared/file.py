@@ -40,8 +40,19 @@ class DeclaredModel(_Strict):
         le=1024,
         description="Number of replicas. Unset, a launch has one, and apply leaves their number alone.",
     )
+    autoscaling_config: dict[str, Any] | None = Field(
+        None, description="How the number of replicas follows the load; replica is where it begins."
+    )
     n_gpu: int | float | Literal["auto", "none"] = Field(
         "auto", description="GPUs of each replica: auto, a number, a fraction of one GPU, or none for the CPU."
+    )
+    node_labels: dict[str, str] | None = Field(None, description="Labels that its nodes have to have.")
+    wait_for_capacity: bool | None = Field(
+        None, description="Wait for nodes that are yet to come, and have Ray's autoscaler start them; needs n_gpu."
+    )
+    n_worker: int | None = Field(None, ge=1, le=64, description="Nodes that share each replica, with n_gpu on each.")
+    pack: bool | None = Field(
+        None, description="True puts its replicas on few nodes; unset, each is on a node of its own."
     )
     request_limits: int | None = Field(None, ge=1, description="Requests per replica before others get status 429.")
     idle_timeout: float | None = Field(None, gt=0, description="Seconds without a request after which it sleeps.")
@@ -64,12 +75,12 @@ class DeclaredModel(_Strict):
             raise ValueError("expected auto, none, or a number")
         return value
 
-    @field_validator("engine_args")
+    @field_validator("engine_args", "autoscaling_config")
     @classmethod
-    def _as_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _as_json(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
         # As the cluster keeps it, so that the next comparison finds the same.
         try:
-            plain: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+            plain: dict[str, Any] | None = json.loads(json.dumps(value, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise ValueError(f"expected values as JSON has them: {error}") from None
         return plain

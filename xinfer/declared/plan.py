@@ -106,7 +106,7 @@ def make_plan(
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The fields in which two declarations differ, those of ``envs`` and ``engine_args`` one by one, by name."""
+    """The fields in which two declarations differ, those of fields with names of their own one by one."""
     old, new = _flat(before), _flat(after)
     names = sorted(old.keys() | new.keys())
     return tuple(Change(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))
@@ -128,7 +128,8 @@ def _step(model: DeclaredModel, running: Running | None, *, adopt: bool) -> Step
 def _of_declared(model: DeclaredModel, running: Running, before: Mapping[str, Any]) -> Step:
     found = changes(_without_replicas(before), _without_replicas(model.declaration()))
     scaled: tuple[Change, ...] = ()
-    if model.replica is not None and model.replica != running.replicas:
+    follows_load = model.autoscaling_config is not None
+    if model.replica is not None and not follows_load and model.replica != running.replicas:
         scaled = (Change("replica", running.replicas, model.replica),)
     if found:
         return Step(model.uid, Action.RELAUNCH, model, found + scaled, running.replicas)
@@ -158,7 +159,7 @@ def _without_replicas(declaration: Mapping[str, Any]) -> dict[str, Any]:
 def _flat(declaration: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in declaration.items():
-        if name in ("envs", "engine_args") and isinstance(value, Mapping):
+        if name in ("envs", "engine_args", "autoscaling_config") and isinstance(value, Mapping):
             flat |= {f"{name}.{key}": each for key, each in value.items()}
         else:
             flat[name] = value

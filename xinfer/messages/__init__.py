@@ -7,6 +7,7 @@ from xinfer.messages.access import (
     KeyLimits,
     KeyScope,
     KeyShare,
+    KeyUpdate,
     Priority,
     Tokens,
     UsageReport,
@@ -21,9 +22,12 @@ from xinfer.messages.autoscaling import (
     Schedule,
     SupervisorLoad,
 )
+from xinfer.messages.benchmark import BenchmarkRun, BenchmarkState
 from xinfer.messages.event import Event, EventType
+from xinfer.messages.key_metrics import LIMITED, KeyCounts
 from xinfer.messages.metrics import (
     STAGE_BOUNDS_S,
+    ClusterLoad,
     Histogram,
     LaunchOutcome,
     ModelLife,
@@ -48,28 +52,44 @@ from xinfer.messages.model import (
     ThinkingSwitch,
 )
 from xinfer.messages.node import GpuReport, NodeReport
+from xinfer.messages.prefetch import Prefetch, Prefetched
 from xinfer.messages.registration import Registration
-from xinfer.messages.replica import DownloadState, ModelStatus, ModelTable, ReplicaReport, ReplicaStage, StageTime
+from xinfer.messages.replica import (
+    DownloadState,
+    FollowerReport,
+    ModelStatus,
+    ModelTable,
+    ReplicaReport,
+    ReplicaStage,
+    StageTime,
+)
 
 __all__ = [
+    "LIMITED",
     "SETTLED",
     "STAGE_BOUNDS_S",
     "Ability",
     "ApiKey",
     "AuditEntry",
     "AutoscalingConfig",
+    "BenchmarkRun",
+    "BenchmarkState",
     "BudgetParameter",
+    "ClusterLoad",
     "DownloadState",
     "EffortParameter",
     "EngineLoad",
     "Event",
     "EventType",
+    "FollowerReport",
     "GpuReport",
     "Histogram",
     "KeyChanges",
+    "KeyCounts",
     "KeyLimits",
     "KeyScope",
     "KeyShare",
+    "KeyUpdate",
     "LaunchOutcome",
     "ModelLife",
     "ModelMetrics",
@@ -79,6 +99,8 @@ __all__ = [
     "ModelTable",
     "NodeReport",
     "Outcome",
+    "Prefetch",
+    "Prefetched",
     "Priority",
     "ReasoningOutput",
     "Registration",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 
 class KeyScope(StrEnum):
@@ -71,11 +72,27 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUpdate:
+    """What is to be different about a key. A field that is in neither mapping stays as it is."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``ApiKey``, but not its limits."""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``KeyLimits``; None is no limit."""
+
+    def applied_to(self, key: ApiKey) -> ApiKey:
+        """``key`` with these fields over those that it has."""
+        return replace(key, **self.fields, limits=replace(key.limits, **self.limits))
+
+
+@dataclass(frozen=True, slots=True)
 class KeyChanges:
     """The keys that have changed since a version."""
 
     version: int
     keys: tuple[ApiKey, ...] = ()
+    budget_used: Mapping[str, int] = field(default_factory=dict)
+    """Tokens used in the period under way, in the whole cluster, of those among them that have a budget."""
 
 
 @dataclass(slots=True)

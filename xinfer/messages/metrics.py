@@ -70,6 +70,17 @@ class ReplicaLoad:
     in_flight: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterLoad:
+    """What all supervisors together have in flight, as the registry tells each of them."""
+
+    supervisors: int = 1
+    in_flight: Mapping[str, int] = field(default_factory=dict)
+    """By replica, where there are any; empty for the only supervisor."""
+    moved: tuple[tuple[int, str], ...] = ()
+    """Conversations by ``PromptKey.home``, with the replica that another supervisor has lately given each to."""
+
+
 @dataclass(slots=True)
 class RoutingCounts:
     """How a model's requests were given to its replicas."""

@@ -14,7 +14,7 @@ Ability = Literal["chat", "generate", "tools", "vision", "audio", "omni", "reaso
 class ModelState(StrEnum):
     """Where a model is in its life."""
 
-    PENDING = "PENDING"  # asked for and recorded, nothing started yet
+    PENDING = "PENDING"  # asked for and recorded, nothing started yet; it may wait for a node to have a place on
     LAUNCHING = "LAUNCHING"  # its replicas are on their way up
     READY = "READY"  # at least one replica has answered a real generation
     DRAINING = "DRAINING"  # about to sleep: nobody sends it requests, but its engines and GPUs are still there
@@ -140,11 +140,20 @@ class ModelSpec:
     kv_cache_gib: float | None = None
     """KV cache of each replica in GiB; None leaves it to the settings (CPU) or to the share of the GPU."""
     gpus: float = 0
-    """GPUs each replica takes from Ray; a fraction shares one, 0 runs on the CPU."""
+    """GPUs each replica takes from Ray on each of its nodes; a fraction shares one, 0 runs on the CPU."""
+    workers: int = 1
+    """Nodes that share each replica."""
     node: str | None = None
     """The address of the node that its replicas have to be on."""
     node_labels: dict[str, str] = field(default_factory=dict)
     """What the nodes of its replicas have to be labelled with."""
+    wait_for_capacity: bool = False
+    """Whether its replicas wait for nodes that are not there yet, instead of being refused."""
+    pack: bool = False
+    """Whether its replicas are to be on few nodes, and not on many."""
+    node_groups: tuple[tuple[str, ...], ...] = ()
+    """Ray's IDs of the nodes that were best for it at its launch, the best group first; others have to do where these have no
+    room, and empty is any."""
     trust_remote_code: bool = False
     chosen_because: str = ""
     """Why this model of the family, and so many GPUs, in sentences; empty where the launch left nothing to choose."""
@@ -154,3 +163,8 @@ class ModelSpec:
     """What a file of declared models says of it, as ``xinfer.declared`` has written it; None if it was launched by hand."""
     created_at: float = 0.0
     """Unix time of the launch, in seconds."""
+
+    @property
+    def gpus_per_replica(self) -> float:
+        """On all of its nodes together."""
+        return self.gpus * self.workers

@@ -40,5 +40,9 @@ class NodeReport:
     gpus: tuple[GpuReport, ...] = ()
     cached_models: tuple[str, ...] = ()
     """Ids of the repositories in the hub's cache, whole or not."""
+    python: str = ""
+    ray: str = ""
+    vllm: str | None = None
+    """Versions; None without vLLM."""
     measured_at: float = 0.0
     """Unix time in seconds, by the registry's clock, at which the report came."""

@@ -70,6 +70,25 @@ class DownloadState:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowerReport:
+    """A worker of a replica that spans nodes, other than the one that reports."""
+
+    rank: int
+    """From 1 on; the worker that reports has rank 0."""
+    node: str = ""
+    """IP address of the node; empty while it has none."""
+    stage: ReplicaStage = ReplicaStage.PLACING
+    pid: int | None = None
+    """Of its part of the engine."""
+    gpu_ids: tuple[str, ...] = ()
+    info: str = ""
+    """Why it failed, in a sentence."""
+    download: DownloadState | None = None
+    log: str = ""
+    """Path of its part of the engine's log on that node."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaReport:
     """What a worker says of itself to the registry, on every change."""
 
@@ -95,6 +114,13 @@ class ReplicaReport:
     """The stages it has been through, in order, the present one last."""
     created_at: float = 0.0
     updated_at: float = 0.0
+    followers: tuple[FollowerReport, ...] = ()
+    """The other workers of a replica that spans nodes."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The addresses of all its nodes, as far as they are known, the one with the engine's server first."""
+        return tuple(filter(None, (self.node, *(follower.node for follower in self.followers))))
 
 
 @dataclass(frozen=True, slots=True)

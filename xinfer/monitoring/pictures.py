@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xinfer.errors import Unavailable
-from xinfer.monitoring.dashboards import RATE, Dashboard, Panel
+from xinfer.monitoring.panels import Dashboard, Panel, for_all
 from xinfer.reachable import open_directly
 
 _TIMEOUT_S = 30.0
@@ -65,7 +65,7 @@ def _series(panel: Panel, prometheus: str, start: float, end: float, interval_s:
     found: list[Series] = []
     for query in panel.queries:
         # As Grafana has it: four scrapes.
-        expr = query.expr.replace(RATE, f"{max(1, round(4 * interval_s))}s").replace("$model", ".+")
+        expr = for_all(query.expr, f"{max(1, round(4 * interval_s))}s")
         params = {"query": expr, "start": start, "end": end, "step": max(1.0, (end - start) / _POINTS)}
         found += [_line(each, query.legend, start) for each in _ask(prometheus, params)]
     return [each for each in found if each.times][:_MOST_NAMES]

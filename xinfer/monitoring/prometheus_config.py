@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -25,18 +24,20 @@ _KEY = "# The jobs of supervisors and HAProxies, and the list of targets, send t
 _REFRESH = "10s"
 
 
-def prometheus_config(endpoint: str, *, interval_s: float = 15.0, api_key_file: str | None = None) -> str:
-    """The file's text. ``endpoint`` is the cluster's REST address as Prometheus reaches it."""
+def prometheus_config(
+    endpoint: str, *, interval_s: float = 15.0, api_key_file: str | None = None, ca_file: str | None = None
+) -> str:
+    """The file's text. ``endpoint`` is the cluster's REST address as Prometheus reaches it; ``ca_file`` vouches for it."""
     head = _HEAD.format(endpoint=endpoint, refresh=_REFRESH, keys=_KEY if api_key_file else _NO_KEY)
     config: dict[str, Any] = {
         "global": {"scrape_interval": _duration(interval_s), "evaluation_interval": _duration(interval_s)},
         "rule_files": [RULES_FILE],
-        "scrape_configs": [_job(component, endpoint, api_key_file) for component in JOBS],
+        "scrape_configs": [_job(component, endpoint, api_key_file, ca_file) for component in JOBS],
     }
     return head + yaml.safe_dump(config, sort_keys=False)
 
 
-def _job(component: str, endpoint: str, api_key_file: str | None) -> dict[str, Any]:
+def _job(component: str, endpoint: str, api_key_file: str | None, ca_file: str | None) -> dict[str, Any]:
     discovery: dict[str, Any] = {
         "url": f"{endpoint}/v1/metrics/targets?component={component}",
         "refresh_interval": _REFRESH,
@@ -46,13 +47,15 @@ def _job(component: str, endpoint: str, api_key_file: str | None) -> dict[str, A
         # Metrics of replicas have the replica's node; the supervisor's own is the target's.
         job["honor_labels"] = True
     if api_key_file:
-        credentials = {"authorization": {"credentials_file": api_key_file}}
-        discovery |= credentials
+        # Prometheus 2.42 does not assume the type where targets are asked for.
+        discovery["authorization"] = {"type": "Bearer", "credentials_file": api_key_file}
         if component in _KEYED:
-            job |= credentials
+            # A copy: YAML would refer to the other one.
+            job["authorization"] = dict(discovery["authorization"])
+    if ca_file:
+        discovery["tls_config"] = {"ca_file": ca_file}
+    # Over HTTP, also where the endpoint has TLS: that is HAProxy's, and supervisors are scraped behind it.
     job["http_sd_configs"] = [discovery]
-    if component in _KEYED and urlsplit(endpoint).scheme == "https":
-        job["scheme"] = "https"
     if component == "engine":
         # The target has model, replica and node. vLLM's label says the same as model.
         job["metric_relabel_configs"] = [{"regex": "model_name", "action": "labeldrop"}]

@@ -146,6 +146,14 @@ RULES = (
         "`xinfer cached` lists the models' files on each node, `xinfer remove-cache` deletes those of one. "
         "When the disk is full, downloads and logs stop.",
     ),
+    Rule(
+        "XinferCertificateEnds",
+        "ticket",
+        "min by (node) (xinfer_certificate_expiry_timestamp_seconds) - time() < 14 * 86400",
+        "10m",
+        "{{ $labels.node }}: the certificate of the REST API ends in {{ $value | humanizeDuration }}.",
+        "Put a new certificate and its key into the files that `xinfer start --tls-cert` names: it is taken without a restart.",
+    ),
 )
 
 

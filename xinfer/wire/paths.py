@@ -13,3 +13,7 @@ ABORT_PATH = "/xinfer/abort"
 
 ENGINE_SECRET = "x-xinfer-secret"
 """Header in which supervisors and workers show an engine that they belong to its cluster."""
+
+LOG_ID = "x-xinfer-log-id"
+"""Header in which supervisors tell an engine a request's id, for its log. vLLM would make its own ids of ``X-Request-Id``; by the
+id in a body requests are aborted."""
