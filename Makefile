@@ -25,7 +25,7 @@ test: setup-tests check ## set up, check and run the whole suite, the real engin
 soak: setup-tests ## kill parts of a cluster under load for SOAK_MINUTES (10) and measure what is lost
 	@$(BIN)/python -m tests.soak
 
-bench: setup-tests ## measure bare vLLM and xinfer one after the other on this machine, for half an hour
+bench: setup-tests ## measure bare vLLM, Ray Serve LLM and xinfer one after the other on this machine, for three quarters of an hour
 	@$(BIN)/python -m tests.performance.suite
 
 coverage: setup-tests ## run the whole suite and print its branch coverage
@@ -41,7 +41,7 @@ check: setup-tests ## formatting, lint, directions of imports, and types
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
-check-deploy: .venv-deploy/ready ## check images, compose files, chart and scripts in deploy/
+check-deploy: setup-tests .venv-deploy/ready ## check images, compose files, chart and scripts in deploy/
 	@.venv-deploy/bin/python deploy/check.py
 
 # The checkers need other versions of some packages than the engine, so they have an environment of their own.

@@ -10,10 +10,12 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import helm_python
 import jsonschema
@@ -22,10 +24,19 @@ import yaml
 
 DEPLOY = Path(__file__).resolve().parent
 CHART = DEPLOY / "helm" / "xinfer"
+ENVIRONMENT = DEPLOY.parent / ".venv"
+"""xinfer's own, which `make setup-tests` makes."""
+PROMTOOL = ENVIRONMENT / "prometheus" / "usr" / "bin" / "promtool"
 KUBERNETES = ("1.28", "1.33")
-CRDS = {"RayCluster": DEPLOY / "schemas" / "raycluster.json"}
-NOT_OURS = ("ServiceMonitor",)
-"""Kinds whose schema is not here: the Prometheus operator's."""
+CRDS = {
+    "RayCluster": DEPLOY / "schemas" / "raycluster.json",
+    "HTTPRoute": DEPLOY / "schemas" / "httproute.json",
+    "ServiceMonitor": DEPLOY / "schemas" / "servicemonitor.json",
+    "ScrapeConfig": DEPLOY / "schemas" / "scrapeconfig.json",
+    "PrometheusRule": DEPLOY / "schemas" / "prometheusrule.json",
+}
+SERVICES = (("--launch", "tiny-chat"), ("--join", "10.0.0.1:6379", "--node-ip", "10.0.0.2"))
+"""Options of `xinfer start` for a unit of each kind."""
 
 VALUES: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -46,6 +57,7 @@ VALUES: dict[str, dict[str, Any]] = {
                 "name": "l4",
                 "replicas": 4,
                 "gpus": 1,
+                "labels": {"gpu": "L4"},
                 "options": ["--no-warm-host"],
                 "resources": {"limits": {"memory": "32Gi"}},
             },
@@ -53,12 +65,27 @@ VALUES: dict[str, dict[str, Any]] = {
         "cache": {"existingClaim": "weights"},
         "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "tls"},
         "networkPolicy": {"enabled": True, "metricsFrom": [{"namespaceSelector": {}}]},
+        "scrapeConfigs": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "dashboards": {"enabled": True},
+    },
+    "nodes that come and go": {
+        "models": [{"model_name": "qwen3", "n_gpu": 8, "wait_for_capacity": True, "node_labels": {"gpu": "H100"}}],
+        "autoscaling": {"enabled": True},
+        "workers": [
+            {"name": "h100", "replicas": 0, "maxReplicas": 4, "gpus": 8, "labels": {"gpu": "H100"}},
+            {"name": "l4", "replicas": 2},
+        ],
+        "gateway": {
+            "enabled": True,
+            "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
+        },
     },
     "bare": {
         "workers": [],
         "rayToken": {"existingSecret": "mine"},
+        "keys": {"existingSecret": "keys-of-mine"},
         "head": {"persistence": {"enabled": False}},
         "networkPolicy": {"enabled": False},
         "podDisruptionBudget": {"enabled": False},
@@ -68,6 +95,8 @@ WRONG_VALUES: tuple[dict[str, Any], ...] = (
     {"workers": [{"name": "Upper Case", "replicas": 1}]},
     {"head": {"option": []}},
     {"drainSeconds": -1},
+    {"models": [{"model_name": "qwen3", "n_gpus": 1}]},
+    {"gateway": {"enabled": True}},
 )
 
 
@@ -80,6 +109,10 @@ def main() -> int:
         "chart (helm lint)": lint,
         "chart's manifests (Kubernetes and KubeRay schemas)": manifests,
         "chart refuses wrong values": wrong_values,
+        "chart scrapes what compose's Prometheus does": same_targets,
+        "Prometheus: alerts and configuration (promtool)": prometheus,
+        "ray up files (Ray's schema)": ray_up,
+        "systemd units (systemd-analyze verify)": units,
     }
     failed = False
     for name, check in checks.items():
@@ -96,7 +129,12 @@ def dockerfile() -> Iterator[str]:
 
 
 def scripts() -> Iterator[str]:
-    yield from _run("shellcheck", str(DEPLOY / "docker" / "xinfer-in-network"), *map(str, (DEPLOY / "slurm").iterdir()))
+    files = [
+        DEPLOY / "docker" / "xinfer-in-network",
+        DEPLOY / "compose" / "make-secrets",
+        *(DEPLOY / "slurm").iterdir(),
+    ]
+    yield from _run("shellcheck", *map(str, files))
 
 
 def yaml_files() -> Iterator[str]:
@@ -160,8 +198,6 @@ def rendered(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _problems(manifest: dict[str, Any]) -> Iterator[str]:
     kind = manifest["kind"]
-    if kind in NOT_OURS:
-        return
     if kind in CRDS:
         schema = _strict(json.loads(CRDS[kind].read_text()))
         errors = jsonschema.Draft202012Validator(schema).iter_errors(manifest)
@@ -199,7 +235,77 @@ def wrong_values() -> Iterator[str]:
         yield f"takes {values}"
 
 
-def _run(program: str, *words: str) -> Iterator[str]:
+def same_targets() -> Iterator[str]:
+    """The ScrapeConfigs of the chart and the jobs of the prometheus.yml that xinfer makes, as far as both have them."""
+    jobs = yaml.safe_load((DEPLOY / "compose" / "prometheus.yml").read_text())["scrape_configs"]
+    expected = {
+        job["job_name"]: (
+            _path_and_query(job["http_sd_configs"][0]["url"]),
+            "authorization" in job,
+            job.get("honor_labels", False),
+            [(each["action"], each["regex"]) for each in job.get("metric_relabel_configs", ())],
+        )
+        for job in jobs
+    }
+    found = {}
+    for manifest in rendered(VALUES["everything"]):
+        if manifest["kind"] == "ScrapeConfig":
+            spec = manifest["spec"]
+            found[spec["jobName"]] = (
+                _path_and_query(spec["httpSDConfigs"][0]["url"]),
+                "authorization" in spec,
+                spec.get("honorLabels", False),
+                [(each["action"], each["regex"]) for each in spec.get("metricRelabelings", ())],
+            )
+    if found != expected:
+        yield f"{found} instead of {expected}"
+
+
+def _path_and_query(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"
+
+
+def prometheus() -> Iterator[str]:
+    # Its files are where the container has them.
+    yield from _run(PROMTOOL, "check", "config", "--syntax-only", str(DEPLOY / "compose" / "prometheus.yml"))
+    for path in (DEPLOY / "monitoring" / "rules.yml", CHART / "rules.yml"):
+        yield from _run(PROMTOOL, "check", "rules", str(path))
+
+
+def ray_up() -> Iterator[str]:
+    """Also that nodes are of kinds that there are, which the schema leaves open."""
+    (file,) = ENVIRONMENT.glob("lib/python*/site-packages/ray/autoscaler/ray-schema.json")
+    validator = jsonschema.Draft7Validator(json.loads(file.read_text()))
+    for path in sorted((DEPLOY / "ray-up").glob("*.yaml")):
+        content = yaml.safe_load(path.read_text())
+        for error in validator.iter_errors(content):
+            yield f"{path.name}: {error.json_path}: {error.message}"
+        if content["head_node_type"] not in content["available_node_types"]:
+            yield f"{path.name}: head_node_type is none of available_node_types"
+
+
+def units() -> Iterator[str]:
+    """As `xinfer service` would install them here."""
+    for options in SERVICES:
+        shown = subprocess.run(
+            [ENVIRONMENT / "bin" / "python", "-m", "xinfer.cli", "service", "show", "--", *options],
+            capture_output=True,
+            text=True,
+            cwd=DEPLOY.parent,
+            timeout=60,
+            check=False,
+        )
+        if shown.returncode:
+            yield from shown.stderr.splitlines()
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            unit = Path(folder) / "xinfer.service"
+            unit.write_text(shown.stdout)
+            yield from _run(shutil.which("systemd-analyze") or "systemd-analyze", "verify", str(unit))
+
+
+def _run(program: str | Path, *words: str) -> Iterator[str]:
     path = shutil.which(program, path=str(Path(sys.executable).parent))
     if path is None:
         yield f"{program} is not installed"

@@ -15,6 +15,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if contains "xinfer" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-xinfer" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end -}}
 {{- end }}
 
+{{- define "xinfer.keysSecret" -}}
+{{ .Values.keys.existingSecret | default (printf "%s-keys" (include "xinfer.name" .)) }}
+{{- end }}
+
+{{- define "xinfer.metricsAuthorization" -}}
+type: Bearer
+credentials: {name: {{ include "xinfer.keysSecret" . }}, key: metrics}
+{{- end }}
+
 {{- define "xinfer.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default (printf "%s-cuda" .Chart.AppVersion) }}
 {{- end }}
@@ -34,14 +43,18 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- define "xinfer.environment" -}}
-- name: POD_IP
-  valueFrom: {fieldRef: {fieldPath: status.podIP}}
-{{- /* For `ray health-check` in the container that KubeRay puts before a worker's; xinfer itself sets the same. */}}
+{{- /* For `ray health-check` in the container that KubeRay puts before a worker's, and the autoscaler; xinfer sets the same. */}}
+{{- define "xinfer.rayToken" -}}
 - name: RAY_AUTH_MODE
   value: token
 - name: RAY_AUTH_TOKEN_PATH
   value: /var/lib/xinfer/ray.token
+{{- end }}
+
+{{- define "xinfer.environment" -}}
+- name: POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
+{{ include "xinfer.rayToken" . }}
 {{- range $name, $value := .Values.environment }}
 - name: {{ $name }}
   value: {{ $value | quote }}
