@@ -1,92 +1,94 @@
-"""``python -m tests.performance.suite``: bare vLLM and xinfer, each alone on this machine, one after the other, in rounds.
+"""``python -m tests.performance.suite``: bare vLLM, Ray Serve LLM and xinfer, each alone on this machine, in rounds.
 
-Measures tokens per second and TTFT against the number of streams, the start of a cluster, a launch, and what an idle cluster
-costs. ``BENCH_ROUNDS`` (5) and ``BENCH_STREAMS`` (1,8,32,64,128) change what is measured. Prints tables in Markdown and writes
-all samples to ``build/bench.json``.
+Measures tokens per second, TTFT and CPU per chunk against the number of streams, the start of a cluster, a launch, and what an
+idle cluster costs. ``BENCH_ROUNDS`` (5) and ``BENCH_STREAMS`` (1,8,32,64,128) change what is measured. Prints tables in Markdown
+and writes all samples to ``build/bench.json``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from xinfer.bench import cpu
-from xinfer.bench.launching import bare
+import psutil
+
+from tests.performance.idling import cpu_percent
+from tests.performance.servers import PARSERS, ROOT, bare_vllm, bench, ray_serve_llm
+from tests.performance.tables import markdown
 from xinfer.bench.launching.bench_cluster import wait_for_fork_server
 from xinfer.bench.launching.cluster import Cluster, own_cluster
-from xinfer.bench.launching.first_token import awaited_first_token, first_token
+from xinfer.bench.launching.first_token import first_token
 from xinfer.bench.launching.subject import completion
 from xinfer.client import RESTfulClient
-from xinfer.cluster.ports import free_port
 from xinfer.cluster.processes import of_cluster
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-MODEL = ROOT / "xinfer" / "tiny_chat" / "model"
-PARSERS = ("--reasoning-parser", "qwen3", "--enable-auto-tool-choice", "--tool-call-parser", "hermes")
-KV_CACHE_BYTES = 1 << 30
 TIMEOUT_S = 180.0
 # After which what has just started does no more work for the start.
 SETTLE_S = 10.0
 IDLE_S = 30.0
+# So that the moment in which all streams begin at once is a small part of it.
+LEVEL_S = "6"
+# Requests per second, of 64 tokens: an eighth to a half of what such a server does on two cores.
+RATES = "8,16,32"
 
 Sample = dict[str, Any]
+Loads = dict[str, list[Sample]]
+"""The samples of one round by the kind of load, one for each level."""
+OTHERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    "bare vLLM": bare_vllm,
+    "bare vLLM with parsers": partial(bare_vllm, *PARSERS),
+    "Ray Serve LLM, direct streaming": partial(ray_serve_llm, direct=True),
+    "Ray Serve LLM, default": partial(ray_serve_llm, direct=False),
+}
 
 
-def load(url: str, model: str, streams: str) -> list[Sample]:
-    """One round of ``xinfer bench`` against a server: a sample for each number of streams."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        words = ["bench", url, "-m", model, "-c", streams, "--rounds", "1", "--json", file.name]
-        argv = [sys.executable, "-m", "xinfer.cli", *words]
-        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        result = json.loads(Path(file.name).read_text())
-    return [
-        {
-            "streams": level["concurrency"],
-            "tokens_per_s": level["a"]["tokens_per_s"],
-            "ttft_p50_ms": level["a"]["ttft_ms"]["p50"],
-            "errors": level["a"]["errors"],
-        }
-        for level in result["levels"]
-    ]
+def load(url: str, model: str, streams: str, *, home: Path | None = None, engine: int | None = None) -> Loads:
+    """What one server does under all loads; CPU per chunk of the cluster at ``home`` and of the process ``engine`` in it."""
+    watched = ["--cpu", f"engine's server={engine}"] if engine else []
+    closed = bench(url, model, "-c", streams, "--duration-s", LEVEL_S, *watched, home=home)["levels"]
+    # Streams that begin anew when they end keep in step with each other, so their TTFT says little.
+    paced = bench(url, model, "--rate", RATES, "--duration-s", LEVEL_S)["levels"]
+    return {
+        "streams": [_sample(label, level) for label, level in zip(streams.split(","), closed, strict=True)],
+        "requests per second": [_sample(label, level) for label, level in zip(RATES.split(","), paced, strict=True)],
+    }
 
 
-@contextmanager
-def bare_vllm(*arguments: str) -> Iterator[str]:
-    """vLLM's own server, as people start it, with the KV cache of xinfer's engine; its address."""
-    port = free_port("127.0.0.1")
-    url = f"http://127.0.0.1:{port}"
-    server = ("vllm.entrypoints.openai.api_server", "--model", str(MODEL), "--served-model-name", "tiny-chat")
-    place = ("--host", "127.0.0.1", "--port", str(port), "--kv-cache-memory-bytes", str(KV_CACHE_BYTES))
-    argv = [sys.executable, "-m", *server, *place, "--uvicorn-log-level", "warning", *arguments]
-    with tempfile.TemporaryDirectory() as folder:
-        process = bare.start(argv, dict(os.environ), Path(folder) / "bare.log")
-        try:
-            body = completion(url, "tiny-chat")
-            awaited_first_token(*body, TIMEOUT_S, alive=lambda: process.poll() is None, period_s=0.2)
-            yield url
-        finally:
-            bare.end(process)
+def _sample(label: str, level: Mapping[str, Any]) -> Sample:
+    return {
+        "level": label,
+        "tokens_per_s": level["a"]["tokens_per_s"],
+        "ttft_p50_ms": level["a"]["ttft_ms"]["p50"],
+        "ttft_p90_ms": level["a"]["ttft_ms"]["p90"],
+        "errors": level["a"]["errors"],
+        "us_per_chunk": {name: cost["us_per_chunk"] for name, cost in level["rounds"][0]["a"]["cpu"].items()},
+    }
+
+
+def server_of(url: str) -> int:
+    """The process that listens at ``url``."""
+    port = int(url.rpartition(":")[2])
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            return connection.pid
+    raise LookupError(f"nobody listens at {url}")
 
 
 def cost_of_idling(cluster: Cluster) -> Sample:
     """CPU time per second, in percent of a core, and memory in MiB (PSS), of all processes of a cluster."""
     processes = of_cluster(cluster.id)
-    watched = {str(process.pid): [process.pid] for process in processes}
-    before = cpu.cpu_seconds(watched)
-    time.sleep(IDLE_S)
-    spent = cpu.between(before, cpu.cpu_seconds(watched))
+    percent = cpu_percent(processes, IDLE_S)
     memory = sum(process.memory_full_info().pss for process in of_cluster(cluster.id))
     return {
-        "cpu_percent": 100 * sum(spent.values()) / IDLE_S,
+        "cpu_percent": percent,
         "memory_mib": memory / 2**20,
         "processes": len(processes),
     }
@@ -102,7 +104,7 @@ def launch_to_first_token(client: RESTfulClient, endpoint: str) -> float:
     return took_s
 
 
-def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idling: bool) -> None:
+def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idling: bool, directly_first: bool) -> None:
     """Start, launch, load through xinfer and directly, and idle."""
     with own_cluster() as cluster, RESTfulClient(cluster.endpoint) as client:
         began = time.monotonic()
@@ -118,44 +120,60 @@ def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idli
         uid = client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
         (instance,) = client.get_instance_info(model_uid=uid)
         (replica,) = instance["replica_statuses"]
-        samples["xinfer"].append(load(cluster.endpoint, uid, streams))
-        samples["xinfer's engine, directly"].append(load(replica["model_address"], uid, streams))
+        address = replica["model_address"]
+        engine = server_of(address)
+        # The engine is faster the second time: each way comes first in half of the rounds.
+        ways = {"xinfer": cluster.endpoint, "xinfer's engine, directly": address}
+        for name in sorted(ways, reverse=directly_first):
+            samples[name].append(load(ways[name], uid, streams, home=cluster.home, engine=engine))
         if measure_idling:
             time.sleep(SETTLE_S)
             samples["idle with tiny-chat"].append(cost_of_idling(cluster))
 
 
-def table(samples: Mapping[str, list[list[Sample]]], field: str, digits: int) -> list[str]:
-    """Medians over the rounds, a row for each server and a column for each number of streams."""
-    streams = [each["streams"] for each in next(iter(samples.values()))[0]]
-    lines = [f"| {field} | " + " | ".join(map(str, streams)) + " |", "|---" * (len(streams) + 1) + "|"]
+def table(samples: Mapping[str, list[Loads]], load: str, field: str, digits: int) -> str:
+    """Medians over the rounds, a row for each server and a column for each level of a kind of load."""
+    levels = [each["level"] for each in next(iter(samples.values()))[0][load]]
+    rows = []
     for name, rounds in samples.items():
-        medians = [median(each[column][field] for each in rounds) for column in range(len(streams))]
-        lines.append(f"| {name} | " + " | ".join(f"{value:.{digits}f}" for value in medians) + " |")
-    return lines
+        medians = [median(each[load][column][field] for each in rounds) for column in range(len(levels))]
+        rows.append([name, *(f"{value:.{digits}f}" for value in medians)])
+    return markdown([f"{field}, {load}", *levels], rows)
+
+
+def costs_per_chunk(rounds: list[Loads]) -> str:
+    """Medians over the rounds, in microseconds of CPU: a row for each process."""
+    columns = list(zip(*(each["streams"] for each in rounds), strict=True))
+    rows = []
+    for name in columns[0][0]["us_per_chunk"]:
+        medians = [median(sample["us_per_chunk"][name] for sample in column) for column in columns]
+        rows.append([name, *(f"{value:.0f}" for value in medians)])
+    return markdown(["µs/chunk, streams", *(column[0]["level"] for column in columns)], rows)
 
 
 def main() -> None:
     """Run all rounds and print what they found."""
     rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
     streams = os.environ.get("BENCH_STREAMS", "1,8,32,64,128")
-    bare: dict[str, tuple[str, ...]] = {"bare vLLM": (), "bare vLLM with parsers": PARSERS}
-    servers = [*bare, "xinfer", "xinfer's engine, directly"]
+    servers = [*OTHERS, "xinfer", "xinfer's engine, directly"]
     costs = ["start_s", "launch_to_first_token_s", "idle without a model", "idle with tiny-chat"]
     samples: dict[str, list[Any]] = {name: [] for name in [*servers, *costs]}
     for number in range(rounds):
-        for name, arguments in bare.items():
-            with bare_vllm(*arguments) as url:
+        for name, server in OTHERS.items():
+            with server() as url:
                 samples[name].append(load(url, "tiny-chat", streams))
-        round_of_xinfer(streams, samples, measure_idling=number == 0)
+        round_of_xinfer(streams, samples, measure_idling=number == 0, directly_first=number % 2 == 1)
         print(f"round {number + 1} of {rounds} is done", file=sys.stderr, flush=True)
 
     file = ROOT / "build" / "bench.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(samples, indent=1))
     by_server = {name: samples[name] for name in servers}
-    print("\n".join(table(by_server, "tokens_per_s", 0)), end="\n\n")
-    print("\n".join(table(by_server, "ttft_p50_ms", 1)), end="\n\n")
+    print(table(by_server, "streams", "tokens_per_s", 0), end="\n\n")
+    for kind in ("streams", "requests per second"):
+        print(table(by_server, kind, "ttft_p50_ms", 1), end="\n\n")
+    print(table(by_server, "requests per second", "ttft_p90_ms", 1), end="\n\n")
+    print(costs_per_chunk(samples["xinfer"]), end="\n\n")
     for name in costs[:2]:
         print(f"{name}: {median(samples[name]):.2f} ({min(samples[name]):.2f} to {max(samples[name]):.2f})")
     for name in costs[2:]:

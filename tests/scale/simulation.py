@@ -19,9 +19,20 @@ from statistics import mean, quantiles
 from supervisor.api.nodes import views
 from supervisor.gateway.balancer import Balancer
 from supervisor.gateway.prefix import PromptKey
+from supervisor.gateway.shared_loads import exchange_period_s
 from supervisor.registry.events import Events
 from supervisor.registry.models import Models
-from xinfer.messages import GpuReport, ModelSpec, ModelTable, NodeReport, ReplicaReport, ReplicaStage, StageTime
+from supervisor.registry.supervisor_loads import SupervisorLoads
+from xinfer.messages import (
+    ClusterLoad,
+    GpuReport,
+    ModelSpec,
+    ModelTable,
+    NodeReport,
+    ReplicaReport,
+    ReplicaStage,
+    StageTime,
+)
 
 _STAGES = (ReplicaStage.PLACING, ReplicaStage.STARTING, ReplicaStage.LOADING, ReplicaStage.WARMING_UP)
 _RACK_NODES = 40
@@ -31,6 +42,8 @@ _PROMPT_BLOCKS = 24
 # Of a session's prompts, those that all users of a model share.
 _SHARED_BLOCKS = 8
 _BLOCKS_PER_TURN = 3
+# Of a stream, in the mean.
+_DURATION_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,23 +210,32 @@ def _routing(cluster: Cluster) -> list[Figure]:
     """Conversations of many users, over all supervisors, with as many streams at once as the cluster is to carry."""
     size, chance = cluster.size, cluster.random
     table = cluster.models.table()
-    supervisors = [Balancer() for _ in range(size.supervisors)]
+    supervisors = [Balancer(chance=random.Random(number)) for number in range(size.supervisors)]
+    exchange = _Exchange(supervisors)
     uids = list(table.models)
     weights = [1 / (rank + 10) for rank in range(len(uids))]
     running: deque[tuple[Balancer, ReplicaReport]] = deque()
     load: Counter[str] = Counter()
     known: dict[int, set[str]] = {}
     took: list[float] = []
+    requests = 0
+    # Supervisors that have had a request of a model before: the first one makes what later ones use.
+    warm: set[tuple[int, str]] = set()
     hits = asked = possible = 0
     for conversation in range(size.streams // _SESSION_TURNS * 2):
         uid = chance.choices(uids, weights)[0]
         targets = table.models[uid].targets
         for turn in range(_SESSION_TURNS):
             key = _key(uid, conversation, turn)
-            balancer = supervisors[chance.randrange(len(supervisors))]
-            began = time.perf_counter()
+            exchange.at(requests * _DURATION_S / size.streams)
+            requests += 1
+            number = chance.randrange(len(supervisors))
+            balancer = supervisors[number]
+            began = time.thread_time()
             chosen = balancer.begin(targets, _LIMIT, key)
-            took.append(time.perf_counter() - began)
+            if (number, uid) in warm:
+                took.append(time.thread_time() - began)
+            warm.add((number, uid))
             load[chosen.replica] += 1
             running.append((balancer, chosen))
             for block in key.blocks:
@@ -227,12 +249,15 @@ def _routing(cluster: Cluster) -> list[Figure]:
                 ended.end(where)
                 load[where.replica] -= 1
     cuts = quantiles(took, n=100)
+    told = mean(exchange.registry) if exchange.registry else 0.0
     spread = _spread(load, table)
     held = memory_of(lambda: _filled(table, uids, size.streams // size.supervisors))
     return [
         Figure(f"routing one request among {size.replicas_per_model} replicas: p50", 1e6 * cuts[49], "us"),
         Figure(f"routing one request among {size.replicas_per_model} replicas: p99", 1e6 * cuts[98], "us"),
-        _one_model(),
+        _one_model(1),
+        _one_model(size.supervisors),
+        Figure(f"one exchange of a supervisor, one of {size.supervisors}: CPU of the registry", 1000 * told, "ms"),
         Figure(
             "balance: the busiest replica of a model beside its mean, mean over the 100 busiest models", spread, "times"
         ),
@@ -242,27 +267,55 @@ def _routing(cluster: Cluster) -> list[Figure]:
     ]
 
 
-def _one_model() -> Figure:
-    """A model with 100 replicas among 10,000."""
+class _Exchange:
+    """Has every supervisor report what it has in flight, and hear of the others, as often as it does in a cluster."""
+
+    def __init__(self, supervisors: list[Balancer]) -> None:
+        self._supervisors = supervisors
+        self._loads = SupervisorLoads()
+        self._period_s = exchange_period_s(len(supervisors))
+        self._next = [self._period_s * number / len(supervisors) for number in range(len(supervisors))]
+        self.registry: list[float] = []
+
+    def at(self, now: float) -> None:
+        """It is so many seconds after the beginning."""
+        for number, balancer in enumerate(self._supervisors):
+            if self._next[number] <= now:
+                self._next[number] = now + self._period_s
+                reported = balancer.all_in_flight()
+                with cpu_time(self.registry):
+                    packed = pickle.dumps(self._loads.exchange(str(number), reported, balancer.news(), now), protocol=5)
+                balancer.hear(pickle.loads(packed), reported)
+
+
+def _one_model(supervisors: int) -> Figure:
+    """A model with 100 replicas among 10,000, for one of so many supervisors."""
     cluster = Cluster(Size(models=1, replicas_per_model=100))
     targets = cluster.models.table().models["model-0"].targets
     balancer = Balancer()
+    balancer.hear(ClusterLoad(supervisors), {})
     running: deque[ReplicaReport] = deque()
     took: list[float] = []
     for number in range(5_000):
         key = _key("model-0", number // _SESSION_TURNS, number % _SESSION_TURNS)
-        began = time.perf_counter()
+        began = time.thread_time()
         chosen = balancer.begin(targets, _LIMIT, key)
-        took.append(time.perf_counter() - began)
+        took.append(time.thread_time() - began)
         balancer.streams(chosen, 0.1)
         running.append(chosen)
         if len(running) > 1_000:
             balancer.end(running.popleft())
-    return Figure("routing one request among 100 replicas: p50", 1e6 * quantiles(took, n=100)[49], "us")
+        if number % 100 == 0:
+            own = balancer.all_in_flight()
+            balancer.hear(ClusterLoad(supervisors, own), own)
+    alone = "by the only supervisor" if supervisors == 1 else f"by one of {supervisors}"
+    return Figure(f"routing one request among 100 replicas {alone}: p50", 1e6 * quantiles(took, n=100)[49], "us")
 
 
 def _filled(table: ModelTable, uids: list[str], streams: int) -> Balancer:
+    """One of several supervisors, with requests of all models."""
     balancer = Balancer()
+    balancer.hear(ClusterLoad(2), {})
     for number in range(streams):
         uid = uids[number % len(uids)]
         balancer.begin(table.models[uid].targets, _LIMIT, _key(uid, number, 0))
@@ -273,7 +326,8 @@ def _key(uid: str, conversation: int, turn: int) -> PromptKey:
     """A system prompt that the model's users share, and then the conversation so far."""
     shared = tuple(hash((uid, block)) for block in range(_SHARED_BLOCKS))
     own = min(_PROMPT_BLOCKS - _SHARED_BLOCKS, _BLOCKS_PER_TURN * (turn + 1))
-    return PromptKey((*shared, *(hash((uid, conversation, block)) for block in range(own))))
+    blocks = (*shared, *(hash((uid, conversation, block)) for block in range(own)))
+    return PromptKey(blocks, home=hash((uid, conversation)) & 0xFFFFFFFFFFFFFFFF, opening_blocks=_SHARED_BLOCKS + 1)
 
 
 def _spread(load: Counter[str], table: ModelTable) -> float:
