@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FIGURES = "figures"
 """The property of a test's report that holds what it has measured, in lines for the end of the run."""
 
+# In the background it would compile each model that a test launches with other arguments.
+os.environ.setdefault("XINFER_CPU_COMPILATION", "never")
+
 OWN_CLUSTERS = ("test_cluster_commands", "test_make_serve", "test_open_cluster")
 """Modules that start clusters of their own: the longest ones that do not need the shared cluster."""
 

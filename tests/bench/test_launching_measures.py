@@ -16,7 +16,7 @@ from tests.client.scripted_server import Answer, ScriptedServer
 from tests.conftest import ROOT
 from tests.waiting import wait_for
 from worker.command import MIDDLEWARE, engine_argv
-from worker.replica import fake_argv
+from worker.engine_kind import fake_argv
 from xinfer.bench.launching import bare, measurements, serve
 from xinfer.bench.launching.bench_cluster import fork_server_processes, wait_for_fork_server
 from xinfer.bench.launching.cluster import Cluster, own_cluster
@@ -157,8 +157,7 @@ class TestCluster:
             waiting = [sys.executable, "-c", "import time; time.sleep(60)"]
             process = subprocess.Popen(waiting, env={**os.environ, MARK: cluster.id})
             wait_for(lambda: psutil.Process(process.pid).environ().get(MARK), what="the mark")
-        assert not psutil.pid_exists(process.pid)
-        process.wait(1)
+        assert process.wait(1) == -signal.SIGTERM
         assert not cluster.home.exists()
 
 

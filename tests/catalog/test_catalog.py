@@ -81,7 +81,6 @@ def test_a_refusal_names_what_there_is(asked: dict[str, str], words: list[str], 
 def test_the_bundled_models_folder_is_asked_for_only_when_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xinfer.tiny_chat", SimpleNamespace(model_path=lambda: Path("models/tiny")))
     assert CATALOG.select("tiny-chat").path == "models/tiny"
-    assert CATALOG.family("tiny-chat").engine_args == {"enforce_eager": True}
 
 
 def test_families_of_ones_own_are_added_and_win(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinfer.catalog.kv_cache import Parallel, kv_cache_of
+from xinfer.catalog.kv_cache import kv_cache_of
 from xinfer.catalog.memory import GIB, GPU_OVERHEAD_BYTES, context_length_of, estimate, gpus_needed
 from xinfer.catalog.weights import StoredWeights, loaded_bytes
+from xinfer.parallel import Parallel
 from xinfer.tiny_chat import model_path
 
 Config = dict[str, Any]

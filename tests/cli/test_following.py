@@ -70,5 +70,23 @@ def test_request_is_found_in_this_node_s_files(run: Run, tmp_path: Path, monkeyp
     missing = run("logs", "--request", "xyz")
     assert missing.exit_code == 1
     assert "No log on this node names 'xyz'" in missing.stderr
-    for misuse in (["logs"], ["logs", "m", "--request", "abc"], ["logs", "m", "--follow", "--json"]):
+    for misuse in (
+        ["logs"],
+        ["logs", "m", "--request", "abc"],
+        ["logs", "m", "--follow", "--json"],
+        ["logs", "m", "--follow", "--node", "n"],
+        ["logs", "--node", "n", "--follow"],
+    ):
         assert run(*misuse).exit_code == 2
+
+
+def test_logs_on_a_node(run: Run, server: ScriptedServer) -> None:
+    server.reply("GET", "/v1/nodes/n/log", {"address": "10.0.0.2", "logs": [{"name": "boot.log", "lines": ["up"]}]})
+    assert run("logs", "--node", "n").stdout == "==> boot.log <==\nup\n"
+    assert run("logs", "--node", "n", "--request", "abc").stdout == "up\n"
+    replicas = [{"replica_uid": name, "lines": [f"of {name}"]} for name in ("r1", "r2")]
+    server.reply("GET", "/v1/models/m/log", {"replicas": replicas})
+    server.reply("GET", "/v1/nodes/n", {"replicas": [{"model_uid": "m", "replica": "r2"}]})
+    assert run("logs", "m", "--node", "n").stdout == "of r2\n"
+    server.reply("GET", "/v1/nodes/n", {"replicas": []})
+    assert "m has no replica on n" in run("logs", "m", "--node", "n").stderr

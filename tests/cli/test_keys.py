@@ -71,6 +71,34 @@ def test_list_and_show(server: ScriptedServer) -> None:
     assert "5 rpm" in run(server, "keys", "show", "alice").stdout
 
 
+def test_update_sends_what_is_given(server: ScriptedServer) -> None:
+    server.reply("PATCH", "/v1/keys/alice", KEY)
+    limits = ("--rpm", "20", "--tpm", "none", "--concurrency", "3", "--budget-tokens", "20M/month", "--models", "m*, n")
+    assert "5 rpm" in run(server, "keys", "update", "alice", *limits).stdout
+    assert server.asked[-1].body == {
+        "rpm": 20,
+        "tpm": None,
+        "concurrency": 3,
+        "budget_tokens": 20_000_000,
+        "budget_period": "month",
+        "models": ["m*", "n"],
+    }
+    others = ("--budget-tokens", "none", "--expires", "never", "--no-isolate-cache", "--name", "bob", "--json")
+    assert '"name": "alice"' in run(server, "keys", "update", "alice", *others).stdout
+    assert server.asked[-1].body == {"budget_tokens": None, "expires_in": None, "isolate_cache": False, "name": "bob"}
+    run(server, "keys", "update", "alice", "--expires", "2d", "--priority", "high")
+    assert server.asked[-1].body == {"expires_in": 172800.0, "priority": "high"}
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--rpm", "0"), ("--rpm", "never"), ("--budget-tokens", "5"), ("--expires", "none")]
+)
+def test_updates_that_are_none(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(xinfer, ["keys", "update", "alice", *words], env={"XINFER_HOME": "/nonexistent"})
+    assert done.exit_code == 2
+    assert "Error" in done.output
+
+
 def test_rotate_and_revoke(server: ScriptedServer) -> None:
     server.reply("POST", "/v1/keys/alice/rotate", {**KEY, "key": "xinfer_other"})
     server.reply("DELETE", "/v1/keys/alice", KEY)

@@ -62,6 +62,7 @@ DEFAULTS = {
         (["q", "-s", "8", "-q", "Int4"], {"model_size_in_billions": "8", "quantization": "Int4"}),
         (["q", "--n-gpu", "0.5"], {"n_gpu": 0.5}),
         (["q", "--n-gpu", "2"], {"n_gpu": 2}),
+        (["q", "--n-gpu", "1", "--wait-for-capacity"], {"n_gpu": 1, "wait_for_capacity": True}),
         (["q", "-mp", "org/name"], {"model_path": "org/name"}),
         (["q", "--enable-thinking"], {"enable_thinking": True}),
         (["q", "--enable-thinking", "false"], {"enable_thinking": False}),

@@ -39,6 +39,20 @@ def test_describe(run: Run, args: list[str]) -> None:
     assert json.loads(run("describe", *args, "--json").stdout)["model_type"] == "LLM"
 
 
+def test_describe_shows_the_workers_of_replicas_that_span_nodes(run: Run, server: ScriptedServer) -> None:
+    server.reply("GET", "/v1/models/m", {"id": "m", "n_worker": 2})
+    workers = [
+        {"rank": rank, "worker_address": f"10.0.0.{rank}", "model_state": "ready", "accelerators": ["0", "1"]}
+        for rank in range(2)
+    ]
+    server.reply("GET", "/v1/models/instances", [{"replica_statuses": [{"replica_id": 0, "workers": workers}]}])
+    *_, head, leader, follower = run("describe", "m").stdout.split("\n\n")[1].splitlines()
+    assert head.split() == ["REPLICA", "WORKER", "NODE", "STAGE", "GPUS"]
+    assert leader.split() == ["0", "0", "10.0.0.0", "ready", "0,", "1"]
+    assert follower.split()[1:3] == ["1", "10.0.0.1"]
+    assert json.loads(run("describe", "m", "--json").stdout)["workers"][1]["worker_address"] == "10.0.0.1"
+
+
 @pytest.mark.parametrize("args", [["m"], ["--model-uid", "m"]])
 def test_terminate(run: Run, server: ScriptedServer, args: list[str]) -> None:
     server.reply("DELETE", "/v1/models/m", None)

@@ -63,13 +63,17 @@ def test_origins(run: Run, node: type[Node]) -> None:
     assert node.asked == StartOptions(cors_origins=("https://a.example", "http://localhost:3000"))
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("XINFER_WRITE_TIMEOUT_S", "soon"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")],
+)
 def test_bad_setting_in_the_environment_starts_nothing(
-    run: Run, node: type[Node], monkeypatch: pytest.MonkeyPatch
+    run: Run, node: type[Node], monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    monkeypatch.setenv("XINFER_WRITE_TIMEOUT_S", "soon")
+    monkeypatch.setenv(variable, value)
     result = run("start")
     assert (result.exit_code, node.asked) == (2, None)
-    assert "XINFER_WRITE_TIMEOUT_S" in result.stderr
+    assert variable in result.stderr
 
 
 @pytest.mark.parametrize(

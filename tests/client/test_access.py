@@ -14,6 +14,7 @@ def test_keys(make_client: Any, server: ScriptedServer) -> None:
         ("POST", "/v1/keys"),
         ("GET", "/v1/keys/self"),
         ("GET", "/v1/keys/alice"),
+        ("PATCH", "/v1/keys/alice"),
         ("POST", "/v1/keys/alice/rotate"),
         ("DELETE", "/v1/keys/alice"),
     ):
@@ -24,6 +25,10 @@ def test_keys(make_client: Any, server: ScriptedServer) -> None:
     assert (server.asked[-1].body["models"], server.asked[-1].body["rpm"]) == (["m*"], 5)
     assert client.list_keys() == [KEY]
     assert client.get_key("alice") == client.get_own_key() == KEY
+    assert client.update_key("alice", rpm=6, tpm=None, models=["n*"], expires_in=None) == KEY
+    assert server.asked[-1].body == {"rpm": 6, "tpm": None, "models": ["n*"], "expires_in": None}
+    assert client.update_key("alice", priority="low", isolate_cache=False) == KEY
+    assert server.asked[-1].body == {"priority": "low", "isolate_cache": False}
     assert client.rotate_key("alice", overlap=5) == KEY
     assert server.asked[-1].body == {"overlap": 5}
     assert client.revoke_key("alice", now=True) == KEY

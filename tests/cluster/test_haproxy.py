@@ -33,12 +33,30 @@ def test_addresses_without_a_host_go_to_loopback() -> None:
     assert haproxy.on_loopback(expected) == expected
 
 
+def test_api_for_everybody_stays_so() -> None:
+    """Serve writes a star for 0.0.0.0."""
+    everywhere = CONFIG.replace("bind 127.0.0.1:9997", "bind *:9997")
+    assert "frontend http_frontend\n    bind *:9997\n" in haproxy.on_loopback(everywhere)
+
+
+def test_node_without_a_supervisor_is_not_ready() -> None:
+    """A 404 would say that there is no such model or route."""
+    from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE as TEMPLATE
+
+    (line,) = [each for each in TEMPLATE.splitlines() if "return status 404" in each]
+    early = f"backend default_backend\n{line}\n"
+    assert "status 503" in haproxy.without_false_alarm(early)
+    assert "404" not in haproxy.without_false_alarm(early)
+    later = f"    use_backend http-xinfer if is_http-xinfer\n{early}"
+    assert haproxy.without_false_alarm(later) == later
+
+
 def test_servers_are_where_the_front_end_is() -> None:
-    """On another loopback address; elsewhere they are at the addresses of their nodes."""
     assert haproxy.with_servers_where_they_listen(CONFIG) == CONFIG
-    other = CONFIG.replace("bind 127.0.0.1:9997", "bind 127.0.0.2:9997")
-    expected = other.replace("server a 127.0.0.1:30000", "server a 127.0.0.2:30000")
-    assert haproxy.with_servers_where_they_listen(other) == expected
+    for address in ("127.0.0.2", "10.0.0.1"):
+        other = CONFIG.replace("bind 127.0.0.1:9997", f"bind {address}:9997")
+        expected = other.replace("server a 127.0.0.1:30000", f"server a {address}:30000")
+        assert haproxy.with_servers_where_they_listen(other) == expected
     everywhere = CONFIG.replace("bind 127.0.0.1:9997", "bind 0.0.0.0:9997")
     assert haproxy.with_servers_where_they_listen(everywhere) == everywhere
 

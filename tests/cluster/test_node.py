@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.waiting import wait_for
 from xinfer.cluster.fork_server import ForkServerStage, ForkServerState, socket_path
-from xinfer.cluster.node_process import BROKEN, ForkServerWatchdog
+from xinfer.cluster.node_process import BROKEN, ForkServerWatchdog, Rejoining
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(3600)"]
 HOST = "from xinfer.process_lifetime import die_with_parent; die_with_parent(); import time; time.sleep(3600)"
@@ -75,6 +75,26 @@ def test_without_host() -> None:
     with node(*SLEEP) as process:
         time.sleep(0.7)
         assert len(children(process)) == 1
+
+
+def test_node_that_was_given_up_joins_again() -> None:
+    """At most for ten minutes after it was last up; one that has never been up for long has other reasons."""
+    rejoining = Rejoining(0.0)
+    assert rejoining.next_start(10.0) is None
+    rejoining = Rejoining(0.0)
+    rejoining.joined()
+    assert rejoining.next_start(10.0) == 15.0, "it has joined, however short that was"
+    rejoining = Rejoining(0.0)
+    at = rejoining.next_start(100.0)
+    assert at == 105.0
+    for _ in range(10):
+        rejoining.starts(at)
+        at = rejoining.next_start(at + 20)
+        assert at is not None
+    rejoining.starts(at)
+    assert rejoining.next_start(at + 600) is not None, "it was up in the meantime"
+    rejoining.starts(2000.0)
+    assert rejoining.next_start(2001.0) is None
 
 
 def test_starts_ray_anew_when_it_is_told() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from xinfer.access_settings import AccessSettings
@@ -54,6 +56,40 @@ def test_any_other_host_requires_keys_unless_it_is_wanted(host: str) -> None:
     assert StartOptions(host=host, auth=True, insecure=True).requires_keys
 
 
+@pytest.mark.parametrize(
+    ("given", "on_each_node", "first"),
+    [
+        ({}, None, 1),
+        ({"supervisors": 3}, None, 3),
+        ({"supervisors_per_node": 2}, 2, 2),
+        ({"host": "10.0.0.1"}, 1, 1),
+        ({"host": "10.0.0.1", "supervisors": 3}, None, 3),
+        ({"host": "0.0.0.0", "supervisors_per_node": 2}, 2, 2),
+    ],
+    ids=str,
+)
+def test_supervisors_are_on_each_node_where_others_reach_it(
+    given: dict[str, Any], on_each_node: int | None, first: int
+) -> None:
+    options = StartOptions(**given)
+    assert (options.on_each_node, options.first_supervisors) == (on_each_node, first)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"supervisors": 0}, "supervisors=0"),
+        ({"supervisors_per_node": 0}, "supervisors_per_node=0"),
+        ({"supervisors": 1, "supervisors_per_node": 1}, "not both"),
+        ({"supervisors_per_node": 1, "node_ip": "10.0.0.1"}, "for this machine only"),
+    ],
+    ids=str,
+)
+def test_numbers_of_supervisors_that_cannot_be(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StartOptions(**given)
+
+
 def test_loopback_requires_keys_only_if_they_are_wanted() -> None:
     assert not StartOptions().requires_keys
     assert not StartOptions().guards_engines
@@ -81,7 +117,15 @@ def test_bad_value_is_named(name: str, value: int) -> None:
 def test_boot_options_travel_as_text(routing: Routing) -> None:
     access = AccessSettings(2, ("/models",), ("A", "B"))
     options = BootOptions(
-        "127.0.0.2:6379", "::1", 9997, 2, routing, ("https://a.example",), on_head=True, allow_fake=False, access=access
+        "127.0.0.2:6379",
+        "::1",
+        9997,
+        2,
+        routing,
+        ("https://a.example",),
+        on_each_node=False,
+        allow_fake=False,
+        access=access,
     )
     read = BootOptions.parse(options.dump())
     assert read == options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -82,7 +83,17 @@ def test_killed_if_it_does_not_want_to(start: Start, cluster_id: str) -> None:
     process.stdout.readline()
     end(of_cluster(cluster_id), grace_s=0.2)
     assert pids(cluster_id) == set()
-    assert not psutil.pid_exists(process.pid)
+    assert process.wait(1) == -signal.SIGKILL
+
+
+def test_nobody_waits_for_a_parent_that_does_not_collect_it(start: Start, cluster_id: str) -> None:
+    """As the first process of a container may not: what was killed is no process any more, but has its number still."""
+    parent = start(f"{MARK}={cluster_id} sleep 60 & exec sleep 61", mark="")
+    (child,) = wait_for(lambda: of_cluster(cluster_id), 5)
+    began = time.monotonic()
+    end([child], grace_s=3)
+    assert time.monotonic() - began < 2
+    assert (child.ppid(), child.status()) == (parent.pid, psutil.STATUS_ZOMBIE)
 
 
 def test_one_that_is_gone_already_is_fine(start: Start, cluster_id: str) -> None:

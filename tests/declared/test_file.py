@@ -27,7 +27,12 @@ FULL: dict[str, Any] = {
     "quantization": "none",
     "context_length": 4096,
     "replica": 2,
+    "autoscaling_config": {"min_replicas": 1, "max_replicas": 4},
     "n_gpu": 0.5,
+    "node_labels": {"gpu": "A100"},
+    "wait_for_capacity": True,
+    "n_worker": 1,
+    "pack": True,
     "request_limits": 8,
     "idle_timeout": 60.0,
     "kv_cache_gib": 1.5,
@@ -54,6 +59,9 @@ def test_every_field_reaches_the_server() -> None:
     request = LaunchRequest.read(body or {})
     expected = {**FULL, "declaration": model.declaration()}
     args = expected.pop("engine_args")
+    scaling = expected.pop("autoscaling_config")
+    assert request.autoscaling_config
+    assert request.autoscaling_config.model_dump(exclude_none=True) == scaling
     assert {name: getattr(request, name) for name in expected} == expected
     assert request.engine_args == args
 

@@ -32,6 +32,16 @@ def test_same_is_kept() -> None:
     assert plan.is_empty
 
 
+def test_replicas_that_follow_the_load_are_left_alone() -> None:
+    """Another way to follow it is another launch, though."""
+    declared = model(replica=1, autoscaling_config={"max_replicas": 4})
+    assert make_plan([declared], [running(declared, replicas=3)]).is_empty
+    (step,) = make_plan(
+        [model(replica=1, autoscaling_config={"max_replicas": 8})], [running(declared, replicas=3)]
+    ).steps
+    assert (step.action, step.changes) == (Action.RELAUNCH, (Change("autoscaling_config.max_replicas", 4, 8),))
+
+
 @pytest.mark.parametrize("status", ["CREATING", "LOADING", "READY", "SLEEPING"])
 def test_on_its_way_or_asleep_is_kept_as_well(status: str) -> None:
     assert make_plan([model()], [running(model(), status)]).is_empty

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.util import find_spec
@@ -15,12 +17,15 @@ import click
 import jsonschema
 import pytest
 import yaml
+from chart_files import chart_files
 
 import xinfer
 from tests.conftest import ROOT
+from xinfer.api_key import PATTERN
 from xinfer.cli import xinfer as command_line
 from xinfer.cli.group import COMMANDS
 from xinfer.declared import ModelsFile
+from xinfer.monitoring.prometheus_config import prometheus_config
 from xinfer.settings import ENGINE_VARIABLES, GatewaySettings
 
 DEPLOY = ROOT / "deploy"
@@ -30,7 +35,7 @@ COPIED = [path for folder in ("docker", "compose", "helm", "slurm", "ray-up") fo
 OF_OTHERS = {
     "Dockerfile": {
         *("--target", "--no-install-recommends", "--gid", "--uid", "--home-dir", "--no-create-home", "--shell"),
-        *("--no-deps", "--index-url", "--yes", "--wheel-dir", "--from", "--chmod"),
+        *("--no-deps", "--index-url", "--yes", "--without-pip", "--python", "--from", "--chmod"),
         *("--interval", "--timeout", "--start-period", "--retries"),
     },
     "one-machine.yaml": {"--build"},
@@ -39,10 +44,11 @@ OF_OTHERS = {
         *("--nodes", "--gpus-per-node", "--job-name", "--ntasks-per-node", "--exclusive", "--time", "--output"),
         *("--signal", "--ntasks", "--nodelist", "--ip-address", "--export"),
     },
+    "rules.yml": {"--max-model-len", "--max-num-seqs"},
     "aws.yaml": {"--gcs-address", "--autoscaling-config", "--logs-dir"},
     "gcp.yaml": {"--gcs-address", "--autoscaling-config", "--logs-dir"},
 }
-"""Flags of other programs, by the file that has them."""
+"""Flags of other programs, vLLM among them, by the file that has them."""
 OWN_VARIABLES = {"XINFER_TARGET": "compose", "XINFER_SHARED": "slurm"}
 """Variables that a file in deploy/ reads itself."""
 
@@ -110,19 +116,48 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 def test_commands_are_taken_by_xinfer_start(name: str, words: list[str]) -> None:
     start = command_line.get_command(click.Context(command_line), "start")
     assert start
-    # Where the file is mounted, instead of here.
-    here = [str(DEPLOY / "models.yaml") if word.endswith("/models.yaml") else word for word in words]
-    start.make_context("start", here)
+    # Where they are mounted, instead of here.
+    here = {"/etc/xinfer/models.yaml": str(DEPLOY / "models.yaml"), "/etc/xinfer-keys": str(DEPLOY)}
+    start.make_context("start", [here.get(word, word) for word in words])
 
 
 def test_models_of_the_example_are_right() -> None:
     assert [model.uid for model in ModelsFile.read(DEPLOY / "models.yaml").models] == ["tiny-chat"]
 
 
-def test_one_place_opens_the_host() -> None:
+def test_one_place_opens_the_host_and_none_does_without_keys() -> None:
     """Who changes how others are let in has one file to change."""
-    opening = [path for path in COPIED if re.search(r"--insecure|--host", path.read_text())]
+    opening = [path for path in COPIED if re.search(r"--(host|insecure|no-auth)\b", path.read_text())]
     assert opening == [SCRIPT]
+    assert not re.search(r"--(insecure|no-auth)", SCRIPT.read_text())
+
+
+def test_prometheus_of_compose_finds_what_xinfer_says() -> None:
+    """`xinfer metrics config --endpoint http://head:9997 --api-key-file /run/secrets/metrics_key` makes it anew."""
+    made = prometheus_config("http://head:9997", api_key_file="/run/secrets/metrics_key")
+    assert (DEPLOY / "compose" / "prometheus.yml").read_text() == made
+
+
+def test_chart_has_the_files_that_the_package_makes() -> None:
+    """`.venv/bin/python deploy/chart_files.py` makes them anew."""
+    chart = DEPLOY / "helm" / "xinfer"
+    made = chart_files()
+    assert {name: (chart / name).read_text() for name in made} == made
+    assert {path.name for path in (chart / "dashboards").iterdir()} == {Path(name).name for name in made if "/" in name}
+
+
+def test_secrets_of_compose_are_made_once(tmp_path: Path) -> None:
+    script = shutil.copy(DEPLOY / "compose" / "make-secrets", tmp_path)
+    subprocess.run([script], check=True, timeout=10)
+    folder = tmp_path / "secrets"
+    first = {path.name: path.read_text() for path in folder.iterdir()}
+    subprocess.run([script], check=True, timeout=10)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == first
+    assert len(first.pop("ray.token")) == 64
+    assert set(first) == {"admin.key", "metrics.key"}
+    assert all(PATTERN.match(key) for key in first.values())
+    files = yaml.safe_load((DEPLOY / "compose" / "cluster.yaml").read_text())["secrets"].values()
+    assert sorted(Path(each["file"]).name for each in files) == ["admin.key", "metrics.key", "ray.token"]
 
 
 def test_chart_has_the_version_of_xinfer() -> None:
@@ -160,10 +195,10 @@ def test_autoscaler_has_the_flags_that_it_gets(path: Path) -> None:
     found = find_spec("ray")
     assert found
     assert found.origin
-    source = (Path(found.origin).parent / "autoscaler/_private/monitor.py").read_text()
+    source = (Path(found.origin).parent / "autoscaler/v2/monitor.py").read_text()
     calls = re.findall(r'add_argument\(\s*"(--[a-z-]+)",(.*?)\n    \)', source, re.DOTALL)
     (line,) = [
-        line for line in yaml.safe_load(path.read_text())["head_start_ray_commands"] if "_private.monitor" in line
+        line for line in yaml.safe_load(path.read_text())["head_start_ray_commands"] if "autoscaler.v2.monitor" in line
     ]
     given = set(re.findall(r"(?<![\w-])--[a-z-]+", line))
     assert given <= {flag for flag, _ in calls}

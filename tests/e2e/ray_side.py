@@ -13,6 +13,8 @@ from typing import Any
 
 import ray
 
+from supervisor.nodes.ray_addresses import keep_loopback
+
 
 def hold(gpus: float) -> None:
     """Take the GPUs with a plain actor, which is nothing that xinfer knows of."""
@@ -48,6 +50,7 @@ def scale(uid: str, replicas: int) -> None:
 
 if __name__ == "__main__":
     address, what, *rest = sys.argv[1:]
+    keep_loopback()
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     match what, rest:
         case "hold", [gpus]:

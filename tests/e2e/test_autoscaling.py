@@ -3,80 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import aiohttp
 import pytest
 import requests
 
 from tests.conftest import RunningCluster
+from tests.e2e.load import CHAT, HELLO, load
 from tests.e2e.traces import actor
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import XinferError
 
-CHAT = "/v1/chat/completions"
-HELLO = [{"role": "user", "content": "Hi"}]
 UP_S = 60.0
 """For what takes a few seconds on a quiet machine."""
-
-
-@dataclass
-class Load:
-    """So many streams at once, each begun anew when it ends, from a thread of its own."""
-
-    endpoint: str
-    uid: str
-    streams: int = 0
-    tokens: int = 10
-    done: int = 0
-    failures: list[str] = field(default_factory=list)
-    _stopping: bool = False
-
-    async def run(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(120)) as session:
-            running: set[asyncio.Task[None]] = set()
-            while not self._stopping or running:
-                while not self._stopping and len(running) < self.streams:
-                    running.add(asyncio.create_task(self._one(session)))
-                await asyncio.sleep(0.02)
-                running = {task for task in running if not task.done()}
-
-    async def _one(self, session: aiohttp.ClientSession) -> None:
-        body = {"model": self.uid, "messages": HELLO, "stream": True, "max_tokens": self.tokens, "ignore_eos": True}
-        try:
-            async with session.post(f"{self.endpoint}{CHAT}", json=body) as answer:
-                text = await answer.text()
-                if answer.status != 200 or not text.endswith("data: [DONE]\n\n") or '"error"' in text:
-                    self.failures.append(f"{answer.status} {text[-300:]}")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            self.failures.append(repr(error))
-        self.done += 1
-
-    def stop(self) -> None:
-        self._stopping = True
-
-
-@contextmanager
-def load(cluster: RunningCluster, uid: str) -> Iterator[Load]:
-    """A load that begins with nothing; set ``streams``. At its end every stream has ended well."""
-    found = Load(cluster.endpoint, uid)
-    thread = threading.Thread(target=lambda: asyncio.run(found.run()))
-    thread.start()
-    try:
-        yield found
-    finally:
-        found.stop()
-        thread.join(120)
-    assert not thread.is_alive()
-    assert found.failures == []
 
 
 def ready(client: RESTfulClient, uid: str) -> int:
@@ -99,7 +42,7 @@ def test_square_wave(
     """Three times what one replica holds, then a third: up in one or two steps, down again, and nothing is cut."""
     config = {"max_replicas": 3, "upscale_delay_s": 1, "downscale_delay_s": 3}
     uid = launch_fake("square-wave", slots=4, gap_s=0.15, autoscaling_config=config)
-    with load(cluster, uid) as work:
+    with load(cluster.endpoint, uid) as work:
         work.streams = 1
         wait_for(lambda: work.done >= 2, UP_S, "the first answers")
         began = time.time()
@@ -123,6 +66,31 @@ def test_square_wave(
     assert any(text.startswith("Autoscaling from 1 to ") for text in texts)
 
 
+def test_ramp_with_a_target_for_ttft(
+    client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]
+) -> None:
+    """A load that grows step by step: replicas are added, none goes, until 90 of 100 streams begin in time."""
+    target_s = 0.5
+    config = {"max_replicas": 3, "target_ttft_s": target_s, "upscale_delay_s": 1, "downscale_delay_s": 600}
+    uid = launch_fake("ramp", slots=4, gap_s=0.1, autoscaling_config=config)
+    with load(cluster.endpoint, uid) as work:
+        for streams in (2, 5, 8, 10):
+            work.streams = streams
+            time.sleep(1.5)
+        wait_for(lambda: ready(client, uid) == 3, UP_S, "three replicas")
+        # What waited at the first replica has its first token by then.
+        time.sleep(2)
+        settled = time.time()
+        wait_for(lambda: sum(at > settled for at, _ in work.first_tokens) >= 50, UP_S, "fifty streams more")
+        seconds = sorted(took for at, took in work.first_tokens if at > settled)
+    p90 = seconds[len(seconds) * 9 // 10]
+    figures.append(
+        f"ramp to two and a half times one replica, target for TTFT {target_s} s: p90 {p90:.2f} s at its end"
+    )
+    assert p90 <= target_s
+    assert all(before < desired for before, desired in changes(client, uid))
+
+
 def test_leaving_replica_finishes_its_streams(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:
@@ -130,7 +98,7 @@ def test_leaving_replica_finishes_its_streams(
     # Streams so long that none ends before the one that goes is chosen.
     config = {"max_replicas": 2, "downscale_delay_s": 600}
     uid = launch_fake("leaving", replica=2, gap_s=1.0, autoscaling_config=config)
-    with load(cluster, uid) as work:
+    with load(cluster.endpoint, uid) as work:
         work.streams = 5
         wait_for(lambda: sum(_running(client, uid).values()) == 5, UP_S, "streams at both replicas")
         wait_for(lambda: client.get_model_scaling(uid)["load"]["in_flight"] == 5, UP_S, "the registry to know of them")
@@ -195,7 +163,7 @@ def test_contention(client: RESTfulClient, cluster: RunningCluster, launch_fake:
     idle = launch_fake(
         "surplus", n_gpu=0.5, replica=3, slots=2, tokens=10, autoscaling_config={**config, "max_replicas": 3}
     )
-    with load(cluster, busy) as work:
+    with load(cluster.endpoint, busy) as work:
         work.streams = 4
         wait_for(lambda: ready(client, busy) == 2, 2 * UP_S, "the second replica of the busy model")
     reasons = [each["reason"] for each in client.get_model_scaling(busy)["decisions"]]
@@ -224,7 +192,7 @@ def test_registry_is_killed_in_the_middle(
     """The settings are on disk: another registry goes on scaling, and no request notices."""
     config = {"max_replicas": 2, "target_ongoing_requests": 2, "upscale_delay_s": 1, "downscale_delay_s": 3}
     uid = launch_fake("orphaned", gap_s=0.1, autoscaling_config=config)
-    with load(cluster, uid) as work:
+    with load(cluster.endpoint, uid) as work:
         work.streams = 4
         wait_for(lambda: client.get_model_scaling(uid)["desired"] == 2, UP_S, "the decision")
         (registry,) = actor(cluster, "Registry")
@@ -256,20 +224,16 @@ def test_commands(client: RESTfulClient, cluster: RunningCluster, launch_fake: C
 
 
 @pytest.mark.engine
-def test_real_engine_says_how_busy_it_is(client: RESTfulClient, tiny_chat: str) -> None:
-    """A worker reads vLLM's own metrics."""
+def test_real_engine_says_how_busy_it_is(client: RESTfulClient, cluster: RunningCluster, tiny_chat: str) -> None:
+    """A worker reads vLLM's own metrics from its next health check on."""
     client.scale_model(tiny_chat, autoscaling_config={"max_replicas": 1})
     try:
-        handle: Any = client.get_model(tiny_chat)
-        stream = handle.chat(
-            [{"role": "user", "content": "Hello"}],
-            generate_config={"stream": True, "max_tokens": 2000, "ignore_eos": True},
-        )
-        next(stream)
-        wait_for(
-            lambda: client.get_model_scaling(tiny_chat)["load"].get("running") == 1, UP_S, "the engine's own count"
-        )
-        stream.close()
+        with load(cluster.endpoint, tiny_chat) as work:
+            work.tokens = 400
+            work.streams = 1
+            wait_for(
+                lambda: client.get_model_scaling(tiny_chat)["load"].get("running") == 1, UP_S, "the engine's own count"
+            )
     finally:
         client.scale_model(tiny_chat, autoscaling_config=False)
 
@@ -283,7 +247,7 @@ def test_real_engines_follow_their_queues(client: RESTfulClient, cluster: Runnin
         "tiny-chat", model_uid="scaled-chat", n_gpu=None, max_num_seqs=4, kv_cache_gib=0.25, autoscaling_config=config
     )
     try:
-        with load(cluster, uid) as work:
+        with load(cluster.endpoint, uid) as work:
             work.tokens = 400
             began = time.time()
             work.streams = 12

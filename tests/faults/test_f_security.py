@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import psutil
 import requests
 
 from tests.conftest import RunningCluster
 from tests.e2e.traces import listening
+from tests.security.ports import Kind, documented, listeners, where
+from tests.waiting import wait_for
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.processes import of_cluster
 
@@ -31,6 +35,15 @@ def test_haproxy_is_on_loopback(cluster: RunningCluster) -> None:
     found = [address for process in processes(cluster, "haproxy -db") for address in listening(process)]
     assert len(found) >= 3
     assert {ip for ip, _ in found} == {"127.0.0.1"}
+
+
+def test_a_cluster_on_loopback_listens_nowhere_else(cluster: RunningCluster) -> None:
+    # Right after the start one HAProxy takes the place of another, and who looks may miss both.
+    wait_for(lambda: Kind.API in {each.kind for each in listeners(cluster.home)}, 10, "HAProxy's front end")
+    found = listeners(cluster.home)
+    assert [each for each in found if not ipaddress.ip_address(each.address).is_loopback] == []
+    assert [each for each in found if each.kind is Kind.UNKNOWN] == []
+    assert {kind.value: places for kind, places in where(found, cluster.home).items()}.items() <= documented(1).items()
 
 
 def test_web_pages_change_nothing(cluster: RunningCluster) -> None:

@@ -11,8 +11,10 @@ from tests.docs.blocks import SHELL, blocks
 from tests.shell import Shell
 from xinfer.cluster.ports import free_port
 
-HEAD, OTHER = "127.0.0.2", "127.0.0.3"
+HEAD, OTHER = "127.0.0.1", "127.0.0.3"
 ON_THE_HEAD, ON_THE_OTHER = "# on the head\n", "# on the other machine\n"
+# Its commands are checked with those of all documents, and ``test_gangs`` launches such a model.
+ON_GPUS = "# with two nodes of eight GPUs\n"
 
 
 def test_it_works_as_written() -> None:
@@ -23,13 +25,14 @@ def test_it_works_as_written() -> None:
         port, ray_port = free_port("127.0.0.1"), free_port(HEAD)
         head, other = Shell(Path(one), port), Shell(Path(two), port)
         replaced = {
-            "--host 10.0.0.1": f"--host {HEAD} --port {port} --ray-port {ray_port} --no-warm-host",
+            "--host 10.0.0.1": f"--host {HEAD} --port {port} --ray-port {ray_port} --no-warm-host --supervisors-per-node 1",
+            "http://10.0.0.2:9997": f"http://{OTHER}:{port}",
             "10.0.0.1:6379": f"{HEAD}:{ray_port} --node-ip {OTHER} --no-warm-host",
             "10.0.0.2": OTHER,
         }
         try:
             for block in blocks(ROOT / "docs" / "cluster.md"):
-                if block.language not in SHELL:
+                if block.language not in SHELL or block.text.startswith(ON_GPUS):
                     continue
                 text = block.text
                 for written, here in replaced.items():

@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningCluster
+from tests.conftest import ROOT, RunningCluster
 from tests.faults.engines import Ended, chat
+from tests.hub import Hub, serving
 from tests.joined_node import JoinedNode
-from tests.nodes.conftest import ADDRESSES, node_at, places
+from tests.nodes.conftest import ADDRESSES, node_at, places, stream
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import Conflict, LaunchRefused
 
 Launch = Callable[..., str]
-HEAD = "127.0.0.2"
+HEAD = "127.0.0.1"
+MODEL = ROOT / "xinfer" / "tiny_chat" / "model"
 FIRST, SECOND = ADDRESSES
 
 
@@ -43,10 +45,31 @@ def test_what_they_report(cluster: RunningCluster, client: RESTfulClient, joined
     assert json.loads(cluster.run("nodes", "--json").stdout)[1]["address"] == FIRST
 
 
-def test_replicas_spread(client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch) -> None:
-    """Never two on one node while another is free."""
-    uid = launch_fake("spread", replica=3, n_gpu=1)
+@pytest.mark.parametrize("gpus", [1, None])
+def test_replicas_spread(
+    client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch, gpus: int | None
+) -> None:
+    """Never two on one node while another is free, with GPUs or without."""
+    uid = launch_fake("spread", replica=3, n_gpu=gpus)
     assert places(client, uid) == [HEAD, FIRST, SECOND]
+
+
+def test_four_replicas_on_two_nodes_beside_one_on_one(
+    client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch, figures: list[str]
+) -> None:
+    """And with ``pack`` two of them are on one node."""
+    began = time.monotonic()
+    launch_fake("one-there", n_gpu=1, node_labels={"pool": "more"})
+    one_s = time.monotonic() - began
+    client.terminate_model("one-there")
+    began = time.monotonic()
+    uid = launch_fake("four-there", replica=4, n_gpu=1, node_labels={"pool": "more"})
+    four_s = time.monotonic() - began
+    assert places(client, uid) == [FIRST, FIRST, SECOND, SECOND]
+    figures.append(f"launch: one replica {one_s:.1f} s, four on two nodes {four_s:.1f} s, {four_s / one_s:.2f} times")
+    client.terminate_model(uid)
+    (there,) = set(places(client, launch_fake("packed", replica=2, n_gpu=1, node_labels={"pool": "more"}, pack=True)))
+    assert there in ADDRESSES
 
 
 def test_launch_on_labels_and_on_an_address(
@@ -54,6 +77,37 @@ def test_launch_on_labels_and_on_an_address(
 ) -> None:
     assert places(client, launch_fake("on-a-rack", replica=2, n_gpu=1, node_labels={"rack": "3"})) == [FIRST] * 2
     assert places(client, launch_fake("on-a-node", n_gpu=None, worker_ip=f"{SECOND}:30001")) == [SECOND]
+
+
+def test_files_are_there_before_a_second_replica(client: RESTfulClient, joined: list[JoinedNode]) -> None:
+    """The nodes have caches of their own; the one without a replica gets the files as well, once the first one is up."""
+    with serving(Hub(MODEL)) as hub:
+        uid = client.launch_model(
+            "qwen3",
+            model_uid="prewarmed",
+            model_engine="fake",
+            model_size_in_billions=0.6,
+            n_gpu=1,
+            envs={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"},
+            node_labels={"pool": "more"},
+            autoscaling_config={"max_replicas": 2},
+            wait_ready=True,
+        )
+        try:
+            (place,) = places(client, uid)
+            other = FIRST if place == SECOND else SECOND
+
+            def told() -> bool:
+                events = [event["event_content"] for event in client.get_model_events(uid)]
+                return any(text.startswith(f"Node {other} has the model's files now") for text in events)
+
+            wait_for(told, 30, "the files on the other node")
+            fetched = len(hub.files_fetched)
+            client.scale_model(uid, 2)
+            wait_for(lambda: places(client, uid) == [FIRST, SECOND], 30, "the second replica")
+            assert len(hub.files_fetched) == fetched
+        finally:
+            client.terminate_model(uid)
 
 
 def test_what_cannot_be_placed_says_what_there_is(
@@ -70,12 +124,17 @@ def test_what_cannot_be_placed_says_what_there_is(
         launch_fake("one-more", n_gpu=1, worker_ip=FIRST)
 
 
-def stream(pool: ThreadPoolExecutor, cluster: RunningCluster, uid: str, tokens: int) -> Any:
-    """A stream that has begun, as a future."""
-    begun = threading.Event()
-    running = pool.submit(chat, cluster, uid, max_tokens=tokens, begun=begun)
-    assert begun.wait(10)
-    return running
+def test_launch_that_waits_for_room(client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch) -> None:
+    """What it waits for is shown, others are not kept from what is there, and it comes up by itself."""
+    first = launch_fake("has-no-need-to-wait", n_gpu=2, node_labels={"rack": "3"}, wait_for_capacity=True)
+    waits = launch_fake("waits", n_gpu=2, node_labels={"rack": "3"}, wait_for_capacity=True, wait_ready=False)
+    (instance,) = client.get_instance_info(None, waits)
+    asked = "1 replica, waiting for 2 GPUs on one node (rack=3), which Ray's autoscaler is asked for; "
+    assert (instance["state"], instance["reason"][: len(asked)]) == ("PENDING", asked)
+    assert places(client, launch_fake("has-room", replica=2, n_gpu=1, node_labels={"rack": "4"})) == [SECOND] * 2
+    client.terminate_model(first)
+    wait_for(lambda: client.get_launch_model_progress(waits)["stage"] == "ready", what="the launch that has waited")
+    assert places(client, waits) == [FIRST]
 
 
 def test_drain_moves_replicas_without_breaking_a_stream(

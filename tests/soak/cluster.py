@@ -63,7 +63,7 @@ class Role(StrEnum):
 _SIGNS = (
     ("xinfer.cluster.haproxy_guard", Role.GUARD),
     ("xinfer.cluster.node_process", Role.NODE),
-    ("ray.scripts.scripts start", Role.RAY_START),
+    ("supervisor.nodes.ray_command start", Role.RAY_START),
     ("_private/log_monitor.py", Role.LOG_MONITOR),
     ("ray.util.client.server", Role.RAY_CLIENT),
     ("worker.fork_server.process", Role.FORK_SERVER),

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from worker.command import engine_argv, engine_env, flags
+from worker.engine_kind import fake_argv
 from worker.memory import limits as bounds
-from worker.replica import fake_argv
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
 from xinfer.settings import ENGINE_VARIABLES, RUST_FRONTEND, EngineSettings
@@ -262,3 +262,17 @@ def test_time_for_one_step_of_the_core(
     model = spec(path=str(tmp_path), size_in_billions=size, gpus=gpus)
     found = engine_env(model, DEFAULTS)[ENGINE_VARIABLES["core_timeout_s"]]
     assert float(found) == pytest.approx(timeout_s)
+
+
+def test_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off without an endpoint; with one, vLLM is told of it, and of the protocol, which it takes for gRPC else."""
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
+        monkeypatch.delenv(name, raising=False)
+    assert "--otlp-traces-endpoint" not in options(spec())
+    assert "OTEL_SERVICE_NAME" not in engine_env(spec(), DEFAULTS)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    assert options(spec())["--otlp-traces-endpoint"] == "http://collector:4318/v1/traces"
+    env = engine_env(spec(), DEFAULTS)
+    assert (env["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], env["OTEL_SERVICE_NAME"]) == ("http/protobuf", "vllm")
+    other = spec(engine_args={"otlp_traces_endpoint": "http://other"})
+    assert options(other)["--otlp-traces-endpoint"] == "http://other"

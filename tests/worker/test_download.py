@@ -8,26 +8,31 @@ import errno
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from supervisor.nodes.prefetches import Prefetches
 from tests.conftest import ROOT
 from tests.hub import Hub, Refusal, commit_of, serving
 from tests.waiting import wait_for
 from worker.download import Source, fetch, needs_download
 from worker.download.cache import cache_folder
 from worker.download.files import INDEX, NEVER_SMALL, small_files, weight_files
+from worker.download.prefetch import prefetch
 from worker.download.process import Rate
 from worker.download.sentences import sentence
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchFailed
-from xinfer.messages import DownloadState, ModelSpec
+from xinfer.messages import DownloadState, ModelSpec, Prefetch, Prefetched
+from xinfer.settings import EngineSettings
 
 SIZE = 3_000_000
 WEIGHTS = "model.safetensors"
@@ -471,6 +476,44 @@ async def test_vllm_downloads_nothing_more(
     assert weights
     assert all(path.is_file() for path in weights)
     assert server.files_fetched[before:] == []
+
+
+async def test_prefetch_in_a_process_of_its_own(server: Hub, env: dict[str, str], log: Path, folder: Path) -> None:
+    """As a node's agent has it: with the launch's own environment, and once only."""
+    own = {
+        "HF_ENDPOINT": server.endpoint,
+        "HF_HOME": env["HF_HOME"],
+        "HF_HUB_OFFLINE": "0",
+        "TRANSFORMERS_OFFLINE": "0",
+    }
+    asked = Prefetch(ModelSpec("m", "m", SOURCE.repo, env=own), EngineSettings(), str(log))
+    prefetches = Prefetches()
+    first, second = await asyncio.gather(prefetches.run(asked), prefetches.run(asked))
+    assert first.error == ""
+    assert first.fetched_bytes == SIZE + (folder / "config.json").stat().st_size
+    assert (snapshot(env, folder) / WEIGHTS).exists()
+    assert second == Prefetched()
+
+    server.refusals["owner/other"] = "missing"
+    refused = await prefetches.run(replace(asked, spec=replace(asked.spec, path="owner/other")))
+    assert "owner/other" in refused.error
+
+
+async def test_prefetch_leaves_room_on_the_disk(
+    server: Hub, env: dict[str, str], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {name: env[name] for name in ("HF_ENDPOINT", "HF_HOME")}
+    asked = Prefetch(ModelSpec("m", "m", SOURCE.repo, env=own), EngineSettings(), str(log))
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    disk = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(total=100_000_000, free=10_000_000))
+    # Sizes are known once the download has begun.
+    server.rate_bytes_per_s = 500_000
+    refused = await prefetch(asked, log)
+    assert "only 0.0 GB are free" in refused.error
+    assert refused.fetched_bytes == 0
+    assert not list(cached(env).glob(f"snapshots/*/{WEIGHTS}"))
 
 
 def test_rate() -> None:

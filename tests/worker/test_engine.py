@@ -16,7 +16,7 @@ import pytest
 
 from worker.command import engine_env
 from worker.engine import Argv, ServerEngine
-from worker.replica import fake_argv
+from worker.engine_kind import fake_argv
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec, ReplicaStage
 from xinfer.settings import EngineSettings

@@ -7,16 +7,45 @@ from pathlib import Path
 
 import pytest
 
-from xinfer.settings import DEFAULT_ENDPOINT, ENGINE_VARIABLES, EngineSettings, GatewaySettings, Routing, endpoint, home
+from xinfer.settings import (
+    CPU_COMPILATION_VARIABLE,
+    DEFAULT_ENDPOINT,
+    ENGINE_VARIABLES,
+    EngineSettings,
+    GatewaySettings,
+    QueueDrop,
+    Routing,
+    endpoint,
+    home,
+)
 
-NUMBERS = [each.name for each in fields(GatewaySettings) if each.name not in ("routing", "cors_origins")]
+WORDS = ("routing", "cors_origins", "queue_drop", "grafana_url")
+NUMBERS = [each.name for each in fields(GatewaySettings) if each.name not in WORDS]
+MAY_BE_0 = {"queue_depth", "refusals_per_s"}
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("name", sorted({*NUMBERS} - MAY_BE_0))
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_bad_value_stops_the_start_with_its_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{name}={value}: expected a number above 0"):
         GatewaySettings(**{name: value})
+
+
+@pytest.mark.parametrize("name", sorted(MAY_BE_0))
+@pytest.mark.parametrize("value", [-1, float("nan")])
+def test_some_may_be_0_but_no_less(name: str, value: float) -> None:
+    assert getattr(GatewaySettings(**{name: 0}), name) == 0
+    with pytest.raises(ValueError, match=rf"{name}={value}: expected 0 or more"):
+        GatewaySettings(**{name: value})
+
+
+def test_who_is_dropped_is_one_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert from_environment().queue_drop is QueueDrop.GREEDIEST
+    monkeypatch.setenv("XINFER_QUEUE_DROP", "newest")
+    assert from_environment().queue_drop is QueueDrop.NEWEST
+    monkeypatch.setenv("XINFER_QUEUE_DROP", "oldest")
+    with pytest.raises(ValueError, match="XINFER_QUEUE_DROP='oldest': expected greediest or newest"):
+        from_environment()
 
 
 def from_environment() -> GatewaySettings:
@@ -51,6 +80,14 @@ def test_bad_value_in_the_environment_is_named(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValueError, match=expected):
+        from_environment()
+
+
+def test_grafana_has_an_address_of_the_web(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XINFER_GRAFANA_URL", "https://grafana.example/d/xinfer")
+    assert from_environment().grafana_url == "https://grafana.example/d/xinfer"
+    monkeypatch.setenv("XINFER_GRAFANA_URL", "javascript:alert(1)")
+    with pytest.raises(ValueError, match="grafana_url='javascript:"):
         from_environment()
 
 
@@ -106,7 +143,8 @@ def test_bad_value_for_engines_stops_the_start_with_its_name(name: str, value: f
 
 
 def test_every_number_for_engines_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(ENGINE_VARIABLES) == {each.name for each in fields(EngineSettings)} - {"extra_env"}
+    assert set(ENGINE_VARIABLES) == {each.name for each in fields(EngineSettings)} - {"extra_env", "cpu_compilation"}
+    monkeypatch.delenv(CPU_COMPILATION_VARIABLE, raising=False)
     for variable in ENGINE_VARIABLES.values():
         monkeypatch.setenv(variable, "0.5")
     assert EngineSettings.from_environment() == EngineSettings(**dict.fromkeys(ENGINE_VARIABLES, 0.5))

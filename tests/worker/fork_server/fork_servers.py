@@ -18,6 +18,7 @@ import socket, sys, threading, time
 sys.path.insert(0, {root!r})
 from xinfer.process_lifetime import die_with_parent
 from worker.fork_server.child import detach
+from worker.fork_server import server
 from worker.fork_server.server import ForkServer, Unfit
 from worker.fork_server.fork_safety import snapshot_imports
 
@@ -35,8 +36,9 @@ snapshot = snapshot_imports(import_all)
 print("ready", flush=True)
 if {dirty}:
     threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+server._IDLE_S = 0.2
 try:
-    child = ForkServer(listener, snapshot).run()
+    child = ForkServer(listener, snapshot, when_idle={when_idle}).run()
 except Unfit:
     sys.exit(7)
 detach(child, snapshot)
@@ -63,10 +65,15 @@ def fork_server_environment() -> dict[str, str]:
 
 
 @contextmanager
-def fork_server(folder: Path, *, import_s: float = 0, dirty: bool = False) -> Iterator[RunningForkServer]:
-    """A fork server that is listening, ready after ``import_s`` seconds; ``dirty`` gives it a second thread."""
+def fork_server(
+    folder: Path, *, import_s: float = 0, dirty: bool = False, when_idle: str = "None"
+) -> Iterator[RunningForkServer]:
+    """A fork server that is listening, ready after ``import_s`` seconds; ``dirty`` gives it a second thread.
+
+    ``when_idle`` is Python, for a function without arguments that it calls after 0.2 s without a request.
+    """
     path = folder / "fork-server.sock"
-    script = _SCRIPT.format(root=str(ROOT), path=str(path), import_s=import_s, dirty=dirty)
+    script = _SCRIPT.format(root=str(ROOT), path=str(path), import_s=import_s, dirty=dirty, when_idle=when_idle)
     process = subprocess.Popen([sys.executable, "-c", script], env=fork_server_environment(), stdout=subprocess.PIPE)
     try:
         if import_s:

@@ -211,6 +211,19 @@ async def test_unfit(tmp_path: Path) -> None:
         assert running.process.wait(5) == 7
 
 
+async def test_idle_time_is_used_once(tmp_path: Path) -> None:
+    """What is found out then is there for all engines; if it fails, they start nonetheless."""
+    used = tmp_path / "used"
+    with fork_server(tmp_path, when_idle=f"lambda: (open({str(used)!r}, 'a').write('x'), 1 / 0)") as running:
+        wait_for(used.exists, 10, "idle time")
+        await asyncio.sleep(0.5)
+        engine = await fork(running, FOREVER, tmp_path / "log")
+        await up(tmp_path / "log")
+        await engine.stop(0)
+        assert used.read_text() == "x"
+        assert running.process.poll() is None
+
+
 async def test_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a fork server the engine is started in the plain way, and its log says why."""
     monkeypatch.setattr("worker.engine_start.socket_path", lambda: tmp_path / "none.sock")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -39,6 +40,20 @@ async def play(
 
     await ContractMiddleware(app)({"type": scope, "path": path, "headers": list(headers)}, None, send)  # type: ignore[arg-type]
     return out
+
+
+@pytest.mark.parametrize(("share", "logged"), [("1", True), ("0", False)])
+async def test_request_is_named_in_the_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, share: str, logged: bool
+) -> None:
+    monkeypatch.setenv("XINFER_REQUEST_LOG_SHARE", share)
+    monkeypatch.setattr(logging.getLogger("xinfer.engine"), "handlers", [])
+    await play(CHAT, ANSWER, headers=[(b"x-xinfer-log-id", b"abc-1")])
+    await play(CHAT, ANSWER)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == logged
+    if logged:
+        assert lines[0].endswith(" [xinfer] request abc-1: /v1/chat/completions")
 
 
 def body(messages: list[dict[str, Any]]) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.tools import tool
 from langchain_xinference import ChatXinference
 from langchain_xinference.llms import Xinference
-from shared import ENDPOINT, GREEDY, MESSAGES, MODEL, QUESTION, TWO_CITIES, WEATHER_QUESTION, says
+from shared import ENDPOINT, GREEDY, MESSAGES, MODEL, QUESTION, TWO_CITIES, WEATHER_QUESTION, says, streamed
 
 
 @tool
@@ -35,7 +35,7 @@ def test_invoke_out_of_a_stream() -> None:
 
 @pytest.mark.parametrize("thinking", [False, True])
 def test_stream(thinking: bool) -> None:
-    parts = list(chat_model(enable_thinking=thinking).stream(QUESTION))
+    parts = streamed(lambda: chat_model(enable_thinking=thinking).stream(QUESTION))
     assert len(parts) > 3
     whole = sum(parts[1:], parts[0])
     assert says(whole.content)

@@ -10,7 +10,7 @@ import sys
 import pytest
 import xinference_client
 from llama_index.core.llms import ChatMessage
-from shared import ENDPOINT, MODEL, QUESTION, says
+from shared import ENDPOINT, MODEL, QUESTION, says, streamed
 
 sys.modules["xinference"] = sys.modules["xinference.client"] = xinference_client
 
@@ -37,7 +37,7 @@ def test_complete(llm: Xinference) -> None:
 def test_chat(llm: Xinference) -> None:
     messages = [ChatMessage(role="system", content="You are helpful."), ChatMessage(role="user", content=QUESTION)]
     assert says(llm.chat(messages).message.content)
-    parts = list(llm.stream_chat(messages))
+    parts = streamed(lambda: llm.stream_chat(messages))
     assert len(parts) > 3
     assert says(parts[-1].message.content)
 

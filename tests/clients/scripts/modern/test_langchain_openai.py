@@ -10,7 +10,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from openai import BadRequestError, NotFoundError
 from pydantic import BaseModel
-from shared import ANSWER, ENDPOINT, GREEDY, MESSAGES, MODEL, QUESTION, TWO_CITIES, WEATHER_QUESTION, says
+from shared import ANSWER, ENDPOINT, GREEDY, MESSAGES, MODEL, QUESTION, TWO_CITIES, WEATHER_QUESTION, says, streamed
 
 AT_ONCE = {"enable_thinking": False}
 
@@ -63,7 +63,7 @@ def test_thinking() -> None:
 
 @pytest.mark.parametrize("stream_usage", [False, True])
 def test_stream(stream_usage: bool) -> None:
-    parts = list(chat_model(extra_body=AT_ONCE, stream_usage=stream_usage).stream(QUESTION))
+    parts = streamed(lambda: chat_model(extra_body=AT_ONCE, stream_usage=stream_usage).stream(QUESTION))
     assert len(parts) > 3
     whole = sum(parts[1:], parts[0])
     assert says(whole.content)

@@ -10,7 +10,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 from openai import NotFoundError
 from pydantic import BaseModel
-from shared import ENDPOINT, MODEL, QUESTION, WEATHER_QUESTION, says
+from shared import ENDPOINT, MODEL, QUESTION, WEATHER_QUESTION, says, streamed
 
 
 class Answer(BaseModel):
@@ -80,7 +80,7 @@ def test_chat(llm: OpenAILike) -> None:
 @pytest.mark.parametrize("thinking", [False, True])
 def test_stream_chat(thinking: bool) -> None:
     llm = model(additional_kwargs={"extra_body": {"enable_thinking": thinking}})
-    parts = list(llm.stream_chat(CHAT))
+    parts = streamed(lambda: llm.stream_chat(CHAT))
     assert len(parts) > 3
     assert says(parts[-1].message.content)
     assert "".join(part.delta or "" for part in parts) == parts[-1].message.content

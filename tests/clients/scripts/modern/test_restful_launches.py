@@ -91,7 +91,7 @@ async def test_failed_launch_says_why(client: Any, uid: str) -> None:
     [
         ({"model_name": "no-such-family"}, "no-such-family"),
         ({"model_name": "qwen3", "model_size_in_billions": "9"}, "qwen3"),
-        ({"model_name": "tiny-chat", "worker_ip": "127.0.0.1:1"}, "worker_ip"),
+        ({"model_name": "tiny-chat", "worker_ip": "127.0.0.9:1"}, "worker_ip"),
         ({"model_name": "tiny-chat", "gpu_idx": [0]}, "gpu_idx"),
         ({"model_name": "tiny-chat", "peft_model_config": {"lora_list": [{"lora_name": "a"}]}}, "peft_model_config"),
         ({"model_name": "tiny-chat", "replica_config": [{"devices": []}]}, "replica_config"),
