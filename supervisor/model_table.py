@@ -139,15 +139,29 @@ class LiveTable:
         async with self._changed:
             await self._changed.wait_for(lambda: condition(self._table.models))
 
+    async def wait_until_everywhere(self, condition: Callable[[dict[str, ModelStatus]], bool]) -> None:
+        """Wait until ``condition`` holds for the table, and other supervisors have heard of it.
+
+        A change is confirmed after that: the next request of the same client may reach another supervisor.
+        """
+        await self.wait_until(condition)
+        await self._reach_all()
+
     async def wait_for_stop(self, stopping: bool) -> None:
         """Wait until the cluster is being stopped, or is not any more."""
         async with self._changed:
             await self._changed.wait_for(lambda: (self._table.stops_at is not None) == stopping)
 
     async def wait_for_version(self, version: int) -> None:
-        """Wait until the table is that of ``version`` or a later one."""
+        """Wait until every supervisor has the table of ``version`` or a later one."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._table.version >= version)
+        await self._reach_all()
+
+    async def _reach_all(self) -> None:
+        # A registry that is away has confirmed the change already.
+        with contextlib.suppress(Unavailable):
+            await self._registry.reach_all(self._table.version)
 
     async def _follow(self) -> None:
         while True:

@@ -105,7 +105,7 @@ class ModelsApi:
         """Take a model down; answers when its replicas are gone."""
         model = known_model(self._models, uid)
         await self._registry.terminate(model.spec.uid)
-        await self._models.wait_until(lambda table: not is_launch(table, model.spec))
+        await self._models.wait_until_everywhere(lambda table: not is_launch(table, model.spec))
 
     async def cancel(self, uid: str) -> None:
         """Give up a launch that is under way; answers when nothing of it is left."""
@@ -113,7 +113,9 @@ class ModelsApi:
         if model.is_asleep or model.state is ModelState.READY:
             raise Conflict(f"The model {model.spec.uid!r} is up; terminate it instead.")
         await self._registry.cancel(model.spec.uid)
-        await self._models.wait_until(lambda t: not is_launch(t, model.spec) or t[model.spec.uid].state in SETTLED)
+        await self._models.wait_until_everywhere(
+            lambda t: not is_launch(t, model.spec) or t[model.spec.uid].state in SETTLED
+        )
 
     async def sleep(self, uid: str) -> None:
         """Have a model that is up give its resources back; answers when it sleeps, 409 if it is not up or is in use."""
@@ -172,7 +174,7 @@ class ModelsApi:
             caller.check_model(spec.uid)
             spec = for_keys(spec)
         await self._registry.launch(spec)
-        await self._models.wait_until(lambda table: is_launch(table, spec))
+        await self._models.wait_until_everywhere(lambda table: is_launch(table, spec))
         if wait_ready:
             await self._until_ready(spec)
         if spec.chosen_because:
@@ -190,7 +192,9 @@ class ModelsApi:
         return {uid for uid, model in self._models.all.items() if model.state not in SETTLED}
 
     async def _until_ready(self, spec: ModelSpec) -> None:
-        await self._models.wait_until(lambda table: not is_launch(table, spec) or _is_settled(table[spec.uid]))
+        await self._models.wait_until_everywhere(
+            lambda table: not is_launch(table, spec) or _is_settled(table[spec.uid])
+        )
         model = self._models.all.get(spec.uid)
         if model is None or not is_launch(self._models.all, spec) or _was_cancelled(model):
             raise LaunchCancelled(f"The launch of {spec.uid!r} was cancelled.")

@@ -81,7 +81,7 @@ class ReplicasApi:
         """More replicas of one model; unless ``wait_ready=false``, answers when they have answered."""
         addition = await self._begin(uid, ReplicaRequest.read(body))
         if wait_ready:
-            await self._models.wait_until(addition.is_settled)
+            await self._models.wait_until_everywhere(addition.is_settled)
         failure = addition.failure(self._models.all)
         if failure:
             raise LaunchFailed(failure)
@@ -114,7 +114,9 @@ class ReplicasApi:
             await self._registry.scale(uid, left)
         else:
             await self._registry.terminate(uid)
-        await self._models.wait_until(lambda table: not is_launch(table, spec) or _has_only(table[uid], left))
+        await self._models.wait_until_everywhere(
+            lambda table: not is_launch(table, spec) or _has_only(table[uid], left)
+        )
         return left
 
     async def _begin(self, uid: str, asked: ReplicaRequest) -> ScaleUp:
@@ -124,7 +126,7 @@ class ReplicasApi:
             asked.check(before.spec)
             addition = ScaleUp(before, asked.replica or 1)
             await self._registry.scale(uid, addition.total)
-            await self._models.wait_until(addition.is_noted)
+            await self._models.wait_until_everywhere(addition.is_noted)
             return addition
 
 

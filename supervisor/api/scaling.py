@@ -100,7 +100,7 @@ class ScalingApi:
     async def _configure(self, model: ModelStatus, asked: AutoscalingRequest) -> None:
         spec = asked.applied_to(model.spec)
         await self._registry.autoscale(spec.uid, spec.autoscaling, spec.idle_timeout_s)
-        await self._models.wait_until(
+        await self._models.wait_until_everywhere(
             lambda table: not is_launch(table, spec) or table[spec.uid].spec.autoscaling == spec.autoscaling
         )
 
@@ -114,7 +114,7 @@ class ScalingApi:
             return
         addition = ScaleUp(model, more)
         await self._models.wait_until(addition.is_noted)
-        await self._models.wait_until(addition.is_settled)
+        await self._models.wait_until_everywhere(addition.is_settled)
         failure = addition.failure(self._models.all)
         if failure:
             raise LaunchFailed(failure)

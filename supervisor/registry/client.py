@@ -37,6 +37,9 @@ class RegistryClient(Protocol):
         It has the families only if they are of another version than ``families_version``.
         """
 
+    async def reach_all(self, version: int) -> None:
+        """Return when every supervisor acts on the table of ``version`` or a later one, after a second at the latest."""
+
     async def launch(self, spec: ModelSpec) -> None:
         """Record ``spec`` and start bringing it up. Raises ``Conflict`` or ``LaunchRefused``."""
 
@@ -114,6 +117,9 @@ class RayRegistryClient:
     ) -> ModelTable:
         table: ModelTable = await call_registry("watch", version, timeout_s, supervisor, usages, families_version)
         return table
+
+    async def reach_all(self, version: int) -> None:
+        await call_registry("reach_all", version)
 
     async def launch(self, spec: ModelSpec) -> None:
         await call_registry("launch", spec)

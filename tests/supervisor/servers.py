@@ -118,6 +118,9 @@ class RegistryDouble:
         self.in_flight: dict[str, dict[str, int]] = {}
         """What supervisors said they have in flight, by replica."""
         self.away = False
+        self.reached = asyncio.Event()
+        """Set while all supervisors follow at once."""
+        self.reached.set()
         self.families = Families()
         self._table = table(version=1)
         self._changed = asyncio.Condition()
@@ -135,6 +138,11 @@ class RegistryDouble:
 
     async def drained(self, supervisor: str) -> None:
         await self._call("drained", supervisor)
+
+    async def reach_all(self, version: int) -> None:
+        if self.away:
+            raise Unavailable("The registry is restarting.", retry_after_s=2)
+        await self.reached.wait()
 
     async def launch(self, spec: ModelSpec) -> None:
         await self._call("launch", spec)

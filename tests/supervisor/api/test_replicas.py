@@ -51,6 +51,16 @@ async def test_answers_when_it_is_ready(registry: RegistryDouble, http: httpx.As
     assert (answer.status_code, answer.json()) == (200, told)
 
 
+async def test_answers_when_every_supervisor_knows(registry: RegistryDouble, http: httpx.AsyncClient) -> None:
+    adding = await asked(registry, http, replica=1)
+    registry.reached.clear()
+    await registry.tell(model(FIRST, SECOND, replicas=2))
+    await asyncio.sleep(0.05)
+    assert not adding.done()
+    registry.reached.set()
+    assert (await adding).status_code == 200
+
+
 async def test_several(registry: RegistryDouble, http: httpx.AsyncClient) -> None:
     adding = await asked(registry, http, replica=2)
     assert registry.asked == [("scale", "m", 3)]
