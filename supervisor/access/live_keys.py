@@ -17,7 +17,7 @@ from xinfer.errors import AuthenticationFailed, Unavailable
 from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyCounts, Tokens, UsageReport
 
 _log = logging.getLogger("xinfer.gateway")
-_WATCH_S = 30.0
+_WATCH_S = 5.0
 _RETRY_S = 0.5
 _REPORT_PERIOD_S = 0.5
 _AUDIT_TRIES = 20
@@ -114,13 +114,6 @@ class LiveKeys:
         self._auditing.add(task)
         task.add_done_callback(self._auditing.discard)
 
-    async def wait_for(self, key: ApiKey) -> None:
-        """Wait until this supervisor knows of a change that the registry has taken."""
-        for _ in range(100):
-            if self.ring.get(key.id) == key:
-                return
-            await asyncio.sleep(0.01)
-
     def _take(self, changes: KeyChanges) -> None:
         for key in changes.keys:
             known = self.ring.get(key.id)
@@ -135,7 +128,7 @@ class LiveKeys:
     async def _follow(self) -> None:
         while True:
             try:
-                changes = await self._registry.watch_keys(self._version, _WATCH_S)
+                changes = await self._registry.watch_keys(self._version, _WATCH_S, self._id)
             except Unavailable:
                 await asyncio.sleep(_RETRY_S)
                 continue

@@ -101,7 +101,7 @@ class KeysApi:
         return {"object": "list", "data": [render_key(key, now) for key in await registry.keys()]}
 
     async def create(self, request: Request, response: Response, body: JsonObject) -> KeyReply:
-        access, registry = self._on()
+        _, registry = self._on()
         asked = validate(KeyRequest, body)
         now = time.time()
         key_id = new_id()
@@ -120,7 +120,6 @@ class KeysApi:
         )
         set_target(request.scope, f"{key.name} ({key.id}, {key.scope})")
         await registry.add_key(key)
-        await access.live.wait_for(key)
         response.headers.update(_NO_STORE)
         return {**render_key(key, now), "key": text}
 
@@ -134,8 +133,8 @@ class KeysApi:
         return render_key(await registry.key(key_id), time.time())
 
     async def update(self, request: Request, key_id: str, body: JsonObject) -> KeyReply:
-        """Every supervisor goes by it a moment later, for requests that begin then. What was used goes on counting."""
-        access, registry = self._on()
+        """Every supervisor goes by it once this is answered, for requests that begin then. What was used goes on counting."""
+        _, registry = self._on()
         asked = validate(UpdateRequest, body)
         known = await registry.key(key_id)
         set_target(request.scope, f"{known.name} ({known.id}): {asked}")
@@ -144,29 +143,26 @@ class KeysApi:
         if "name" in update.fields and known.name in given_keys.NAMES:
             raise Conflict(f"The key {known.name!r} is from a file, and the next start looks for it by this name.")
         key = await registry.update_key(known.id, update)
-        await access.live.wait_for(key)
         return render_key(key, now)
 
     async def rotate(self, request: Request, response: Response, key_id: str, body: OptionalJsonObject) -> KeyReply:
         """Another text for the key. The one it has stays valid for ``overlap`` seconds, an hour by default."""
-        access, registry = self._on()
+        _, registry = self._on()
         overlap_s = validate(RotateRequest, body).overlap
         known = await registry.key(key_id)
         set_target(request.scope, f"{known.name} ({known.id})")
         text = new_key(known.id)
         now = time.time()
         key = await registry.rotate_key(known.id, digest(text), now + overlap_s)
-        await access.live.wait_for(key)
         response.headers.update(_NO_STORE)
         return {**render_key(key, now), "key": text}
 
     async def revoke(self, request: Request, key_id: str, body: OptionalJsonObject) -> KeyReply:
-        """No supervisor takes the key a moment later; with ``now``, streams that are open end as well."""
-        access, registry = self._on()
+        """No supervisor takes the key once this is answered; with ``now``, streams that are open end as well."""
+        _, registry = self._on()
         cut = validate(RevokeRequest, body).now
         key = await registry.revoke_key(key_id, cut)
         set_target(request.scope, f"{key.name} ({key.id})")
-        await access.live.wait_for(key)
         return render_key(key, time.time())
 
     async def usage(

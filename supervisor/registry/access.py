@@ -15,6 +15,7 @@ from supervisor.registry.audit_log import AuditLog
 from supervisor.registry.key_book import KeyBook
 from supervisor.registry.key_sums import KeySums
 from supervisor.registry.shares import Shares
+from supervisor.registry.table_readers import TableReaders
 from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyShare, KeyUpdate, UsageReport, UsageRow
 
 HOUR_S = 3600
@@ -31,14 +32,20 @@ class Access:
         self._now = now
         self._keys = KeyBook(self._store.load_keys(), version=time.time_ns())
         self._changed = asyncio.Condition()
+        self._readers = TableReaders()
         self._shares = Shares()
         self.key_sums = KeySums()
         self._hour = 0
         self._used: dict[int, dict[str, int]] = {}
         """Tokens by key since the beginning of each period."""
 
-    async def watch(self, version: int, timeout_s: float) -> KeyChanges:
-        """The keys that have changed after ``version``, as soon as there are any, at the latest after ``timeout_s``."""
+    async def watch(self, version: int, timeout_s: float, supervisor: str = "") -> KeyChanges:
+        """The keys that have changed after ``version``, as soon as there are any, at the latest after ``timeout_s``.
+
+        A ``supervisor`` says with it that it acts on the keys of ``version``.
+        """
+        if supervisor:
+            await self._readers.hear(supervisor, version)
         async with self._changed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
@@ -102,6 +109,8 @@ class Access:
         self._store.save_key(key)
         async with self._changed:
             self._changed.notify_all()
+        # The next request with this key may reach another supervisor.
+        await self._readers.reach_all(self._keys.version)
         return key
 
     def _budget_used(self, key_id: str, now: float) -> int:

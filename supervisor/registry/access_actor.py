@@ -12,8 +12,8 @@ class AccessActor:
 
     access: Access
 
-    async def watch_keys(self, version: int, timeout_s: float) -> KeyChanges:
-        return await self.access.watch(version, timeout_s)
+    async def watch_keys(self, version: int, timeout_s: float, supervisor: str) -> KeyChanges:
+        return await self.access.watch(version, timeout_s, supervisor)
 
     async def keys(self) -> list[ApiKey]:
         return self.access.keys()

@@ -12,7 +12,7 @@ from xinfer.messages import ApiKey, AuditEntry, KeyChanges, KeyCounts, KeyShare,
 class AccessClient(Protocol):
     """The registry's methods. Each raises the registry's own errors, and ``Unavailable`` while the registry is away."""
 
-    async def watch_keys(self, version: int, timeout_s: float) -> KeyChanges:
+    async def watch_keys(self, version: int, timeout_s: float, supervisor: str) -> KeyChanges:
         """The keys that have changed after ``version``, as soon as there are any, after ``timeout_s`` at the latest."""
 
     async def keys(self) -> list[ApiKey]:
@@ -52,8 +52,8 @@ class AccessClient(Protocol):
 class RayAccessClient:
     """``AccessClient`` on the registry's Ray actor."""
 
-    async def watch_keys(self, version: int, timeout_s: float) -> KeyChanges:
-        changes: KeyChanges = await call_registry("watch_keys", version, timeout_s)
+    async def watch_keys(self, version: int, timeout_s: float, supervisor: str) -> KeyChanges:
+        changes: KeyChanges = await call_registry("watch_keys", version, timeout_s, supervisor)
         return changes
 
     async def keys(self) -> list[ApiKey]:

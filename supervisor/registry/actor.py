@@ -63,8 +63,6 @@ _IDLE_PERIOD_S = 1.0
 _SLEEP_S = 20.0
 # For supervisors to end what is left when the time of a drain is over.
 _LAST_WORDS_S = 3.0
-# For a change to reach all supervisors before it is confirmed; one that hangs does not hold up everybody for longer.
-_REACH_ALL_S = 1.0
 
 
 class Registry:
@@ -95,7 +93,6 @@ class Registry:
         self._idleness = Idleness(time.monotonic())
         self._published = asyncio.Condition()
         self._readers = TableReaders()
-        self._heard = asyncio.Condition()
         self._background = Background()
         self._reconciler = Reconciler(
             self._models, store, deployer, Surroundings(self._background, self._publish, self._now)
@@ -145,7 +142,7 @@ class Registry:
         A ``supervisor`` says with it that it acts on the table of ``version``, and how it uses the models.
         """
         if supervisor:
-            await self._hear(supervisor, version)
+            await self._readers.hear(supervisor, version)
             self._idleness.hear(supervisor, version, usages or {}, time.monotonic())
             self._drain.hear(supervisor, time.monotonic())
             self._scaler.hear(supervisor)
@@ -168,15 +165,7 @@ class Registry:
 
     async def reach_all(self, version: int) -> None:
         """Return when every supervisor acts on the table of ``version`` or a later one, after a second at the latest."""
-        async with self._heard:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REACH_ALL_S):
-                    await self._heard.wait_for(lambda: self._readers.all_have(version, time.monotonic()))
-
-    async def _hear(self, supervisor: str, version: int) -> None:
-        self._readers.hear(supervisor, version, time.monotonic())
-        async with self._heard:
-            self._heard.notify_all()
+        await self._readers.reach_all(version)
 
     async def node_reports(self) -> dict[str, NodeReport]:
         """The latest report of every node, by Ray's node ID."""

@@ -59,9 +59,6 @@ class Guarded:
         facts.setdefault("name", f"key-{key_id}")
         key = ApiKey(id=key_id, scope=scope, digest=digest(text), limits=KeyLimits(**limits), **facts)
         await self.keys.access.add(key)
-        for app in self.apps:
-            assert app._access
-            await app._access.live.wait_for(key)
         return text
 
     async def ask(

@@ -320,6 +320,16 @@ async def test_a_key_from_a_file_keeps_its_name(shared: Guarded) -> None:
     assert (await shared.ask("PATCH", "/v1/keys/infer-from-file", admin, json={"rpm": 5})).json()["rpm"] == 5
 
 
+async def test_a_change_of_keys_holds_at_every_supervisor_once_it_is_confirmed(tmp_path: Path) -> None:
+    async with guarded(tmp_path, supervisors=2) as found:
+        admin = await found.key(KeyScope.ADMIN)
+        for number in range(20):
+            made = (await found.ask("POST", "/v1/keys", admin, json={"name": f"key-{number}", "scope": "infer"})).json()
+            assert (await found.ask("GET", "/v1/models", made["key"], server=1)).status_code == 200
+            await found.ask("DELETE", f"/v1/keys/key-{number}", admin, server=1)
+            assert (await found.ask("GET", "/v1/models", made["key"])).status_code == 401
+
+
 async def test_revoking_at_once_ends_open_streams(tmp_path: Path) -> None:
     async with fake_engine(tokens=10_000, gap_s=0.01) as engine, guarded(tmp_path, supervisors=2) as found:
         await found.models.tell(model_status(engine))

@@ -239,15 +239,6 @@ async def test_change_is_confirmed_when_every_supervisor_has_it(start: Callable[
     await asyncio.wait_for(reaching, 0.5)
 
 
-async def test_supervisor_that_hangs_holds_up_a_change_for_a_second(
-    start: Callable[..., Registry], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(actor, "_REACH_ALL_S", 0.05)
-    registry = start(DeployerDouble())
-    await registry.watch(0, 0.0, "hangs")
-    await asyncio.wait_for(registry.reach_all(1), 0.5)
-
-
 async def test_wake_of_an_unknown_model(start: Callable[..., Registry]) -> None:
     with pytest.raises(ModelNotFound):
         await start(DeployerDouble()).wake("ghost")

@@ -1,21 +1,37 @@
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
+from supervisor.registry import table_readers
 from supervisor.registry.table_readers import TableReaders
 
 
-def test_all_have_it_when_the_slowest_has() -> None:
+async def test_waits_for_the_slowest() -> None:
     readers = TableReaders()
-    readers.hear("a", 7, now=0.0)
-    readers.hear("b", 5, now=0.0)
-    assert readers.all_have(5, now=0.1)
-    assert not readers.all_have(6, now=0.1)
-    readers.hear("b", 6, now=0.2)
-    assert readers.all_have(6, now=0.3)
+    await readers.hear("a", 7)
+    await readers.hear("b", 5)
+    await asyncio.wait_for(readers.reach_all(5), 0.5)
+    reaching = asyncio.create_task(readers.reach_all(6))
+    await asyncio.sleep(0.01)
+    assert not reaching.done()
+    await readers.hear("b", 6)
+    await asyncio.wait_for(reaching, 0.5)
 
 
-def test_nobody_waits_for_one_that_is_gone() -> None:
+async def test_does_not_wait_for_one_that_is_gone() -> None:
+    seconds = 0.0
+    readers = TableReaders(now=lambda: seconds)
+    await readers.hear("gone", 1)
+    seconds = 5.0
+    await readers.hear("there", 9)
+    seconds = 6.1
+    await asyncio.wait_for(readers.reach_all(9), 0.5)
+
+
+async def test_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_readers, "_REACH_ALL_S", 0.05)
     readers = TableReaders()
-    readers.hear("gone", 1, now=0.0)
-    readers.hear("there", 9, now=5.0)
-    assert not readers.all_have(9, now=5.9)
-    assert readers.all_have(9, now=6.1)
+    await readers.hear("hangs", 0)
+    await asyncio.wait_for(readers.reach_all(1), 0.5)
