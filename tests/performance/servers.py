@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,10 @@ def _needs_of_ray_serve_llm() -> Path:
     """The folder with the packages that it imports and xinfer has not."""
     folder = ROOT / "build" / "ray-serve-llm"
     if not folder.exists():
-        argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        # One that was broken off does not have the folder's name.
+        draft = folder.with_suffix(".part")
+        shutil.rmtree(draft, ignore_errors=True)
+        argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(draft)]
         subprocess.run([*argv, *RAY_SERVE_LLM_NEEDS], check=True)
+        draft.rename(folder)
     return folder

@@ -2,7 +2,7 @@
 
 Measures tokens per second, TTFT and CPU per chunk against the number of streams, the start of a cluster, a launch, and what an
 idle cluster costs. ``BENCH_ROUNDS`` (5) and ``BENCH_STREAMS`` (1,8,32,64,128) change what is measured. Prints tables in Markdown
-and writes all samples to ``build/bench.json``.
+writes all samples to ``build/bench.json`` and draws ``build/bench.png``.
 """
 
 from __future__ import annotations
@@ -151,6 +151,32 @@ def costs_per_chunk(rounds: list[Loads]) -> str:
     return markdown(["µs/chunk, streams", *(column[0]["level"] for column in columns)], rows)
 
 
+def draw(samples: Mapping[str, list[Loads]], file: Path) -> None:
+    """Medians over the rounds, a line for each server: tokens per second by streams, and TTFT by requests per second."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    fields = {
+        "streams": ("tokens_per_s", "tokens per second"),
+        "requests per second": ("ttft_p50_ms", "TTFT, p50, ms"),
+    }
+    for axes, (kind, (field, label)) in zip(figure.subplots(1, len(fields)), fields.items(), strict=True):
+        for name, rounds in samples.items():
+            columns = list(zip(*(each[kind] for each in rounds), strict=True))
+            levels = [int(column[0]["level"]) for column in columns]
+            axes.plot(
+                levels, [median(sample[field] for sample in column) for column in columns], marker="o", label=name
+            )
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(levels, [str(level) for level in levels])
+        axes.set_xlabel(kind)
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+    axes.set_yscale("log")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.savefig(file, dpi=90)
+
+
 def main() -> None:
     """Run all rounds and print what they found."""
     rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
@@ -169,6 +195,7 @@ def main() -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(samples, indent=1))
     by_server = {name: samples[name] for name in servers}
+    draw(by_server, file.with_suffix(".png"))
     print(table(by_server, "streams", "tokens_per_s", 0), end="\n\n")
     for kind in ("streams", "requests per second"):
         print(table(by_server, kind, "ttft_p50_ms", 1), end="\n\n")
