@@ -1,7 +1,8 @@
-"""``python -m supervisor.nodes.ray_command start ...``: Ray's own command, with what xinfer changes of where a node listens.
+"""``python -m supervisor.nodes.ray_command start ...``: Ray's own command, with what xinfer changes of what starts and listens.
 
-Ray's agent, and its dashboard, which runs without its pages too, offer metrics to everybody on every interface, without
-the token. They have no option for the address.
+Ray's agent, and its dashboard, offer metrics to everybody on every interface, without the token. They have no option for the
+address. Without a dashboard Ray starts its API server all the same, and waits for it before it starts anything else; and it
+starts a server for ``ray://`` addresses. Nothing here asks either.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from ray._private import ray_constants, services
-from ray.scripts.scripts import main
+from ray._private.node import Node
+from ray.scripts import scripts
 
 from supervisor.nodes.ray_addresses import keep_loopback
 
 RUNNER = "supervisor.nodes.ray_metrics"
 _WITH_METRICS = (ray_constants.PROCESS_TYPE_DASHBOARD_AGENT, ray_constants.PROCESS_TYPE_DASHBOARD)
 _BUILDER = "_build_python_executable_command_memory_profileable"
+_API_SERVER = "start_api_server"
+_WHY_NO_CLIENT = "get_ray_client_dependency_error"
 
 Builder = Callable[..., list[str]]
 
@@ -33,7 +37,24 @@ def with_own_runner(build: Builder) -> Builder:
     return command
 
 
+def with_dashboard_only(start: Callable[..., None]) -> Callable[..., None]:
+    """``start``, a method of Ray's node, which does nothing unless there is to be a dashboard."""
+
+    def start_api_server(node: Node, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
+        if include_dashboard:
+            start(node, include_dashboard=include_dashboard, raise_on_failure=raise_on_failure)
+
+    return start_api_server
+
+
+def _why_no_client() -> str:
+    """In the place of Ray's own function, which says what the server for ``ray://`` lacks."""
+    return "xinfer has no use for it"
+
+
 if __name__ == "__main__":
     keep_loopback()
     setattr(services, _BUILDER, with_own_runner(getattr(services, _BUILDER)))
-    main()
+    setattr(Node, _API_SERVER, with_dashboard_only(getattr(Node, _API_SERVER)))
+    setattr(scripts, _WHY_NO_CLIENT, _why_no_client)
+    scripts.main()

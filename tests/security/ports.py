@@ -106,7 +106,7 @@ def _kind(process: psutil.Process, address: str, port: int, record: ClusterRecor
         return Kind.RAY_METRICS
     if "dashboard/dashboard.py" in words:
         return Kind.RAY_METRICS
-    if process.name() in ("gcs_server", "raylet") or words.startswith("ray::") or "ray.util.client.server" in words:
+    if process.name() in ("gcs_server", "raylet") or words.startswith("ray::"):
         return Kind.RAY
     return Kind.UNKNOWN
 

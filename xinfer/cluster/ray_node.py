@@ -111,15 +111,16 @@ class RayNode:
             "--no-monitor",  # the autoscaler of nodes, of which there is no configuration
             *("--port", str(self._port)),
             *_dashboard(options),
-            *("--ray-client-server-port", str(free_port("127.0.0.1"))),
             *("--temp-dir", str(self._temp_dir)),
         ]
 
 
 def _dashboard(options: StartOptions) -> list[str]:
     """Off unless it is wanted: nothing here needs it, and its ten processes start with the head and never rest."""
-    on_loopback = ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(free_port("127.0.0.1", _DASHBOARD_PORT))]
-    return ["--include-dashboard", str(options.dashboard).lower(), *on_loopback]
+    if not options.dashboard:
+        return ["--include-dashboard", "false"]
+    port = free_port("127.0.0.1", _DASHBOARD_PORT)
+    return ["--include-dashboard", "true", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)]
 
 
 def _temp_dir(home: Path, sockets: Path) -> Path:

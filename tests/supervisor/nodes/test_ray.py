@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 import prometheus_client
 import pytest
 from ray._private import prometheus_exporter, ray_constants, services
+from ray._private.node import Node
+from ray.scripts import scripts
 
 from supervisor.nodes import ray_command, ray_metrics
 from supervisor.nodes.ray_addresses import keep_loopback
@@ -23,6 +27,19 @@ def test_scripts_with_metrics_and_no_others_are_run_by_xinfer() -> None:
     agent = build(ray_constants.PROCESS_TYPE_DASHBOARD_AGENT, "session")
     assert agent[-2:] == ["-m", "supervisor.nodes.ray_metrics"]
     assert ray_command.RUNNER not in build(ray_constants.PROCESS_TYPE_WORKER, "session")
+
+
+def test_api_server_is_for_the_dashboard() -> None:
+    """Both functions that are replaced are there, and take what Ray's own callers give."""
+    started: list[dict[str, object]] = []
+    start = ray_command.with_dashboard_only(lambda _, **asked: started.append(asked))
+    node = object.__new__(Node)
+    signature = inspect.signature(getattr(Node, ray_command._API_SERVER))
+    for wanted in (False, None, True):
+        call = signature.bind(node, include_dashboard=wanted, raise_on_failure=False)
+        start(*call.args, **call.kwargs)
+    assert started == [{"include_dashboard": True, "raise_on_failure": False}]
+    assert not inspect.signature(getattr(scripts, ray_command._WHY_NO_CLIENT)).parameters
 
 
 def test_metrics_listen_at_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
