@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,12 +91,14 @@ def chat(
     stream: bool = True,
     prompt: str = "Hi",
     begun: threading.Event | None = None,
+    headers: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Ended:
     """One chat request, to its end. ``begun`` is set at its first bytes."""
     body = {"model": uid, "messages": [{"role": "user", "content": prompt}], "stream": stream, **fields}
     began = time.monotonic()
-    with requests.post(f"{cluster.endpoint}/v1/chat/completions", json=body, stream=True, timeout=120) as answer:
+    url = f"{cluster.endpoint}/v1/chat/completions"
+    with requests.post(url, json=body, headers=headers, stream=True, timeout=120) as answer:
         try:
             text = ""
             for part in answer.iter_content(chunk_size=None):

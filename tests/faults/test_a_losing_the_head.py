@@ -16,14 +16,17 @@ from tests.conftest import ROOT, RunningCluster
 from tests.faults.engines import chat, ready
 from tests.joined_node import JoinedNode
 from tests.waiting import wait_for
+from xinfer.api_key import engine_secret
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
+from xinfer.cluster.environment import token_file
 from xinfer.cluster.head_state import HeadState
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import LOOPBACK_NODE, StartOptions
 from xinfer.cluster.ports import free_port, is_free
 from xinfer.cluster.processes import of_cluster
 from xinfer.errors import Conflict
+from xinfer.wire.paths import ENGINE_SECRET
 
 FOLDER = str(ROOT / "xinfer" / "tiny_chat" / "model")
 UID = "on-both"
@@ -100,7 +103,9 @@ def test_head_lost(cluster_of_two: RunningCluster, options: StartOptions, figure
         begun = threading.Event()
         # No supervisor of this cluster is on the other node, since the REST API is on loopback.
         direct = RunningCluster(far, cluster.home, head)
-        stream = pool.submit(chat, direct, UID, max_tokens=200, begun=begun)
+        # With a node that has joined, engines take requests of their cluster only.
+        secret = engine_secret(token_file(cluster.home).read_text().strip())
+        stream = pool.submit(chat, direct, UID, max_tokens=200, begun=begun, headers={ENGINE_SECRET: secret})
         assert begun.wait(10)
         # A new Serve controller keeps replicas of which the old one had seen the start; it looks several times a second.
         time.sleep(2)
