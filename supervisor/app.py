@@ -365,6 +365,8 @@ def _application(
         max_ongoing_requests=_MAX_ONGOING,
         health_check_period_s=5,
         health_check_timeout_s=10,
+        # It has the route prefix for a path, and costs a response that does not stream a tenth; ``logs/requests`` says more.
+        logging_config={"enable_access_log": False},
         **options,
     )
     # A head that takes a cluster over finds the application there; Serve replaces replicas of another version only.

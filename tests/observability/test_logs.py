@@ -28,6 +28,7 @@ def test_request_by_its_id(cluster: RunningCluster, tiny_chat: str) -> None:
     assert 0 < float(fields["ttft_s"]) <= float(fields["duration_s"])
     assert 1 <= int(fields["completion_tokens"]) <= 8
     assert "Hello" not in line
+    assert not any("POST / 200" in each for each in lines), "Serve's own line, which says less"
     in_engine = [each for each in lines if "[xinfer] request find-me-again: /v1/chat/completions" in each]
     assert len(in_engine) == 1, "the engine's log"
     there = json.loads(cluster.run("logs", "--request", "find-me-again", "--node", "127.0.0.1", "--json").stdout)

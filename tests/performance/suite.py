@@ -74,12 +74,13 @@ def _sample(label: str, level: Mapping[str, Any]) -> Sample:
 
 
 def server_of(url: str) -> int:
-    """The process that listens at ``url``."""
+    """The process that listens at ``url``. Its engine core, which it has forked, has the socket open as well."""
     port = int(url.rpartition(":")[2])
-    for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-            return connection.pid
-    raise LookupError(f"nobody listens at {url}")
+    listening = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+    found = [psutil.Process(each.pid) for each in listening if each.laddr.port == port and each.pid]
+    if not found:
+        raise LookupError(f"nobody listens at {url}")
+    return min(found, key=psutil.Process.create_time).pid
 
 
 def cost_of_idling(cluster: Cluster) -> Sample:
