@@ -38,6 +38,7 @@ IDLE_S = 30.0
 LEVEL_S = "6"
 # Requests per second, of 64 tokens: an eighth to a half of what such a server does on two cores.
 RATES = "8,16,32"
+_COMPILATION = "XINFER_CPU_COMPILATION"
 
 Sample = dict[str, Any]
 Loads = dict[str, list[Sample]]
@@ -105,6 +106,17 @@ def launch_to_first_token(client: RESTfulClient, endpoint: str) -> float:
     return took_s
 
 
+def compile_once() -> None:
+    """Have the model compiled, as it is after its first launch, and as other servers have it after their first start."""
+    with own_cluster() as cluster, RESTfulClient(cluster.endpoint) as client:
+        os.environ[_COMPILATION] = "before"
+        try:
+            cluster.start()
+        finally:
+            del os.environ[_COMPILATION]
+        client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
+
+
 def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idling: bool, directly_first: bool) -> None:
     """Start, launch, load through xinfer and directly, and idle."""
     with own_cluster() as cluster, RESTfulClient(cluster.endpoint) as client:
@@ -158,10 +170,10 @@ def draw(samples: Mapping[str, list[Loads]], file: Path) -> None:
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     fields = {
-        "streams": ("tokens_per_s", "tokens per second"),
-        "requests per second": ("ttft_p50_ms", "TTFT, p50, ms"),
+        "streams": ("tokens_per_s", "tokens per second", "linear"),
+        "requests per second": ("ttft_p50_ms", "TTFT, p50, ms", "log"),
     }
-    for axes, (kind, (field, label)) in zip(figure.subplots(1, len(fields)), fields.items(), strict=True):
+    for axes, (kind, (field, label, scale)) in zip(figure.subplots(1, len(fields)), fields.items(), strict=True):
         for name, rounds in samples.items():
             columns = list(zip(*(each[kind] for each in rounds), strict=True))
             levels = [int(column[0]["level"]) for column in columns]
@@ -172,8 +184,9 @@ def draw(samples: Mapping[str, list[Loads]], file: Path) -> None:
         axes.set_xticks(levels, [str(level) for level in levels])
         axes.set_xlabel(kind)
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
-    axes.set_yscale("log")
+        axes.set_yscale(scale)
+        if scale == "linear":
+            axes.set_ylim(bottom=0)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(file, dpi=90)
 
@@ -185,6 +198,7 @@ def main() -> None:
     servers = [*OTHERS, "xinfer", "xinfer's engine, directly"]
     costs = ["start_s", "launch_to_first_token_s", "idle without a model", "idle with tiny-chat"]
     samples: dict[str, list[Any]] = {name: [] for name in [*servers, *costs]}
+    compile_once()
     for number in range(rounds):
         for name, server in OTHERS.items():
             with server() as url:
