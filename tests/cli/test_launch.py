@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +221,22 @@ def test_ctrl_c_cancels(run: Run, server: ScriptedServer, monkeypatch: pytest.Mo
     result = run("launch", "q")
     assert (result.exit_code, server.asked[-1].path) == (1, "/v1/models/m/cancel")
     assert "cancelled" in result.stderr
+
+
+def test_ctrl_c_before_the_server_has_answered_cancels(
+    run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_answer = server.next_answer
+
+    def interrupted(asked: Any) -> Answer:
+        if asked.method == "POST" and asked.path == "/v1/models":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+        return next_answer(asked)
+
+    monkeypatch.setattr(server, "next_answer", interrupted)
+    server.reply("POST", "/v1/models/m/cancel", None)
+    result = run("launch", "q")
+    assert (result.exit_code, server.asked[-1].path) == (1, "/v1/models/m/cancel")
+    assert "cancelled" in result.stderr
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

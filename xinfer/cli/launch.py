@@ -10,6 +10,7 @@ import click
 
 from xinfer.cli import engine_options
 from xinfer.cli.autoscaling_options import autoscaling_options, take_config
+from xinfer.cli.held_interrupt import HeldInterrupt
 from xinfer.cli.options import as_json, print_json, with_client
 from xinfer.cli.progress import display_for, follow
 from xinfer.cli.stages import summary
@@ -162,7 +163,9 @@ def launch(
     before them.
     """
     # The server's own waiting has no progress, so this command returns at once and polls.
-    response = client._launch_response(**_keywords(words, options), wait_ready=False)
+    # Broken off in the middle, the launch would go on, and nobody could tell its UID.
+    with HeldInterrupt() as interrupt:
+        response = client._launch_response(**_keywords(words, options), wait_ready=False)
     uid = str(response["model_uid"])
     facts = {"model_uid": uid}
     if response.get("why"):
@@ -171,7 +174,7 @@ def launch(
     is_ready = False
     if wait:
         try:
-            is_ready = _wait_until_ready(client, uid)
+            is_ready = _wait_until_ready(client, uid, interrupt)
         except (LaunchFailed, LaunchCancelled) as error:
             # Scripts get the UID of a failed launch as well, for `xinfer logs`.
             if as_json:
@@ -225,9 +228,10 @@ def _absolute(path: str | None) -> str | None:
     return path
 
 
-def _wait_until_ready(client: RESTfulClient, uid: str) -> bool:
+def _wait_until_ready(client: RESTfulClient, uid: str, interrupt: HeldInterrupt) -> bool:
     """Show the launch's progress until it is ready (True). Ctrl-C cancels it, or lets it go on (False)."""
     try:
+        interrupt.check()
         with display_for(uid) as display:
             report = follow(client, uid, display)
     except KeyboardInterrupt:
