@@ -42,6 +42,7 @@ from supervisor.api.scrape_targets import ScrapeTargetsApi
 from supervisor.api.sessions import SessionsApi
 from supervisor.api.stats import StatsApi
 from supervisor.api.unsupported_routes import why_unsupported
+from supervisor.background import Background
 from supervisor.gateway.drain import Drain
 from supervisor.gateway.exchange import is_in_serve, open_exchange
 from supervisor.gateway.load_reports import LoadReports
@@ -125,6 +126,7 @@ class Supervisor:
         self._shared_loads = SharedLoads(self._proxy.balancer, registry, self._models.supervisor_id)
         self._load_reports = LoadReports(self._models, registry, self._request_metrics)
         self._trimmer = MemoryTrimmer(self._proxy.in_flight)
+        self._background = Background()
         self.control = self._build_control()
         # Outside of everything, so that pages can read errors as well.
         self._http = with_cors(self._serve, settings.cors_origins)
@@ -151,12 +153,11 @@ class Supervisor:
                     await self._access.start()
                 self._metrics.start()
                 self._drain.start()
-                self._shared_loads.start()
-                self._load_reports.start()
+                self._background.spawn(self._shared_loads.run())
+                self._background.spawn(self._load_reports.run())
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self._load_reports.stop()
-                await self._shared_loads.stop()
+                await self._background.stop()
                 await self._drain.stop()
                 await self._metrics.stop()
                 if self._access:

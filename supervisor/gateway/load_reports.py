@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from supervisor.background import Background
 from supervisor.gateway.request_metrics import RequestMetrics
 from supervisor.model_table import LiveTable
 from supervisor.registry.client import RegistryClient
@@ -21,15 +20,9 @@ class LoadReports:
         self._models = models
         self._registry = registry
         self._metrics = metrics
-        self._background = Background()
 
-    def start(self) -> None:
-        self._background.spawn(self._run())
-
-    async def stop(self) -> None:
-        await self._background.stop()
-
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Report until it is cancelled."""
         while True:
             await asyncio.sleep(_PERIOD_S)
             with contextlib.suppress(Unavailable):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-from supervisor.background import Background
 from supervisor.gateway.balancer import Balancer
 from supervisor.registry.client import RegistryClient
 from xinfer.errors import Unavailable
@@ -34,15 +33,9 @@ class SharedLoads:
         self._balancer = balancer
         self._registry = registry
         self._supervisor_id = supervisor_id
-        self._background = Background()
 
-    def start(self) -> None:
-        self._background.spawn(self._run())
-
-    async def stop(self) -> None:
-        await self._background.stop()
-
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Exchange loads until it is cancelled."""
         loop = asyncio.get_running_loop()
         heard_at = loop.time()
         while True:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from supervisor.background import Background
 from supervisor.gateway import shared_loads
 from supervisor.gateway.balancer import Balancer
 from supervisor.gateway.shared_loads import SharedLoads, exchange_period_s
@@ -30,10 +31,10 @@ def registry() -> RegistryDouble:
 async def balancer(registry: RegistryDouble, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Balancer]:
     monkeypatch.setattr(shared_loads, "exchange_period_s", lambda _supervisors: 0.01)
     made = Balancer()
-    loads = SharedLoads(made, registry, "s1")
-    loads.start()
+    background = Background()
+    background.spawn(SharedLoads(made, registry, "s1").run())
     yield made
-    await loads.stop()
+    await background.stop()
 
 
 async def test_load_is_told_and_heard(registry: RegistryDouble, balancer: Balancer) -> None:
