@@ -71,7 +71,7 @@ class GatewaySettings:
     """How long a place is kept for a key that has no request under way."""
     queue_drop: QueueDrop = QueueDrop.GREEDIEST
     refusals_per_s: int = 100
-    """Requests without a valid key that are refused at once, each second; each further one waits for a second. 0: none does."""
+    """Requests without a valid key that are refused in a second; each further one waits for its turn. 0: none does."""
     supervisors: int = 1
     """Supervisors that share each engine, and so its bound."""
     routing: Routing = Routing.PREFIX

@@ -13,12 +13,11 @@ _PLACE_RETRY_S = 1.0
 
 
 class Bucket:
-    """A token bucket: holds what ``holds_s`` seconds give, and is filled anew as time passes. Debts may take it below zero."""
+    """A token bucket: holds what a minute gives, and is filled anew as time passes. Debts may take it below zero."""
 
-    __slots__ = ("_at", "_holds_s", "capacity", "level", "rate")
+    __slots__ = ("_at", "capacity", "level", "rate")
 
-    def __init__(self, per_minute: float, now: float, holds_s: float = _MINUTE_S) -> None:
-        self._holds_s = holds_s
+    def __init__(self, per_minute: float, now: float) -> None:
         self._give(per_minute)
         self.level = self.capacity
         self._at = now
@@ -49,7 +48,7 @@ class Bucket:
         return max(0.0, lacking / self.rate)
 
     def _give(self, per_minute: float) -> None:
-        self.capacity = max(1.0, per_minute * (self._holds_s / _MINUTE_S))
+        self.capacity = max(1.0, per_minute)
         self.rate = per_minute / _MINUTE_S
 
 
