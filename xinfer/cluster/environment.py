@@ -34,6 +34,7 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "20",  # Serve kills one that is not ready after three of them; 5 by default
         "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",  # one that hangs would have the time to finish its requests, too
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": SERVE_MIDDLEWARES,
         **({prestart.PRELOAD_VARIABLE: prestart.PRELOADED_MODULES} if warm else {}),
