@@ -18,10 +18,16 @@ from xinfer.cluster.processes import of_cluster
 
 
 class JoinedNode:
-    """A node with GPUs, as a number that Ray counts, and without a fork server."""
+    """A node with GPUs, as a number that Ray counts, and without a fork server unless ``warm_host`` is true."""
 
     def __init__(
-        self, head_home: Path, address: str = "127.0.0.3", *, num_gpus: int = 1, labels: Mapping[str, str] | None = None
+        self,
+        head_home: Path,
+        address: str = "127.0.0.3",
+        *,
+        num_gpus: int = 1,
+        labels: Mapping[str, str] | None = None,
+        warm_host: bool = False,
     ) -> None:
         head = ClusterRecord.load(head_home)
         assert head
@@ -29,7 +35,7 @@ class JoinedNode:
         shutil.copy(token_file(head_home), self.home)
         self.address = address
         self._options = StartOptions(
-            join=head.ray_address, node_ip=address, num_gpus=num_gpus, labels=labels or {}, warm_host=False
+            join=head.ray_address, node_ip=address, num_gpus=num_gpus, labels=labels or {}, warm_host=warm_host
         )
         self._node = NodeLifecycle(self.home)
         self.ids: list[str] = []

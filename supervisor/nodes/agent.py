@@ -23,6 +23,7 @@ from supervisor.nodes.benchmarks import LIMIT_S, Benchmarks
 from supervisor.nodes.hub_cache import CachedRepo
 from supervisor.nodes.measurements import measure
 from supervisor.nodes.prefetches import Prefetches
+from supervisor.nodes.spare_workers import SpareWorkers
 from xinfer import node_logs
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.cluster_secret import own_session_secret
@@ -45,12 +46,14 @@ class NodeAgent:
 
     def __init__(self) -> None:
         self._node: str = ray.get_runtime_context().get_node_id()
+        self._spare_workers = SpareWorkers(self._node)
         self._prefetches = Prefetches()
         self._reports = asyncio.create_task(self._report())
         self._benchmarks = Benchmarks(home() / "benchmarks")
 
-    async def ping(self) -> None:
-        """Return, now that it is up."""
+    async def prestart_workers(self) -> None:
+        """Have Ray start what is missing of the node's spare processes; they are up a second later. ``OSError`` if that fails."""
+        await self._spare_workers.top_up()
 
     async def tail(self, path: str, size: int) -> list[str]:
         """The last lines of a file, of at most ``size`` bytes; empty without the file."""

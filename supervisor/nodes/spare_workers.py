@@ -1,36 +1,68 @@
-"""Spare processes that Ray starts ahead, one on each node for its next replica."""
+"""Spare processes that Ray starts ahead on a node, for the replicas that come next."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import Any
 
 import grpc
+import psutil
 from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
-from supervisor.nodes.on_node import alive
+from supervisor.nodes.on_node import Node, alive
+from xinfer.cluster import prestart
 
 # Until it is used, or a year: Ray has no value for ever.
 _KEEP_ALIVE_S = 365 * 24 * 3600
 _TIMEOUT_S = 10.0
 # ray.rpc.Language
 _PYTHON = 0
+# Each costs about 140 MB, and a node with several GPUs often gets several replicas at once.
+_MOST = 2
 
 
-async def prestart_worker_on(node_id: str) -> None:
-    """``prestart_worker`` on the node with this id. ``OSError`` if that fails, or if no such node is alive."""
-    for node in await alive():
-        if node["NodeID"] == node_id:
-            await prestart_worker(node)
+class SpareWorkers:
+    """Those of the node on which this process of Ray's runs."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = node_id
+        self._has_begun = False
+        self._lock = asyncio.Lock()
+
+    async def top_up(self) -> None:
+        """Have Ray start those that are missing. ``OSError`` if that fails."""
+        if not prestart.wanted():
             return
-    raise OSError(f"Ray did not start a spare process: node {node_id} is not alive")
+        async with self._lock:
+            node = await self._node()
+            missing = wanted_on(node)
+            # At first, processes that Ray has just started are the cluster's own.
+            if self._has_begun:
+                missing -= await asyncio.to_thread(_count_idle)
+            if missing > 0:
+                await start_spare_workers(node, missing)
+            self._has_begun = True
+
+    async def _node(self) -> Node:
+        for node in await alive():
+            if node["NodeID"] == self._node_id:
+                return node
+        raise OSError(f"Ray did not start a spare process: node {self._node_id} is not alive")
 
 
-async def prestart_worker(node: dict[str, Any]) -> None:
-    """Have Ray start a process on ``node``, one of ``ray.nodes()``; it stays until it is used. ``OSError`` if that fails."""
+def wanted_on(node: Node) -> int:
+    """How many a node, one of ``ray.nodes()``, should have: one for each GPU, one at least and two at most."""
+    gpus = int(node["Resources"].get("GPU", 0))
+    return max(1, min(gpus, _MOST))
+
+
+async def start_spare_workers(node: dict[str, Any], count: int) -> None:
+    """Have Ray start so many processes on one of ``ray.nodes()``; each stays until it is used. ``OSError`` if that fails."""
     # Ray has no Python interface for this: its raylets do, and Ray itself calls it only when a node starts.
     request = node_manager_pb2.PrestartWorkersRequest(
-        language=_PYTHON, num_workers=1, keep_alive_duration_secs=_KEEP_ALIVE_S
+        language=_PYTHON, num_workers=count, keep_alive_duration_secs=_KEEP_ALIVE_S
     )
     channel = init_grpc_channel(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}", asynchronous=True)
     try:
@@ -40,3 +72,18 @@ async def prestart_worker(node: dict[str, Any]) -> None:
         raise OSError(f"Ray did not start a spare process: {error}") from error
     finally:
         await channel.close()
+
+
+def _count_idle() -> int:
+    """The idle processes of this node's raylet, whose child this process is."""
+    raylet = psutil.Process(os.getppid())
+    return sum(_is_idle(process) for process in raylet.children())
+
+
+def _is_idle(process: psutil.Process) -> bool:
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    # A Ray process shows the first name once it is up, and the second one before.
+    return any(word.strip().endswith(("ray::IDLE", "default_worker.py")) for word in words)

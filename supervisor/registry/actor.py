@@ -23,7 +23,6 @@ from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.model_lives import ModelLives
 from supervisor.registry.models import Models
 from supervisor.registry.node_agents import NodeAgents, NodeReports
-from supervisor.registry.prestarted_workers import prestart_worker_on
 from supervisor.registry.reconciler import Deployments, Reconciler, Surroundings
 from supervisor.registry.store import Store
 from supervisor.registry.supervisor_loads import SupervisorLoads
@@ -339,10 +338,6 @@ class Registry:
     async def progress(self, uid: str) -> list[ReplicaReport]:
         """The latest reports of a model's replicas, downloads included; none if the model is unknown."""
         return self._models.live_reports(uid)
-
-    async def prestart_worker(self, node_id: str) -> None:
-        """Have Ray start a process on this node for its next replica. ``OSError`` if that fails."""
-        await prestart_worker_on(node_id)
 
     async def logs(self, uid: str) -> list[ReplicaReport]:
         """The replicas whose engines' logs tell how the model is doing, or how its launch ended."""

@@ -1,6 +1,6 @@
-"""Sees to it that every node has its agent, and a spare process for its first replica.
+"""Sees to it that every node has its agent, and spare processes for its first replicas.
 
-Replicas themselves replace the spare process that they have taken.
+Replicas themselves have the spare process replaced that they have taken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from supervisor.nodes.agent import NodeAgent
 from supervisor.nodes.on_node import Node, alive
 from supervisor.registry.idle_nodes import IdleNodes
-from supervisor.registry.prestarted_workers import prestart_worker
 from xinfer.messages import NodeReport
 from xinfer.names import NAMESPACE, node_agent
 
@@ -47,22 +46,18 @@ class NodeReports:
 
 
 class NodeAgents:
-    """Remembers the nodes that have had what they need. With ``spare_workers`` each gets a spare process, too."""
+    """Remembers the nodes that have had what they need."""
 
-    def __init__(self, *, spare_workers: bool, autoscaled: bool = False) -> None:
-        self._spare_workers = spare_workers
+    def __init__(self, *, autoscaled: bool = False) -> None:
         self._idle = IdleNodes(enabled=autoscaled)
         self._served: set[str] = set()
-        self._had_spares: set[str] = set()
 
     async def tend(self, *, restarted: bool, in_use: Callable[[], set[str]] = set) -> None:
-        """Watch for new nodes, for ever. After a restart of the registry those there are have had their spare process.
+        """Watch for new nodes, for ever; after a restart of the registry at once.
 
         ``in_use`` gives the addresses of the nodes that have replicas.
         """
-        if restarted:
-            self._had_spares = {node["NodeID"] for node in await alive()}
-        else:
+        if not restarted:
             await asyncio.sleep(_FIRST_LOOK_S)
         while True:
             nodes = await alive()
@@ -82,10 +77,6 @@ class NodeAgents:
     async def _serve(self, node: Node) -> None:
         try:
             await _start_agent(node)
-            # After the agent, which would take it.
-            if self._spare_workers and node["NodeID"] not in self._had_spares:
-                await prestart_worker(node)
-                self._had_spares.add(node["NodeID"])
         except OSError as error:
             _log.warning("%s", error)
             self._served.discard(node["NodeID"])
@@ -97,7 +88,7 @@ def _end_agent(node_id: str) -> None:
 
 
 async def _start_agent(node: Node) -> None:
-    """``OSError`` if the agent does not come up."""
+    """``OSError`` if the agent does not come up, or has no spare processes started."""
     actor_class: Any = ray.remote(NodeAgent)
     agent = actor_class.options(
         name=node_agent(node["NodeID"]),
@@ -110,6 +101,6 @@ async def _start_agent(node: Node) -> None:
     ).remote()
     try:
         async with asyncio.timeout(_UP_S):
-            await agent.ping.remote()
+            await agent.prestart_workers.remote()
     except (TimeoutError, ray.exceptions.RayError) as error:
         raise OSError(f"the agent of {node['NodeManagerAddress']} did not come up: {error}") from error

@@ -20,7 +20,6 @@ from supervisor.registry.node_supervisors import NodeSupervisors
 from supervisor.registry.store import Store
 from xinfer import registry_file
 from xinfer.access_settings import usage_days
-from xinfer.cluster import prestart
 from xinfer.logs import log_level
 from xinfer.messages import ModelTable
 from xinfer.settings import EngineSettings, home
@@ -43,7 +42,7 @@ class Registry(AccessActor, actor.Registry):
             Deployer(settings),
             Store(registry_file.file_in(home())),
             restarted=ray.get_runtime_context().was_current_actor_reconstructed,
-            agents=NodeAgents(spare_workers=prestart.wanted(), autoscaled=autoscaler_runs()),
+            agents=NodeAgents(autoscaled=autoscaler_runs()),
             traces=_launch_traces(),
             prewarmer=Prewarmer(settings),
         )

@@ -54,20 +54,7 @@ def test_replicas_spread(
     assert places(client, uid) == [HEAD, FIRST, SECOND]
 
 
-def test_four_replicas_on_two_nodes_beside_one_on_one(
-    client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch, figures: list[str]
-) -> None:
-    """And with ``pack`` two of them are on one node."""
-    began = time.monotonic()
-    launch_fake("one-there", n_gpu=1, node_labels={"pool": "more"})
-    one_s = time.monotonic() - began
-    client.terminate_model("one-there")
-    began = time.monotonic()
-    uid = launch_fake("four-there", replica=4, n_gpu=1, node_labels={"pool": "more"})
-    four_s = time.monotonic() - began
-    assert places(client, uid) == [FIRST, FIRST, SECOND, SECOND]
-    figures.append(f"launch: one replica {one_s:.1f} s, four on two nodes {four_s:.1f} s, {four_s / one_s:.2f} times")
-    client.terminate_model(uid)
+def test_packed_replicas_share_a_node(client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch) -> None:
     (there,) = set(places(client, launch_fake("packed", replica=2, n_gpu=1, node_labels={"pool": "more"}, pack=True)))
     assert there in ADDRESSES
 

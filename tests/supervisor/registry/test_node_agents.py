@@ -17,7 +17,7 @@ def node(name: str) -> dict[str, Any]:
 
 
 def test_each_node_once() -> None:
-    agents = NodeAgents(spare_workers=True)
+    agents = NodeAgents()
     assert agents.new([node("a")]) == [node("a")]
     assert agents.new([node("a"), node("b")]) == [node("b")]
     assert agents.new([node("a"), node("b")]) == []
@@ -25,7 +25,7 @@ def test_each_node_once() -> None:
 
 def test_node_that_comes_back() -> None:
     """It has the same name only if it is another node: Ray gives each its own."""
-    agents = NodeAgents(spare_workers=True)
+    agents = NodeAgents()
     agents.new([node("a")])
     assert agents.new([]) == []
     assert agents.new([node("a2")]) == [node("a2")]
@@ -39,7 +39,7 @@ async def test_agent_that_does_not_come_up_is_tried_again(monkeypatch: pytest.Mo
         raise OSError("it did not come up")
 
     monkeypatch.setattr(node_agents, "_start_agent", start)
-    agents = NodeAgents(spare_workers=True)
+    agents = NodeAgents()
     for _ in range(2):
         for found in agents.new([node("a")]):
             await agents._serve(found)
@@ -59,7 +59,7 @@ def test_nodes_of_the_autoscaler_are_left_when_they_have_had_nothing_for_a_while
     assert idle.among(nodes, set(), 70.0) == {"other"}
     assert IdleNodes(enabled=False).among(nodes, set(), 1e9) == set()
 
-    agents = NodeAgents(spare_workers=True)
+    agents = NodeAgents()
     assert agents.new(nodes) == nodes
     assert agents.new(nodes, {"cloud"}) == []
     assert agents.new(nodes) == [cloud]
