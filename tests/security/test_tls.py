@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from supervisor.api.xinfer_metrics import ClusterFacts, XinferMetrics
+from tests.security.certificates import certificate
 from tests.shell import Shell
 from tests.waiting import wait_for
 from xinfer.cli.own_session import own_session
@@ -42,24 +43,6 @@ frontend http_frontend
 backend supervisors
     server a 127.0.0.1:{backend}
 """
-
-
-def certificate(folder: Path, name: str) -> tuple[str, str]:
-    """A self-signed certificate for ``name``, and its key."""
-    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    options = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        f"/CN={name}",
-    ]
-    subprocess.run(["openssl", "req", "-x509", *options, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    return cert, key
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
