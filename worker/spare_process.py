@@ -12,7 +12,7 @@ _log = logging.getLogger("xinfer.worker")
 
 
 async def prestart_next() -> None:
-    """Have Ray processes prestarted on this node: the actor that calls this has taken an idle one."""
+    """Have a Ray process prestarted on this node soon: the actor that calls this has taken an idle one."""
     node_id = ray.get_runtime_context().get_node_id()
     try:
         agent = ray.get_actor(node_agent(node_id), namespace=NAMESPACE)

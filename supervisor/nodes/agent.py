@@ -52,8 +52,8 @@ class NodeAgent:
         self._benchmarks = Benchmarks(home() / "benchmarks")
 
     async def prestart_workers(self) -> None:
-        """Have Ray start what is missing of the node's spare processes; they are up a second later. ``OSError`` if that fails."""
-        await self._spare_workers.top_up()
+        """Have Ray start what is missing of the node's spare processes, in a moment."""
+        self._spare_workers.top_up()
 
     async def tail(self, path: str, size: int) -> list[str]:
         """The last lines of a file, of at most ``size`` bytes; empty without the file."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import time
 from typing import Any
 
 import grpc
@@ -14,6 +16,9 @@ from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 from supervisor.nodes.on_node import Node, alive
 from xinfer.cluster import prestart
 
+_log = logging.getLogger("xinfer.node")
+# Replicas of one launch come up one after the other; the next launch of a person comes later.
+_QUIET_S = 1.5
 # Until it is used, or a year: Ray has no value for ever.
 _KEEP_ALIVE_S = 365 * 24 * 3600
 _TIMEOUT_S = 10.0
@@ -29,13 +34,27 @@ class SpareWorkers:
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
         self._has_begun = False
-        self._lock = asyncio.Lock()
+        self._asked_at = 0.0
+        self._task: asyncio.Task[None] | None = None
 
-    async def top_up(self) -> None:
-        """Have Ray start those that are missing. ``OSError`` if that fails."""
+    def top_up(self) -> None:
+        """Have Ray start those that are missing, as soon as nobody has asked for that for a moment.
+
+        The start of a process takes a core for a second, which replicas that come up at the same time need themselves.
+        """
         if not prestart.wanted():
             return
-        async with self._lock:
+        self._asked_at = time.monotonic()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._start_missing())
+
+    async def _start_missing(self) -> None:
+        while True:
+            wait_s = self._asked_at + _QUIET_S - time.monotonic()
+            if wait_s <= 0:
+                break
+            await asyncio.sleep(wait_s)
+        try:
             node = await self._node()
             missing = wanted_on(node)
             # At first, processes that Ray has just started are the cluster's own.
@@ -44,6 +63,9 @@ class SpareWorkers:
             if missing > 0:
                 await start_spare_workers(node, missing)
             self._has_begun = True
+        except OSError as error:
+            # The next replica waits about a second longer.
+            _log.warning("%s", error)
 
     async def _node(self) -> Node:
         for node in await alive():

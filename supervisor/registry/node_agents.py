@@ -88,7 +88,7 @@ def _end_agent(node_id: str) -> None:
 
 
 async def _start_agent(node: Node) -> None:
-    """``OSError`` if the agent does not come up, or has no spare processes started."""
+    """``OSError`` if the agent does not come up."""
     actor_class: Any = ray.remote(NodeAgent)
     agent = actor_class.options(
         name=node_agent(node["NodeID"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -28,34 +30,64 @@ def test_one_for_each_gpu_but_never_many(gpus: float | None, wanted: int) -> Non
     assert wanted_on(node(gpus)) == wanted
 
 
-async def test_what_is_missing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At first all, whatever Ray starts besides."""
-    idle = iter((2, 1, 0, 3))
-    started = []
+@dataclass
+class Ray:
+    """``idle`` are the counts of idle processes that are going to be found."""
 
-    async def alive() -> list[dict[str, Any]]:
+    idle: list[int]
+    started: list[int] = field(default_factory=list)
+
+    async def alive(self) -> list[dict[str, Any]]:
         return [node(2)]
 
-    async def start(found: dict[str, Any], count: int) -> None:
-        started.append(count)
+    async def start(self, found: dict[str, Any], count: int) -> None:
+        self.started.append(count)
 
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+    """A node with two GPUs."""
+    made = Ray([])
     monkeypatch.setenv(prestart.PRELOAD_VARIABLE, prestart.PRELOADED_MODULES)
-    monkeypatch.setattr(spare_workers, "alive", alive)
-    monkeypatch.setattr(spare_workers, "start_spare_workers", start)
-    monkeypatch.setattr(spare_workers, "_count_idle", lambda: next(idle))
+    monkeypatch.setattr(spare_workers, "_QUIET_S", 0.02)
+    monkeypatch.setattr(spare_workers, "alive", made.alive)
+    monkeypatch.setattr(spare_workers, "start_spare_workers", made.start)
+    monkeypatch.setattr(spare_workers, "_count_idle", lambda: made.idle.pop(0))
+    return made
+
+
+async def test_what_is_missing_is_started(ray: Ray) -> None:
+    """At first all, whatever Ray starts besides."""
     spares = SpareWorkers("a")
-    await spares.top_up()
-    assert started == [2]
-    for _ in range(4):
-        await spares.top_up()
-    assert started == [2, 1, 2]
-    with pytest.raises(OSError, match="not alive"):
-        await SpareWorkers("b").top_up()
+    for ray.idle in ([2], [2], [1], [0], [3]):
+        spares.top_up()
+        await asyncio.sleep(0.05)
+    assert ray.started == [2, 1, 2]
+
+
+async def test_once_for_all_that_ask_at_a_time(ray: Ray) -> None:
+    """And not while others still come up."""
+    spares = SpareWorkers("a")
+    for _ in range(5):
+        spares.top_up()
+        await asyncio.sleep(0.005)
+        assert ray.started == []
+    await asyncio.sleep(0.05)
+    assert ray.started == [2]
+
+
+async def test_a_node_that_has_left(ray: Ray, caplog: pytest.LogCaptureFixture) -> None:
+    SpareWorkers("b").top_up()
+    await asyncio.sleep(0.05)
+    assert ray.started == []
+    assert "not alive" in caplog.text
 
 
 async def test_none_where_ray_imports_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(prestart.PRELOAD_VARIABLE, raising=False)
-    await SpareWorkers("not asked about").top_up()
+    spares = SpareWorkers("a")
+    spares.top_up()
+    assert spares._task is None
 
 
 async def test_node_that_does_not_answer() -> None:
