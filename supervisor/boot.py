@@ -21,7 +21,7 @@ from supervisor import given_keys
 from supervisor.app import build, build_on_each_node
 from supervisor.nodes.on_node import open_nodes
 from supervisor.nodes.ray_addresses import keep_loopback
-from supervisor.registry.process import Registry
+from supervisor.registry.ray_actor import Registry
 from xinfer.api_key import digest, new_id, new_key
 from xinfer.cluster.options import BootOptions
 from xinfer.messages import ApiKey, KeyScope
@@ -85,7 +85,7 @@ def _start_registry(options: BootOptions) -> Any:
 def _wait_for_first_table(registry: Any) -> None:
     while True:
         try:
-            ray.get(registry.watch.remote(0, 0.0))
+            ray.get(registry.call.remote("watch", 0, 0.0))
             return
         except ray.exceptions.ActorUnavailableError:
             # The one of a head that was lost, which Ray is starting again.
@@ -94,12 +94,13 @@ def _wait_for_first_table(registry: Any) -> None:
 
 def _make_first_key(registry: Any) -> None:
     """An admin's key, unless somebody has one. Its text goes to whoever starts the node, who shows it once."""
-    if not ray.get(registry.needs_admin_key.remote()):
+    if not ray.get(registry.call.remote("needs_admin_key")):
         return
     key_id = new_id()
     text = new_key(key_id)
     name = f"admin-{key_id}"
-    ray.get(registry.add_key.remote(ApiKey(key_id, name, KeyScope.ADMIN, digest(text), created_at=time.time())))
+    key = ApiKey(key_id, name, KeyScope.ADMIN, digest(text), created_at=time.time())
+    ray.get(registry.call.remote("add_key", key))
     print(json.dumps({"admin_key": text}), flush=True)
 
 

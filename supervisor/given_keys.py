@@ -55,11 +55,11 @@ def changes(known: Iterable[ApiKey], given: Iterable[GivenKey], now: float) -> I
 def take(registry: Any, given: Iterable[GivenKey]) -> None:
     """Have the registry carry these changes out. Raises ``Conflict`` for a key that was revoked."""
     now = time.time()
-    for change in changes(ray.get(registry.keys.remote()), given, now):
+    for change in changes(ray.get(registry.call.remote("keys")), given, now):
         match change:
             case Add(key):
-                ray.get(registry.add_key.remote(key))
+                ray.get(registry.call.remote("add_key", key))
             case Rotate(key_id, digest):
-                ray.get(registry.rotate_key.remote(key_id, digest, now))
+                ray.get(registry.call.remote("rotate_key", key_id, digest, now))
             case Revoke(key_id):
-                ray.get(registry.revoke_key.remote(key_id, False))
+                ray.get(registry.call.remote("revoke_key", key_id, False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from typing import Any
 
 import ray
 
@@ -42,8 +43,8 @@ class Reporter:
 
     async def _send(self, method: str, *args: object) -> ReplicaOrders:
         try:
-            registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)
-            orders: ReplicaOrders = await getattr(registry, method).remote(*args)
+            registry: Any = ray.get_actor(REGISTRY, namespace=NAMESPACE)
+            orders: ReplicaOrders = await registry.call.remote(method, *args)
         except (ValueError, ray.exceptions.RayError) as error:
             _log.warning("registry not reached, will report again: %s", type(error).__name__)
             return replace(self.orders, start=True)

@@ -111,7 +111,7 @@ class NodeAgent:
             report = await asyncio.to_thread(measure, self._node, home())
             try:
                 registry = ray.get_actor(REGISTRY, namespace=NAMESPACE)
-                await registry.report_node.remote(report)
+                await registry.call.remote("report_node", report)
             except (ValueError, ray.exceptions.RayError) as error:
                 _log.warning("the registry was not reached and will be told later: %s", type(error).__name__)
             await asyncio.sleep(_PERIOD_S)

@@ -76,7 +76,7 @@ def main() -> None:
     keep_loopback()
     ray.init(address=sys.argv[1], namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     registry: Any = ray.get_actor(REGISTRY)
-    head: Installed = ray.get(registry.installed.remote(), timeout=_TIMEOUT_S)
+    head: Installed = ray.get(registry.call.remote("installed"), timeout=_TIMEOUT_S)
     sys.stdout.write(misfit(installed(), head))
     sys.stdout.flush()
     # Ray's own way out takes half a second.

@@ -22,7 +22,7 @@ from supervisor.registry.gang_migration import GangMigration
 from supervisor.registry.idleness import Drain, Idleness, Resume, Sleep
 from supervisor.registry.model_lives import ModelLives
 from supervisor.registry.models import Models
-from supervisor.registry.node_agents import NodeAgents, NodeReports
+from supervisor.registry.node_agents import NodeAgents, NodeReports, prestart_workers
 from supervisor.registry.reconciler import Deployments, Reconciler, Surroundings
 from supervisor.registry.store import Store
 from supervisor.registry.supervisor_loads import SupervisorLoads
@@ -338,6 +338,10 @@ class Registry:
     async def progress(self, uid: str) -> list[ReplicaReport]:
         """The latest reports of a model's replicas, downloads included; none if the model is unknown."""
         return self._models.live_reports(uid)
+
+    async def prestart_workers(self, node_id: str) -> None:
+        """Have a node prestart processes for its next replicas."""
+        await prestart_workers(node_id)
 
     async def logs(self, uid: str) -> list[ReplicaReport]:
         """The replicas whose engines' logs tell how the model is doing, or how its launch ended."""

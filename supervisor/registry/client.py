@@ -204,7 +204,7 @@ async def call_registry(method: str, *args: Any) -> Any:
     """Call the actor's ``method``. Ray wraps what it raises: the registry's own error is unwrapped here."""
     try:
         registry: Any = ray.get_actor(REGISTRY, namespace=NAMESPACE)
-        return await getattr(registry, method).remote(*args)
+        return await registry.call.remote(method, *args)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except (ValueError, ray.exceptions.RayError):

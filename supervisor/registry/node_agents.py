@@ -82,6 +82,15 @@ class NodeAgents:
             self._served.discard(node["NodeID"])
 
 
+async def prestart_workers(node_id: str) -> None:
+    """Have the agent of this node prestart what its node lacks of spare processes."""
+    try:
+        await ray.get_actor(node_agent(node_id), NAMESPACE).prestart_workers.remote()
+    except (ValueError, ray.exceptions.RayError) as error:
+        # The node's next replica waits about a second longer.
+        _log.warning("the agent of node %s was not reached: %s", node_id, type(error).__name__)
+
+
 def _end_agent(node_id: str) -> None:
     with contextlib.suppress(ValueError):  # it has gone
         ray.kill(ray.get_actor(node_agent(node_id), NAMESPACE), no_restart=True)

@@ -1,4 +1,4 @@
-"""The registry as Ray starts it: its constructor's arguments travel as a pickle, so the real parts are made here."""
+"""The registry in its process: the arguments of a Ray actor travel as a pickle, so the real parts are made here."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from supervisor.registry.launch_traces import LaunchTraces
 
 
-# Ray names the process after the class.
-class Registry(AccessActor, actor.Registry):
+class RegistryProcess(AccessActor, actor.Registry):
     """The registry on Ray Serve, with its SQLite files under ``XINFER_HOME``."""
 
     def __init__(self, settings: EngineSettings, supervisors_per_node: int | None = None) -> None:

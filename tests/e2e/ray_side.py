@@ -45,7 +45,7 @@ def free() -> None:
 def scale(uid: str, replicas: int) -> None:
     """Call the registry as a supervisor does."""
     registry = ray.get_actor("xinfer-registry", namespace="xinfer")
-    ray.get(registry.scale.remote(uid, replicas))
+    ray.get(registry.call.remote("scale", uid, replicas))
 
 
 if __name__ == "__main__":

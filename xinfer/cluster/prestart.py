@@ -6,7 +6,8 @@ import os
 
 PRELOAD_VARIABLE = "RAY_preload_python_modules"
 """Ray's setting ``preload_python_modules``, as an environment variable."""
-PRELOADED_MODULES = "ray.serve._private.replica,worker.replica"
+# The last one Ray imports when it first reads an argument.
+PRELOADED_MODULES = "ray.serve._private.replica,worker.replica,pydantic.v1"
 
 
 def wanted() -> bool:
