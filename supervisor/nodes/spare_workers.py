@@ -15,6 +15,7 @@ from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
 from supervisor.nodes.on_node import Node, alive
 from xinfer.cluster import prestart
+from xinfer.settings import home
 
 _log = logging.getLogger("xinfer.node")
 # Replicas of one launch come up one after the other; the next launch of a person comes later.
@@ -61,6 +62,7 @@ class SpareWorkers:
             if self._has_begun:
                 missing -= await asyncio.to_thread(_count_idle)
             if missing > 0:
+                prestart.announce(home())
                 await start_spare_workers(node, missing)
             self._has_begun = True
         except OSError as error:

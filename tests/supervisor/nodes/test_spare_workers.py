@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,9 +46,11 @@ class Ray:
 
 
 @pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ray:
     """A node with two GPUs."""
     made = Ray([])
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("XINFER_HOME", str(tmp_path))
     monkeypatch.setenv(prestart.PRELOAD_VARIABLE, prestart.PRELOADED_MODULES)
     monkeypatch.setattr(spare_workers, "_QUIET_S", 0.02)
     monkeypatch.setattr(spare_workers, "alive", made.alive)

@@ -1,0 +1,9 @@
+"""What every Ray process of a node imports as it starts: in a spare process the modules of a replica, elsewhere nothing."""
+
+from __future__ import annotations
+
+from xinfer.cluster import prestart
+from xinfer.settings import home
+
+if prestart.is_announced(home()):
+    import worker.replica  # noqa: F401
