@@ -10,7 +10,7 @@ SPREAD := -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(addpref
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test soak bench coverage check check-deploy format docs console lock release clean setup setup-tests
+.PHONY: help serve test test-all soak bench coverage check check-deploy format docs console lock release clean setup setup-tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,9 +18,14 @@ help: ## show this
 serve: setup ## set up, start a cluster on this machine and serve the bundled model; Ctrl-C stops it
 	@exec $(BIN)/xinfer start --foreground --launch tiny-chat
 
-test: setup-tests check ## set up, check and run the whole suite, the real engine included
+test: setup-tests check ## set up, check and test, on a real cluster with the real engine; a quarter of an hour
 	@$(BIN)/pytest $(SPREAD)
 	@$(BIN)/pytest $(ON_A_CLUSTER)
+
+# What follows load, loses nodes, waits for Serve or installs packages of others: `heavy`, each with its reason.
+test-all: setup-tests check ## the same with the tests that take long for what they show; an hour
+	@$(BIN)/pytest -m "not soak" $(SPREAD)
+	@$(BIN)/pytest -m "not soak" $(ON_A_CLUSTER)
 
 soak: setup-tests ## kill parts of a cluster under load for SOAK_MINUTES (10) and measure what is lost
 	@$(BIN)/python -m tests.soak
@@ -28,10 +33,10 @@ soak: setup-tests ## kill parts of a cluster under load for SOAK_MINUTES (10) an
 bench: setup-tests ## measure bare vLLM, Ray Serve LLM and xinfer one after the other on this machine, for three quarters of an hour
 	@$(BIN)/python -m tests.performance.suite
 
-coverage: setup-tests ## run the whole suite and print its branch coverage
+coverage: setup-tests ## run the whole suite, the heavy tests too, and print its branch coverage
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest $(SPREAD)
-	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest $(ON_A_CLUSTER)
+	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest -m "not soak" $(SPREAD)
+	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage run -m pytest -m "not soak" $(ON_A_CLUSTER)
 	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage combine -q
 	@COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage report
 
@@ -58,7 +63,7 @@ format: setup-tests ## put the code in form
 docs: setup-tests ## build the documents as a site, build/docs/index.html
 	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
 
-release: test check-deploy ## check that this commit can be released, and build its wheel and sdist into dist/
+release: test-all check-deploy ## check that this commit can be released, and build its wheel and sdist into dist/
 	@$(BIN)/python deploy/release.py
 
 console: ## build the console of supervisor/console anew; needs Node.js

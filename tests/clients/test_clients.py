@@ -14,14 +14,11 @@ from tests.clients.inside import Check, Failures
 from tests.conftest import RunningCluster
 
 CHECKS = inside.checks()
-HEAVY = ("xinference-cli",)
-"""Environments with the whole of Xinference: large, and slow to start."""
 
 
 def parameters(check: Check) -> Any:
     name = f"{check.environment}-{check.file}-{check.function}"
-    marks = [pytest.mark.heavy] if check.environment in HEAVY else []
-    return pytest.param(check.environment, check, id=name, marks=marks)
+    return pytest.param(check.environment, check, id=name)
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +28,7 @@ def failures(cluster: RunningCluster, tiny_chat: str) -> Callable[[str], Failure
 
 
 @pytest.mark.engine
+@pytest.mark.heavy  # each environment is installed first; OpenAI's and Anthropic's packages are in ours, and in tests/e2e
 @pytest.mark.timeout(600)  # the first may have to wait for an environment to be made
 @pytest.mark.parametrize(("environment", "check"), [parameters(check) for check in CHECKS])
 def test_client(environment: str, check: Check, failures: Callable[[str], Failures]) -> None:

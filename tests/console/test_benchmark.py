@@ -15,7 +15,8 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import Conflict, ModelNotFound, XinferError
 
-pytestmark = pytest.mark.engine
+# Two benchmarks of a real model.
+pytestmark = [pytest.mark.engine, pytest.mark.heavy]
 
 
 def start(page: Any, model: str, profile: str = "Quick") -> None:

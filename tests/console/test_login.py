@@ -22,6 +22,9 @@ from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
 
+# A cluster of its own with keys, and the pages at every width.
+pytestmark = pytest.mark.heavy
+
 GRAFANA = "https://grafana.example/d/xinfer"
 ALL = ["Models", "Catalog", "Chat", "Benchmark", "Cluster", "Traffic", "Logs", "Keys"]
 REFUSED = ("401",)

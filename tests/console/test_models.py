@@ -16,6 +16,9 @@ from tests.e2e.traces import actor
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 
+# Every page at every size, and what takes an engine ten seconds.
+heavy = pytest.mark.heavy
+
 PLACES = (
     *("#/models", "#/catalog", "#/catalog/tiny-chat", "#/launch", "#/chat"),
     *("#/benchmark", "#/cluster", "#/traffic", "#/logs", "#/keys"),
@@ -63,6 +66,7 @@ def test_launch_is_cancelled(open_page: Open, launch_fake: Callable[..., str], c
     assert not client.get_instance_info(None, "slow")
 
 
+@heavy
 def test_sleep_wake_and_replicas(open_page: Open, launch_fake: Callable[..., str]) -> None:
     launch_fake("sleeper", tokens=3)
     page = open_page("#/models")
@@ -84,6 +88,7 @@ def test_sleep_wake_and_replicas(open_page: Open, launch_fake: Callable[..., str
     assert serious_faults(page) == []
 
 
+@heavy
 def test_second_answer_stands_beside_the_first(open_page: Open, launch_fake: Callable[..., str]) -> None:
     launch_fake("left", tokens=6)
     launch_fake("right", tokens=12)
@@ -110,6 +115,7 @@ def test_stop_ends_the_request(open_page: Open, launch_fake: Callable[..., str],
     wait_for(lambda: requests.get(f"{cluster.endpoint}/load", timeout=10).json()["server_load"] == 0, 30, idle)
 
 
+@heavy
 @pytest.mark.parametrize(("language", "dark"), [("en-US", False), ("zh-TW", True)])
 def test_every_page_at_320_pixels(open_page: Open, tiny_chat: str, language: str, dark: bool) -> None:
     page = open_page(width=320, height=640, dark=dark, language=language)
@@ -120,6 +126,7 @@ def test_every_page_at_320_pixels(open_page: Open, tiny_chat: str, language: str
         assert sideways(page) <= 0, f"{place} is wider than 320 pixels"
 
 
+@heavy
 @pytest.mark.parametrize(("width", "height", "dark"), [(1280, 800, False), (1280, 800, True), (2560, 1440, False)])
 def test_every_page_on_a_desk(open_page: Open, tiny_chat: str, width: int, height: int, dark: bool) -> None:
     page = open_page(width=width, height=height, dark=dark)
@@ -164,6 +171,7 @@ def test_keyboard_is_enough(open_page: Open, tiny_chat: str) -> None:
     dialog.wait_for(state="detached")
 
 
+@heavy
 def test_supervisor_that_dies_meanwhile(open_page: Open, cluster: RunningCluster, tiny_chat: str) -> None:
     """What was heard last stays in sight, and the page finds the next supervisor by itself."""
     page = open_page("#/models", tolerates=("503", "ERR_"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +22,8 @@ from xinfer.catalog.xinference import GivenModel
 from xinfer.declared import ModelsFile
 
 BLOCKS = [block for file in documents() for block in blocks(file)]
-PROGRAMS = [block for block in BLOCKS if block.is_program and block.marker in (None, "in")]
+FIRST_READ = ("README.md", "README.zh-TW.md", "docs/quick-start.md")
+"""The programs of the other documents take two minutes."""
 PARSED = [block for block in BLOCKS if block.marker == "parse"]
 OUTPUTS = [block.output for block in BLOCKS if block.output]
 READ = [block for block in BLOCKS if block.language in ("json", *DATA) and block not in OUTPUTS]
@@ -32,9 +35,16 @@ def each(found: list[Block]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("block", found, ids=lambda block: block.where)
 
 
+def programs() -> Iterator[Any]:
+    for block in BLOCKS:
+        if block.is_program and block.marker in (None, "in"):
+            is_first_read = block.where.rpartition(":")[0] in FIRST_READ
+            yield pytest.param(block, id=block.where, marks=[] if is_first_read else [pytest.mark.heavy])
+
+
 @pytest.mark.engine
 @pytest.mark.timeout(600)  # one may have to wait for its environment to be made
-@each(PROGRAMS)
+@pytest.mark.parametrize("block", list(programs()))
 def test_program_runs_as_written(block: Block, cluster: RunningCluster, tiny_chat: str, tmp_path: Path) -> None:
     program = block.text.replace(ENDPOINT, cluster.endpoint)
     done = subprocess.run(

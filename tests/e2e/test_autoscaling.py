@@ -18,6 +18,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import XinferError
 
+# Replicas follow load in tens of seconds; tests/supervisor/registry/autoscaling has the decisions.
+heavy = pytest.mark.heavy
+
 UP_S = 60.0
 """For what takes a few seconds on a quiet machine."""
 
@@ -36,6 +39,7 @@ def workers(cluster: RunningCluster, uid: str) -> int:
     return len(actor(cluster, f"ServeReplica:model-{uid}"))
 
 
+@heavy
 def test_square_wave(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]
 ) -> None:
@@ -66,6 +70,7 @@ def test_square_wave(
     assert any(text.startswith("Autoscaling from 1 to ") for text in texts)
 
 
+@heavy
 def test_ramp_with_a_target_for_ttft(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]
 ) -> None:
@@ -91,6 +96,7 @@ def test_ramp_with_a_target_for_ttft(
     assert all(before < desired for before, desired in changes(client, uid))
 
 
+@heavy
 def test_leaving_replica_finishes_its_streams(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:
@@ -156,6 +162,7 @@ def _status(client: RESTfulClient, uid: str) -> str:
     return str(instance["status"])
 
 
+@heavy
 def test_contention(client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
     """Two models on two GPUs: one that needs a second says what it would take, and gets what the other does not need."""
     config = {"max_replicas": 2, "upscale_delay_s": 1, "downscale_delay_s": 600}
@@ -173,6 +180,7 @@ def test_contention(client: RESTfulClient, cluster: RunningCluster, launch_fake:
     assert "other models wait" in given["reason"]
 
 
+@heavy
 def test_schedule(client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
     """Hours that hold now make the bounds, at a launch and when they are changed."""
     uid = launch_fake("scheduled", autoscaling_config={"max_replicas": 3, "downscale_delay_s": 600})
@@ -186,6 +194,7 @@ def test_schedule(client: RESTfulClient, launch_fake: Callable[..., str]) -> Non
     wait_for(lambda: ready(client, uid) == 1, UP_S, "what the other schedule allows")
 
 
+@heavy
 def test_registry_is_killed_in_the_middle(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:
@@ -223,6 +232,7 @@ def test_commands(client: RESTfulClient, cluster: RunningCluster, launch_fake: C
     assert client.get_model_scaling(uid)["autoscaling_config"] is None
 
 
+@heavy
 @pytest.mark.engine
 def test_real_engine_says_how_busy_it_is(client: RESTfulClient, cluster: RunningCluster, tiny_chat: str) -> None:
     """A worker reads vLLM's own metrics from its next health check on."""

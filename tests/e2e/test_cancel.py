@@ -20,6 +20,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import Conflict, LaunchCancelled, ModelNotFound
 
+# A launch for every stage; others here cancel, too.
+heavy = pytest.mark.heavy
+
 LONG_S = 60.0
 
 
@@ -33,6 +36,7 @@ def is_under_way(client: RESTfulClient, uid: str) -> bool:
     return bool(instance["status"] == "LOADING")
 
 
+@heavy
 @pytest.mark.parametrize(
     ("stage", "behaviour"),
     [("starting", {"start_s": LONG_S}), ("loading", {"load_s": LONG_S}), ("warming_up", {"warm_s": LONG_S})],
@@ -56,6 +60,7 @@ def test_in_the_engine_s_stages(
     assert launch_fake(uid, tokens=2) == uid
 
 
+@heavy
 @pytest.mark.parametrize("waits_s", [0, 1])
 def test_while_it_looks_for_a_place(
     cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str], waits_s: float
@@ -86,6 +91,7 @@ def test_as_soon_as_it_is_asked_for(
     cancelled_cleanly(cluster, client, uid, before)
 
 
+@heavy
 def test_all_replicas(cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
     before = Traces.of_cluster(cluster)
     uid = launch_fake("cancel-several", replica=2, start_s=LONG_S, wait_ready=False)

@@ -21,6 +21,9 @@ from tests.waiting import wait_for
 from xinfer.cluster.ports import free_port
 from xinfer.cluster.processes import of_cluster
 
+# A cluster of its own, from start to stop; test_make_serve.py and test_open_cluster.py start others.
+pytestmark = pytest.mark.heavy
+
 MODEL = str(ROOT / "xinfer" / "tiny_chat" / "model")
 
 

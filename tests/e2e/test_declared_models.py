@@ -12,6 +12,9 @@ from tests.conftest import ROOT, RunningCluster
 from xinfer.client import RESTfulClient
 from xinfer.errors import ModelNotFound
 
+# Every change of a file on a real cluster; tests/declared has them on a double.
+pytestmark = pytest.mark.heavy
+
 MODEL = {
     "model_name": "fake",
     "model_engine": "fake",

@@ -16,6 +16,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import LaunchFailed
 
+# A slow line on purpose; tests/worker/test_download.py has the downloads themselves.
+heavy = pytest.mark.heavy
+
 MODEL = ROOT / "xinfer" / "tiny_chat" / "model"
 TOTAL_BYTES = sum(file.stat().st_size for file in MODEL.iterdir())
 REPO = "Qwen/Qwen3-0.6B"
@@ -54,6 +57,7 @@ def downloading(client: RESTfulClient, uid: str) -> dict[str, Any] | None:
     return replica if replica["stage"] == "downloading" and download and download["bytes_done"] else None
 
 
+@heavy
 def test_bytes_and_rate(client: RESTfulClient, server: Hub, launch: Launch) -> None:
     """They grow up to the whole, and move the bar up to the next stage."""
     server.rate_bytes_per_s = 3_000_000
@@ -80,6 +84,7 @@ def test_bytes_and_rate(client: RESTfulClient, server: Hub, launch: Launch) -> N
     assert took["downloading"] > TOTAL_BYTES / 3_000_000 / 2
 
 
+@heavy
 def test_second_launch_has_the_files(client: RESTfulClient, server: Hub, launch: Launch) -> None:
     launch("fetched-once", wait_ready=True)
     fetched = len(server.files_fetched)
@@ -116,6 +121,7 @@ def test_failure(
     client.terminate_model(uid)
 
 
+@heavy
 @pytest.mark.engine
 def test_vllm_takes_what_was_downloaded(client: RESTfulClient, server: Hub, launch: Launch) -> None:
     """By a hub id that is in no catalog; its small files are read with the launch's environment, too."""

@@ -17,6 +17,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import LaunchFailed, ModelNotFound
 
+# A launch for every stage; others here fail, too.
+heavy = pytest.mark.heavy
+
 MODEL = ROOT / "xinfer" / "tiny_chat" / "model"
 SILENT = "exit code 1 and no error in its log"
 NO_TIME_S = 0.4
@@ -28,6 +31,7 @@ def log_of(client: RESTfulClient, uid: str, lines: int = 100) -> list[str]:
     return found
 
 
+@heavy
 @pytest.mark.parametrize(
     ("stage", "behaviour", "reason"),
     [
@@ -76,6 +80,7 @@ def test_log_on_request(cluster: RunningCluster, client: RESTfulClient, launch_f
         client.get_model_log(uid)
 
 
+@heavy
 def test_log_of_a_launch_under_way_and_of_a_model_that_is_up(
     client: RESTfulClient, launch_fake: Callable[..., str]
 ) -> None:

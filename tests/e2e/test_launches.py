@@ -15,6 +15,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import Conflict, LaunchRefused, ModelLoading, ModelNotFound
 
+# Five launches, one after the other.
+heavy = pytest.mark.heavy
+
 MODEL = str(ROOT / "xinfer" / "tiny_chat" / "model")
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -121,6 +124,7 @@ def test_terminate_while_streaming(
     nothing_left(cluster, client, "ending", before)
 
 
+@heavy
 def test_gpus_are_reserved(client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
     """Two logical GPUs: each replica has one of its own, a third is refused until one is free."""
     launch_fake("gpu-a", n_gpu=1)

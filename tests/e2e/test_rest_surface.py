@@ -15,12 +15,16 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import ModelNotFound, NotFound
 
+# Ten seconds until Serve has taken a replica away.
+heavy = pytest.mark.heavy
+
 
 def ready(client: RESTfulClient, uid: str) -> list[str]:
     (instance,) = client.get_instance_info(None, uid)
     return [each["replica_uid"] for each in instance["replica_statuses"] if each["status"] == "READY"]
 
 
+@heavy
 def test_replicas_are_taken_away(client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
     """The others go on; with the last one the model goes."""
     uid = launch_fake("shrinking", replica=2, tokens=2)
@@ -36,6 +40,7 @@ def test_replicas_are_taken_away(client: RESTfulClient, launch_fake: Callable[..
         client.describe_model(uid)
 
 
+@heavy
 def test_replica_on_its_way_up_is_taken_away(client: RESTfulClient, launch_fake: Callable[..., str]) -> None:
     uid = launch_fake("hesitating", start_s=3.0)
     client.add_model_replica(uid, wait_ready=False)

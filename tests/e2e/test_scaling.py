@@ -6,12 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from tests.conftest import RunningCluster
 from tests.e2e.traces import actor, ray_side
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
+
+# The registry's own tests have every step.
+pytestmark = pytest.mark.heavy
 
 
 def scale(cluster: RunningCluster, uid: str, replicas: int) -> None:

@@ -21,6 +21,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import ModelNotFound, Unavailable
 
+# Ten seconds until it sleeps.
+heavy = pytest.mark.heavy
+
 ASLEEP_S = 30.0
 CHAT = "/v1/chat/completions"
 
@@ -77,6 +80,7 @@ def test_asleep_it_gives_its_gpus_to_others(
     assert starts(cluster, "drowsy") == 2
 
 
+@heavy
 def test_used_it_stays_awake(cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
     """Steady requests that are less than the timeout apart, and one stream that takes many times as long as that."""
     launch_fake("long-stream", idle_timeout=1, gap_s=0.25, tokens=30)
@@ -92,6 +96,7 @@ def test_used_it_stays_awake(cluster: RunningCluster, launch_fake: Callable[...,
     assert [starts(cluster, uid) for uid in ("steady-use", "long-stream")] == [1, 1]
 
 
+@heavy
 def test_a_thousand_requests_wake_it_once(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:
@@ -131,6 +136,7 @@ def test_asked_for_while_it_falls_asleep(
     assert len(processes("restless")) <= 1
 
 
+@heavy
 def test_without_room_it_stays_asleep(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:
@@ -149,6 +155,7 @@ def test_without_room_it_stays_asleep(
     assert ask(cluster, "displaced").status_code == 200
 
 
+@heavy
 def test_wake_that_fails(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -176,6 +183,7 @@ def test_terminated_asleep(client: RESTfulClient, cluster: RunningCluster, launc
     assert launch_fake("gone-in-sleep") == "gone-in-sleep"
 
 
+@heavy
 def test_sleep_outlives_the_registry(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:

@@ -13,6 +13,9 @@ import requests
 from tests.conftest import RunningCluster
 from xinfer.client import RESTfulClient
 
+# Tests/catalog has every family.
+pytestmark = pytest.mark.heavy
+
 PLAIN = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 )

@@ -20,6 +20,9 @@ from xinfer.cluster.fork_server import ForkServerStage, ForkServerState
 from xinfer.cluster.processes import of_cluster
 from xinfer.errors import ModelNotFound
 
+# A host that is killed imports vLLM again.
+heavy = pytest.mark.heavy
+
 pytestmark = pytest.mark.engine
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -117,6 +120,7 @@ def test_replica_is_put_into_the_spare(
         assert worker_of(cluster, uid).pid in before
 
 
+@heavy
 def test_variable_that_comes_too_late(
     cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str]
 ) -> None:
@@ -128,6 +132,7 @@ def test_variable_that_comes_too_late(
     assert engine_of(client, "cold-one").environ()["HF_HUB_ETAG_TIMEOUT"] == "7"
 
 
+@heavy
 def test_host_is_killed(cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str]) -> None:
     """Its engines go on; another host comes; a launch in between succeeds, from whichever way is open."""
     host = warm(cluster)
@@ -146,6 +151,7 @@ def test_host_is_killed(cluster: RunningCluster, client: RESTfulClient, launch: 
     wait_for(lambda: gone(everything), 5, "the end of an engine whose host is dead")
 
 
+@heavy
 @pytest.mark.parametrize("victim", ["worker", "server", "core"])
 def test_kill_9(cluster: RunningCluster, client: RESTfulClient, launch: Callable[..., str], victim: str) -> None:
     """Whoever dies takes the engine along; a new replica answers."""

@@ -30,7 +30,8 @@ from xinfer.cluster.ports import free_port
 from xinfer.cluster.processes import of_cluster
 from xinfer.cluster.systemd import Unit
 
-pytestmark = pytest.mark.engine
+# An environment of its own, and a cluster from it.
+pytestmark = [pytest.mark.engine, pytest.mark.heavy]
 
 READY_S = 180
 

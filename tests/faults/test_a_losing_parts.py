@@ -25,6 +25,9 @@ from tests.joined_node import JoinedNode
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 
+# Half a minute until Serve or Ray has noticed, or as long for four engines.
+heavy = pytest.mark.heavy
+
 
 def stream(cluster: RunningCluster, uid: str, prompt: str = "Hi", **fields: Any) -> str:
     body = {"model": uid, "messages": [{"role": "user", "content": prompt}], "stream": True, **fields}
@@ -76,6 +79,7 @@ def test_engine_killed(cluster: RunningCluster, client: RESTfulClient, launch_fa
     assert ends_in_one_way(stream(cluster, "engine-killed")) == "done"
 
 
+@heavy
 def test_all_replicas_of_a_model_lost(
     cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str], figures: list[str]
 ) -> None:
@@ -179,6 +183,7 @@ def test_dead_worker_leaves_the_list(
     wait_for(lambda: ready(client, "silent"), 30, "a new replica")
 
 
+@heavy
 @pytest.mark.engine
 def test_engines_that_stand_still(cluster: RunningCluster, client: RESTfulClient, figures: list[str]) -> None:
     """A core, a server and a worker that are stopped: each replica is replaced within 45 s, and no stream hangs."""
@@ -278,6 +283,7 @@ def said(
     return text, chunks[-1]["usage"]["completion_tokens"]
 
 
+@heavy
 @pytest.mark.engine
 def test_streams_that_go_on_elsewhere(
     cluster: RunningCluster, client: RESTfulClient, pair: str, figures: list[str]
@@ -313,6 +319,7 @@ def test_streams_that_go_on_elsewhere(
     wait_for(lambda: len(ready(client, pair)) == 2, 45, "a new replica")
 
 
+@heavy
 @pytest.mark.engine
 def test_shared_memory_of_tensor_parallelism(cluster: RunningCluster, client: RESTfulClient) -> None:
     """Nothing stays in ``/dev/shm`` when the core dies, when the worker is killed, and after the end."""
@@ -345,6 +352,7 @@ def joined(cluster: RunningCluster) -> Iterator[JoinedNode]:
     node.leave()
 
 
+@heavy
 def test_node_lost(
     cluster: RunningCluster,
     client: RESTfulClient,

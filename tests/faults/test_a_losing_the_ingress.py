@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import openai
 import psutil
+import pytest
 import requests
 
 from tests.conftest import RunningCluster
@@ -16,7 +17,11 @@ from tests.faults.engines import chat
 from tests.waiting import wait_for
 from xinfer.cluster.processes import of_cluster
 
+# Half a minute until Serve's own HAProxy runs again.
+heavy = pytest.mark.heavy
 
+
+@heavy
 def test_haproxy_killed(cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]) -> None:
     """Back within 2 s; a client that tries again as OpenAI's does sees no failure."""
     uid = launch_fake("behind-haproxy", tokens=2)

@@ -13,6 +13,9 @@ import requests
 from tests.conftest import RunningCluster
 from xinfer.client import RESTfulClient
 
+# Load for ten seconds.
+heavy = pytest.mark.heavy
+
 CAPACITY, SURPLUS = 4, 36
 
 
@@ -31,6 +34,7 @@ def served(client: RESTfulClient, uid: str) -> list[int]:
     return sorted((state["served"] - 1 for state in states), reverse=True)
 
 
+@heavy
 def test_ten_times_the_capacity(cluster: RunningCluster, launch_fake: Callable[..., str], figures: list[str]) -> None:
     """What a model can't take is refused at once and told when to come back; the rest, and other models, are answered."""
     full = launch_fake("full", request_limits=CAPACITY, first_token_s=4, tokens=1)
@@ -51,6 +55,7 @@ def test_ten_times_the_capacity(cluster: RunningCluster, launch_fake: Callable[.
     assert ask(cluster, other).status_code == 200
 
 
+@heavy
 def test_other_models_are_answered_meanwhile(cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
     full = launch_fake("busy", request_limits=1, first_token_s=3, tokens=1)
     other = launch_fake("idle", tokens=1)

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.conftest import ROOT, RunningCluster
@@ -21,6 +22,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.ports import free_port
+
+# A cluster of its own for each way to stop it.
+pytestmark = pytest.mark.heavy
 
 FOLDER = str(ROOT / "xinfer" / "tiny_chat" / "model")
 

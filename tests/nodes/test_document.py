@@ -6,10 +6,15 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.docs.blocks import SHELL, blocks
 from tests.shell import Shell
 from xinfer.cluster.ports import free_port
+
+# Two machines from nothing, every command of the page.
+pytestmark = pytest.mark.heavy
 
 HEAD, OTHER = "127.0.0.1", "127.0.0.3"
 ON_THE_HEAD, ON_THE_OTHER = "# on the head\n", "# on the other machine\n"

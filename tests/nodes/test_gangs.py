@@ -21,6 +21,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import LaunchFailed, LaunchRefused
 
+# Twenty seconds until both nodes are there, and as many for every node that is lost.
+pytestmark = pytest.mark.heavy
+
 Launch = Callable[..., str]
 HEAD = "127.0.0.1"
 ALL = {HEAD, *ADDRESSES}

@@ -29,6 +29,9 @@ from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
 from xinfer.cluster.processes import of_cluster
 
+# A cluster of its own of three nodes.
+pytestmark = pytest.mark.heavy
+
 LOOPBACK = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 UP_S = 30.0
 

@@ -19,6 +19,9 @@ from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.ports import free_port
 from xinfer.errors import LaunchRefused
 
+# A cluster of its own.
+heavy = pytest.mark.heavy
+
 ADDRESS = "127.0.0.5"
 
 
@@ -40,6 +43,7 @@ def words_of(cluster: RunningCluster) -> list[str]:
     return [*command[1:], "--node-ip", ADDRESS, "--no-warm-host"]
 
 
+@heavy
 def test_the_line_that_the_head_shows(cluster: RunningCluster, shell: Shell, figures: list[str]) -> None:
     """It is all that a machine needs; the node is in use as soon as the command returns."""
     began = time.monotonic()

@@ -20,6 +20,9 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.errors import Conflict, LaunchRefused
 
+# A node that leaves and comes back takes twenty seconds.
+heavy = pytest.mark.heavy
+
 Launch = Callable[..., str]
 HEAD = "127.0.0.1"
 MODEL = ROOT / "xinfer" / "tiny_chat" / "model"
@@ -66,6 +69,7 @@ def test_launch_on_labels_and_on_an_address(
     assert places(client, launch_fake("on-a-node", n_gpu=None, worker_ip=f"{SECOND}:30001")) == [SECOND]
 
 
+@heavy
 def test_files_are_there_before_a_second_replica(client: RESTfulClient, joined: list[JoinedNode]) -> None:
     """The nodes have caches of their own; the one without a replica gets the files as well, once the first one is up."""
     with serving(Hub(MODEL)) as hub:
@@ -111,6 +115,7 @@ def test_what_cannot_be_placed_says_what_there_is(
         launch_fake("one-more", n_gpu=1, worker_ip=FIRST)
 
 
+@heavy
 def test_launch_that_waits_for_room(client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch) -> None:
     """What it waits for is shown, others are not kept from what is there, and it comes up by itself."""
     first = launch_fake("has-no-need-to-wait", n_gpu=2, node_labels={"rack": "3"}, wait_for_capacity=True)
@@ -124,6 +129,7 @@ def test_launch_that_waits_for_room(client: RESTfulClient, joined: list[JoinedNo
     assert places(client, waits) == [FIRST]
 
 
+@heavy
 def test_drain_moves_replicas_without_breaking_a_stream(
     cluster: RunningCluster, client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch
 ) -> None:
@@ -174,6 +180,7 @@ def test_head_is_not_drained(client: RESTfulClient, joined: list[JoinedNode]) ->
         client.drain_node(HEAD)
 
 
+@heavy
 def test_node_that_leaves_is_left_first(
     cluster: RunningCluster, client: RESTfulClient, joined: list[JoinedNode], launch_fake: Launch
 ) -> None:

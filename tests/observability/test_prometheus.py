@@ -20,6 +20,9 @@ from xinfer.monitoring.dashboards import CLUSTER, MODEL
 from xinfer.monitoring.panels import Dashboard
 from xinfer.monitoring.rules import rules_file
 
+# Alerts fire some time after what goes wrong.
+heavy = pytest.mark.heavy
+
 FAKE = "watched"
 FULL = "full-cache"
 LONG = "The same long beginning of a prompt, again and again. " * 20
@@ -145,6 +148,7 @@ def test_top_shows_what_runs(prometheus: Prometheus, cluster: RunningCluster, ti
     assert any(line.startswith("127.0.0.1 ") for line in lines), lines
 
 
+@heavy
 def test_alerts_fire_for_what_goes_wrong(prometheus: Prometheus, cluster: RunningCluster, tmp_path: Path) -> None:
     """A launch that fails, an engine that says its cache is full, and replicas that die under load."""
     with RESTfulClient(cluster.endpoint) as client:

@@ -19,6 +19,9 @@ from tests.performance.streams import OpenStreams
 from xinfer.bench.cpu import cluster_processes
 from xinfer.client import RESTfulClient
 
+# Figures, which no test asserts.
+pytestmark = pytest.mark.heavy
+
 Figures = list[str]
 _MIB = 2**20
 

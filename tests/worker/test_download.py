@@ -34,6 +34,9 @@ from xinfer.errors import LaunchFailed
 from xinfer.messages import DownloadState, ModelSpec, Prefetch, Prefetched
 from xinfer.settings import EngineSettings
 
+# Starts vLLM for each kind of source.
+heavy = pytest.mark.heavy
+
 SIZE = 3_000_000
 WEIGHTS = "model.safetensors"
 SOURCE = Source("owner/model")
@@ -437,6 +440,7 @@ def test_small_files_are_vllms() -> None:
     assert sorted(ast.literal_eval(value)) == sorted(NEVER_SMALL)
 
 
+@heavy
 @pytest.mark.engine
 @pytest.mark.parametrize("load", ["revision and download_dir", "mistral"])
 async def test_vllm_downloads_nothing_more(
