@@ -70,7 +70,7 @@ class GatewaySettings:
     queue_keep_s: float = 60.0
     """How long a place is kept for a key that has no request under way."""
     queue_drop: QueueDrop = QueueDrop.GREEDIEST
-    refusals_per_s: int = 100
+    refusals_per_s: int = 20
     """Requests without a valid key that are refused in a second; each further one waits for its turn. 0: none does."""
     supervisors: int = 1
     """Supervisors that share each engine, and so its bound."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-_AT_ONCE_S = 0.1
+_AT_ONCE_S = 0.25
 _LONGEST_WAIT_S = 10.0
 _MOST_WAITING = 1_000
 
@@ -15,7 +15,7 @@ class RefusalPace:
     """Refusals go out one after the other, ``per_s`` of them a second; one that comes too early waits. 0 has none wait.
 
     Who tries keys as fast as they are refused would otherwise take the processor from everybody else, and in bursts if so many a
-    second went out as they came: only those of a tenth of a second may. One that waits costs a connection and little more.
+    second went out as they came: only those of a quarter of a second may. One that waits costs a connection and little more.
     Refusals are not told apart by address: behind a proxy all have the same. This is the leaky bucket of ITU-T I.371 (GCRA).
     """
 

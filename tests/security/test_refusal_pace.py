@@ -13,19 +13,19 @@ from tests.security.guarded import guarded
 from xinfer.api_key import new_id, new_key
 from xinfer.messages import KeyScope
 
-PER_S = 50
+PER_S = 20
 
 
 def test_they_go_out_evenly() -> None:
     now = 100.0
     pace = RefusalPace(PER_S, lambda: now)
     delays = [pace.delay_s() for _ in range(9)]
-    assert delays == pytest.approx([0, 0, 0, 0, 0, 0.02, 0.04, 0.06, 0.08]), "a tenth of a second's at once"
-    now += 0.1
+    assert delays == pytest.approx([0, 0, 0, 0, 0, 0.05, 0.1, 0.15, 0.2]), "a quarter of a second's at once"
+    now += 0.25
     assert pace.delay_s() == pytest.approx(0)
-    assert pace.delay_s() == pytest.approx(0.02)
+    assert pace.delay_s() == pytest.approx(0.05)
     now += 3600
-    assert [pace.delay_s() for _ in range(9)].count(0) == PER_S / 10, "what was not used is not saved"
+    assert sum(pace.delay_s() < 1e-6 for _ in range(9)) == PER_S / 4, "what was not used is not saved"
 
 
 def test_a_slow_pace_lets_one_out_at_a_time() -> None:
@@ -72,7 +72,7 @@ async def test_wrong_keys_wait_and_others_do_not(tmp_path: Path, method: str, pa
 
         took = await asyncio.gather(*(ask() for _ in range(10)))
         assert min(took) < 0.5
-        assert max(took) >= 0.9
+        assert max(took) >= 0.7
         began = time.monotonic()
         assert (await found.ask("GET", "/v1/models", key)).status_code == 200
         assert time.monotonic() - began < 0.5
