@@ -78,6 +78,7 @@ def set_up(options: argparse.Namespace, console: Console) -> None:
     """Brings the environment to where it should be and shows each step; raises SetupFailed."""
     machine.check_machine()
     flavor = machine.choose_flavor(options.flavor)
+    machine.check_libraries(flavor)
     environment = Environment(console.log.parent, flavor, console)
     unfit = environment.unfit()
     if unfit:

@@ -19,6 +19,10 @@ _ADVICE = (
     ("gated repo", "Accept its licence on the hub and launch with --env HF_TOKEN <token>."),
     ("out of memory", "Ask for more GPUs with --n-gpu, a shorter --context-length, or a quantized format."),
     ("max_model_len", "Ask for a --context-length that the model and the KV cache allow."),
+    (
+        "'_C' object has no attribute",
+        "vLLM's compiled part was not loaded: `xinfer doctor` on the node tells what it lacks.",
+    ),
     ("trust_remote_code", "If you trust the model's authors, launch it with --trust-remote-code."),
 )
 _NO_PARSER = re.compile(r"^KeyError: .invalid (tool call|reasoning) parser: (\S+) ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import shutil
 import subprocess
@@ -49,6 +50,18 @@ def check_machine() -> None:
     name, version = platform.libc_ver()
     if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 28):
         raise SetupFailed("vLLM's builds need glibc 2.28 or newer (Debian 10, Ubuntu 20.04, RHEL 8); Alpine has none.")
+
+
+def check_libraries(flavor: str, load: Callable[[str], object] = ctypes.CDLL) -> None:
+    """Raises SetupFailed where the system lacks what vLLM's build for CPUs loads: its engines would not start."""
+    if flavor != "cpu":
+        return
+    try:
+        load("libnuma.so.1")
+    except OSError:
+        raise SetupFailed(
+            "vLLM's build for CPUs needs libnuma.so.1: `apt-get install libnuma1`, or `dnf install numactl-libs`."
+        ) from None
 
 
 def check_room(folder: Path, flavor: str) -> None:

@@ -89,6 +89,15 @@ class TestMachine:
     def test_a_wish_is_not_questioned(self) -> None:
         assert machine.choose_flavor("cuda") == "cuda"
 
+    def test_a_library_that_is_missing_is_told_first(self) -> None:
+        def load(name: str) -> None:
+            raise OSError(f"{name}: cannot open shared object file")
+
+        with pytest.raises(SetupFailed, match="apt-get install libnuma1"):
+            machine.check_libraries("cpu", load)
+        machine.check_libraries("cuda", load)
+        machine.check_libraries("cpu")
+
     def test_full_disk_is_told_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(machine.ROOM_GB, "cpu", 10**9)
         with pytest.raises(SetupFailed, match="GB free"):

