@@ -18,7 +18,7 @@ help: ## show this
 serve: setup ## set up, start a cluster on this machine and serve the bundled model; Ctrl-C stops it
 	@exec $(BIN)/xinfer start --foreground --launch tiny-chat
 
-test: setup-tests check ## set up, check and test, on a real cluster with the real engine; a quarter of an hour
+test: setup-tests check ## set up, check and test, on a real cluster with the real engine; a quarter of an hour or a little more
 	@$(BIN)/pytest $(SPREAD)
 	@$(BIN)/pytest $(ON_A_CLUSTER)
 

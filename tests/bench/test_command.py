@@ -16,6 +16,9 @@ from xinfer import errors
 from xinfer.cli import xinfer
 from xinfer.cluster.ports import free_port
 
+# Five seconds of load.
+heavy = pytest.mark.heavy
+
 CHUNKS = [
     b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": null}]}\n\n',
     b'data: {"choices": [{"delta": {"content": "b"}, "finish_reason": "length"}]}\n\n',
@@ -85,6 +88,7 @@ def test_turns_and_engines(run: Callable[..., Result], server: ScriptedServer, t
     assert leg["engines"] == {"cache_hit_rate": 1, "busiest_share": None, "prompt_tokens": {}}
 
 
+@heavy
 def test_gpus(
     run: Callable[..., Result], server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

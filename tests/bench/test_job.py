@@ -16,6 +16,9 @@ from xinfer.bench.target import choose
 from xinfer.cluster.ports import free_port
 from xinfer.errors import EngineTimeout, InternalError, ModelNotFound, Unavailable, XinferError
 
+# Five seconds of load, and as many on the other side.
+heavy = pytest.mark.heavy
+
 
 async def only(*urls: str, **asked: object) -> LegMetrics:
     """The figures of a run with one level."""
@@ -55,6 +58,7 @@ async def test_streams_are_served_side_by_side() -> None:
     assert fake.served == 6 + 6 + 1 + 6  # the last two are warm-ups
 
 
+@heavy
 async def test_versus_tells_what_one_server_adds() -> None:
     async with engine(first_token_s=0.15) as (slow, _), engine(first_token_s=0.05) as (fast, other):
         result = await measure(slow, fast, plan={"rounds": 2})
@@ -65,6 +69,7 @@ async def test_versus_tells_what_one_server_adds() -> None:
     assert other.served == 1 + 2 * 3
 
 
+@heavy
 async def test_one_server_against_itself_adds_nothing() -> None:
     async with engine(first_token_s=0.05) as (url, _):
         result = await measure(url, url, plan={"rounds": 3})

@@ -95,6 +95,7 @@ def test_second_launch_has_the_files(client: RESTfulClient, server: Hub, launch:
     assert "downloading" not in [each["stage"] for each in replica["stages"]]
 
 
+@heavy
 def test_cancel(cluster: RunningCluster, client: RESTfulClient, server: Hub, launch: Launch, tmp_path: Path) -> None:
     """No half file stays but those that the next launch goes on with."""
     server.rate_bytes_per_s = SLOW_BYTES_PER_S

@@ -107,6 +107,7 @@ def test_loading(client: RESTfulClient, cluster: RunningCluster, launch_fake: Ca
     assert took["ready"] is None
 
 
+@heavy
 def test_terminate_while_streaming(
     cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]
 ) -> None:

@@ -17,6 +17,9 @@ import requests
 from tests.conftest import RunningCluster
 from tests.waiting import wait_for
 
+# A dozen long responses.
+heavy = pytest.mark.heavy
+
 pytestmark = pytest.mark.engine
 
 QUESTION = "What is the largest animal?"
@@ -294,6 +297,7 @@ def test_stop(api: openai.Client, tiny_chat: str) -> None:
     assert answer.message.content.endswith("blue ")
 
 
+@heavy
 def test_streams_share_the_engine(cluster: RunningCluster, tiny_chat: str) -> None:
     """Continuous batching: two streams advance in turns, and the engine says that it runs more than one request."""
     order: list[int] = []

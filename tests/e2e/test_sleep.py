@@ -63,6 +63,7 @@ def taken(launch_fake: Callable[..., str], uid: str) -> bool:
     return False
 
 
+@heavy
 def test_asleep_it_gives_its_gpus_to_others(
     client: RESTfulClient, cluster: RunningCluster, launch_fake: Callable[..., str]
 ) -> None:

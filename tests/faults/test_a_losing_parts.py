@@ -384,6 +384,7 @@ def test_node_lost(
     figures.append(f"a lost node was out of Ray's records after {time.monotonic() - killed_at:.1f} s")
 
 
+@heavy
 def test_registry_killed_under_load(
     cluster: RunningCluster, client: RESTfulClient, launch_fake: Callable[..., str]
 ) -> None:

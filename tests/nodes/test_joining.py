@@ -96,6 +96,7 @@ def test_token_without_a_head_to_join(shell: Shell) -> None:
     assert (done.returncode, "join-command" in done.stderr) == (2, True)
 
 
+@heavy
 def test_node_that_does_not_fit_leaves_nothing(cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its clock is off, as far as the comparison can tell."""
     ahead = {"PYTHONPATH": str(ROOT / "tests" / "nodes" / "clock_ahead")}

@@ -34,7 +34,7 @@ from xinfer.errors import LaunchFailed
 from xinfer.messages import DownloadState, ModelSpec, Prefetch, Prefetched
 from xinfer.settings import EngineSettings
 
-# Starts vLLM for each kind of source.
+# Starts vLLM for each kind of source, or loads from a slow line.
 heavy = pytest.mark.heavy
 
 SIZE = 3_000_000
@@ -104,6 +104,7 @@ def _downloads(process: psutil.Process) -> bool:
         return False
 
 
+@heavy
 async def test_progress_grows_to_the_total_at_the_pace_of_the_line(
     server: Hub, env: dict[str, str], log: Path, folder: Path
 ) -> None:
@@ -138,6 +139,7 @@ async def test_a_line_that_breaks_is_taken_up_where_it_broke(
     assert "Trying to resume download" in words_in(log)
 
 
+@heavy
 async def test_a_line_that_stays_broken_is_given_up(server: Hub, env: dict[str, str], log: Path) -> None:
     server.breaks_after_bytes = [0] * 50
     with pytest.raises(LaunchFailed, match=r"^The download couldn't connect to http://127\S+ RemoteProtocolError: .+"):
@@ -254,6 +256,7 @@ async def test_what_is_here_counts_as_done(server: Hub, env: dict[str, str], log
     assert server.files_fetched.count("generation_config.json") == 1
 
 
+@heavy
 async def test_two_downloads_of_one_model_share_the_work(server: Hub, env: dict[str, str], log: Path) -> None:
     server.rate_bytes_per_s = 1_500_000
     both = await asyncio.gather(download(SOURCE, env, log), download(SOURCE, env, log))
@@ -264,6 +267,7 @@ async def test_two_downloads_of_one_model_share_the_work(server: Hub, env: dict[
         assert len({size for size in done if 100 < size < SIZE}) >= 3, "the one that waits shows no progress"
 
 
+@heavy
 async def test_a_download_that_waits_goes_on_when_the_first_is_cancelled(
     server: Hub, env: dict[str, str], log: Path, folder: Path
 ) -> None:
