@@ -47,14 +47,18 @@ class SpareWorkers:
             return
         self._asked_at = time.monotonic()
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._start_missing())
+            self._task = asyncio.create_task(self._answer())
+
+    async def _answer(self) -> None:
+        """Until nobody has asked since."""
+        answered = 0.0
+        while answered < self._asked_at:
+            answered = self._asked_at
+            await asyncio.sleep(max(0.0, answered + _QUIET_S - time.monotonic()))
+            if answered == self._asked_at:
+                await self._start_missing()
 
     async def _start_missing(self) -> None:
-        while True:
-            wait_s = self._asked_at + _QUIET_S - time.monotonic()
-            if wait_s <= 0:
-                break
-            await asyncio.sleep(wait_s)
         try:
             node = await self._node()
             missing = wanted_on(node)

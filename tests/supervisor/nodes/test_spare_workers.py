@@ -79,6 +79,21 @@ async def test_once_for_all_that_ask_at_a_time(ray: Ray) -> None:
     assert ray.started == [2]
 
 
+async def test_asked_while_ray_starts_some(ray: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
+    spares = SpareWorkers("a")
+
+    async def start(found: dict[str, Any], count: int) -> None:
+        ray.started.append(count)
+        if len(ray.started) == 1:
+            spares.top_up()
+
+    monkeypatch.setattr(spare_workers, "start_spare_workers", start)
+    ray.idle = [1]
+    spares.top_up()
+    await asyncio.sleep(0.15)
+    assert ray.started == [2, 1]
+
+
 async def test_a_node_that_has_left(ray: Ray, caplog: pytest.LogCaptureFixture) -> None:
     SpareWorkers("b").top_up()
     await asyncio.sleep(0.05)
