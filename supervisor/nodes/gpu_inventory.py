@@ -83,7 +83,7 @@ def _nodes_of(
                 here.append(number)
         if address is None and spec.wait_for_capacity:
             # It waits for a node that is yet to come, and leaves those alone where it finds no room.
-            here = [number for number in here if free[number] >= spec.gpus and _has_labels(records[number], spec)]
+            here = [number for number in here if free[number] >= spec.gpus and has_labels(records[number], spec)]
             if not here:
                 return taken if any(addresses) else []
         if here:
@@ -92,7 +92,8 @@ def _nodes_of(
     return taken
 
 
-def _has_labels(record: Mapping[str, Any], spec: ModelSpec) -> bool:
+def has_labels(record: Mapping[str, Any], spec: ModelSpec) -> bool:
+    """Whether the node of this record of ``ray.nodes()`` has the labels that ``spec`` asks for."""
     return spec.node_labels.items() <= (record.get("Labels") or {}).items()
 
 

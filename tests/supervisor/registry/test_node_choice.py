@@ -90,6 +90,8 @@ def test_choice_follows_what_agents_report() -> None:
     assert choose_nodes(labelled, NODES, (), REPORTS) == (("a",),)
     with pytest.raises(LaunchRefused):
         choose_nodes(ModelSpec("m", "q", "q", node_labels={"zone": "y"}), NODES, (), REPORTS)
+    waits = ModelSpec("m", "q", "q", gpus=1, node_labels={"zone": "y"}, wait_for_capacity=True)
+    assert choose_nodes(waits, NODES, (), REPORTS) == (), "such a node is yet to come"
 
 
 def test_gpus_that_models_have_or_wait_for_are_taken() -> None:
