@@ -59,23 +59,28 @@ def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ray:
     return made
 
 
+async def done(spares: SpareWorkers) -> None:
+    assert spares._task
+    await spares._task
+
+
 async def test_what_is_missing_is_started(ray: Ray) -> None:
     """At first all, whatever Ray starts besides."""
     spares = SpareWorkers("a")
     for ray.idle in ([2], [2], [1], [0], [3]):
         spares.top_up()
-        await asyncio.sleep(0.05)
+        await done(spares)
     assert ray.started == [2, 1, 2]
 
 
 async def test_once_for_all_that_ask_at_a_time(ray: Ray) -> None:
-    """And not while others still come up."""
+    """And not at once."""
     spares = SpareWorkers("a")
     for _ in range(5):
         spares.top_up()
-        await asyncio.sleep(0.005)
-        assert ray.started == []
-    await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
+    assert ray.started == []
+    await done(spares)
     assert ray.started == [2]
 
 
@@ -90,13 +95,14 @@ async def test_asked_while_ray_starts_some(ray: Ray, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(spare_workers, "start_spare_workers", start)
     ray.idle = [1]
     spares.top_up()
-    await asyncio.sleep(0.15)
+    await done(spares)
     assert ray.started == [2, 1]
 
 
 async def test_a_node_that_has_left(ray: Ray, caplog: pytest.LogCaptureFixture) -> None:
-    SpareWorkers("b").top_up()
-    await asyncio.sleep(0.05)
+    spares = SpareWorkers("b")
+    spares.top_up()
+    await done(spares)
     assert ray.started == []
     assert "not alive" in caplog.text
 
