@@ -13,7 +13,7 @@ import requests
 from tests.conftest import RunningCluster
 from xinfer.client import RESTfulClient
 
-# Tests/catalog has every family.
+# All families are in tests/catalog.
 pytestmark = pytest.mark.heavy
 
 PLAIN = (

@@ -15,7 +15,8 @@ from xinfer.cluster import prestart
 
 def imported(home: Path) -> bool:
     """Whether a process that starts now has a replica's modules."""
-    program = f"import sys, {prestart.PRELOADED_MODULES}; print('worker.replica' in sys.modules)"
+    wanted = {"worker.replica", "ray.serve._private.replica", "pydantic.v1"}
+    program = f"import sys, {prestart.PRELOADED_MODULES}; print({wanted} <= set(sys.modules))"
     env = {**os.environ, "XINFER_HOME": str(home)}
     return subprocess.check_output([sys.executable, "-c", program], env=env, text=True).strip() == "True"
 
