@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from supervisor.nodes.on_node import open_nodes, suitable
+from supervisor.nodes.on_node import has_labels, open_nodes, suitable
 from xinfer.catalog.gpu_places import NodeGpus
 from xinfer.cluster.gpu_labels import gpu_labels
 from xinfer.messages import ModelSpec, ModelState, ModelStatus
@@ -83,18 +83,15 @@ def _nodes_of(
                 here.append(number)
         if address is None and spec.wait_for_capacity:
             # It waits for a node that is yet to come, and leaves those alone where it finds no room.
-            here = [number for number in here if free[number] >= spec.gpus and has_labels(records[number], spec)]
+            here = [
+                number for number in here if free[number] >= spec.gpus and has_labels(records[number], spec.node_labels)
+            ]
             if not here:
                 return taken if any(addresses) else []
         if here:
             # A pending worker counts where most GPUs are free, so that two launches do not plan with the same ones.
             taken.append(max(here, key=free.__getitem__))
     return taken
-
-
-def has_labels(record: Mapping[str, Any], spec: ModelSpec) -> bool:
-    """Whether the node of this record of ``ray.nodes()`` has the labels that ``spec`` asks for."""
-    return spec.node_labels.items() <= (record.get("Labels") or {}).items()
 
 
 def _held(models: Iterable[ModelStatus]) -> Iterable[tuple[list[str | None], ModelSpec]]:

@@ -75,13 +75,18 @@ def suitable(nodes: Iterable[Node], address: str | None, labels: Mapping[str, st
                 param="worker_ip",
             )
     if labels:
-        found = [node for node in found if labels.items() <= (node.get("Labels") or {}).items()]
+        found = [node for node in found if has_labels(node, labels)]
         if not found:
             raise LaunchRefused(
                 f"No node that takes replicas has the labels {as_text(labels)}. `xinfer nodes` shows the labels of each.",
                 param="node_labels",
             )
     return found
+
+
+def has_labels(node: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a node, one of ``ray.nodes()``, has all of ``labels``."""
+    return labels.items() <= (node.get("Labels") or {}).items()
 
 
 def is_autoscaled(node: Node) -> bool:

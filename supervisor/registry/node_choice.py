@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from supervisor.nodes.gpu_inventory import has_labels, of_nodes
-from supervisor.nodes.on_node import suitable
+from supervisor.nodes.gpu_inventory import of_nodes
+from supervisor.nodes.on_node import has_labels, suitable
 from xinfer.messages import ModelSpec, ModelStatus, NodeReport
 
 Groups = tuple[tuple[str, ...], ...]
@@ -88,7 +88,7 @@ def choose_nodes(
     if spec.node:
         return ()
     nodes = list(records)
-    if spec.wait_for_capacity and not any(has_labels(each, spec) for each in nodes):
+    if spec.wait_for_capacity and not any(has_labels(each, spec.node_labels) for each in nodes):
         # It waits for a node that is yet to come.
         return ()
     chosen = {each["NodeID"] for each in suitable([dict(each) for each in nodes], None, spec.node_labels)}
