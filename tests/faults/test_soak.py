@@ -12,6 +12,7 @@ SHORT = SoakSettings(
     each_part=True,
     kill_period_s=11,
     launch_period_s=16,
+    warm_up_launches=0,
     warm_up_s=5,
     settle_s=3,
     recovery_timeout_s=60,

@@ -1,8 +1,8 @@
 """``python -m tests.performance.suite``: bare vLLM, Ray Serve LLM and xinfer, each alone on this machine, in rounds.
 
 Measures tokens per second, TTFT and CPU per chunk against the number of streams, the start of a cluster, a launch, and what an
-idle cluster costs. ``BENCH_ROUNDS`` (5) and ``BENCH_STREAMS`` (1,8,32,64,128) change what is measured. Prints tables in Markdown
-writes all samples to ``build/bench.json`` and draws ``build/bench.png``.
+idle cluster costs. ``BENCH_ROUNDS`` (5) and ``BENCH_STREAMS`` (1,8,32,64,128) change what is measured. Prints tables in Markdown,
+the goals with what was reached of them last, writes all samples to ``build/bench.json`` and draws ``build/bench.png``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from tests.performance.goals import BARE, BARE_WITH_PARSERS, DIRECTLY, RAY_SERVE_LLM, XINFER, as_table, goals
 from tests.performance.idling import cpu_percent
 from tests.performance.servers import PARSERS, ROOT, bare_vllm, bench, ray_serve_llm
 from tests.performance.tables import markdown
@@ -44,9 +45,9 @@ Sample = dict[str, Any]
 Loads = dict[str, list[Sample]]
 """The samples of one round by the kind of load, one for each level."""
 OTHERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
-    "bare vLLM": bare_vllm,
-    "bare vLLM with parsers": partial(bare_vllm, *PARSERS),
-    "Ray Serve LLM, direct streaming": partial(ray_serve_llm, direct=True),
+    BARE: bare_vllm,
+    BARE_WITH_PARSERS: partial(bare_vllm, *PARSERS),
+    RAY_SERVE_LLM: partial(ray_serve_llm, direct=True),
     "Ray Serve LLM, default": partial(ray_serve_llm, direct=False),
 }
 
@@ -72,6 +73,13 @@ def _sample(label: str, level: Mapping[str, Any]) -> Sample:
         "errors": level["a"]["errors"],
         "us_per_chunk": {name: cost["us_per_chunk"] for name, cost in level["rounds"][0]["a"]["cpu"].items()},
     }
+
+
+def cost_of_responses(cluster: Cluster, model: str) -> float:
+    """CPU of the supervisor for one complete response of 16 tokens, in microseconds, with eight at a time."""
+    options = ("-c", "8", "--no-stream", "--output-tokens", "16", "--duration-s", LEVEL_S)
+    (level,) = bench(cluster.endpoint, model, *options, home=cluster.home)["levels"]
+    return float(1000 * level["rounds"][0]["a"]["cpu"]["supervisor"]["ms_per_request"])
 
 
 def server_of(url: str) -> int:
@@ -117,6 +125,22 @@ def compile_once() -> None:
         client.launch_model("tiny-chat", n_gpu=None, wait_ready=True)
 
 
+def start_with_launch() -> float:
+    """Seconds until ``xinfer start --launch tiny-chat`` has returned, with the model ready."""
+    with own_cluster() as cluster:
+        began = time.monotonic()
+        cluster.start("--launch", "tiny-chat")
+        return time.monotonic() - began
+
+
+def idle_without_fork_server() -> Sample:
+    """What a cluster costs that has neither a model nor a fork server."""
+    with own_cluster() as cluster:
+        cluster.start("--no-warm-host")
+        time.sleep(SETTLE_S)
+        return cost_of_idling(cluster)
+
+
 def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idling: bool, directly_first: bool) -> None:
     """Start, launch, load through xinfer and directly, and idle."""
     with own_cluster() as cluster, RESTfulClient(cluster.endpoint) as client:
@@ -136,9 +160,10 @@ def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idli
         address = replica["model_address"]
         engine = server_of(address)
         # The engine is faster the second time: each way comes first in half of the rounds.
-        ways = {"xinfer": cluster.endpoint, "xinfer's engine, directly": address}
+        ways = {XINFER: cluster.endpoint, DIRECTLY: address}
         for name in sorted(ways, reverse=directly_first):
             samples[name].append(load(ways[name], uid, streams, home=cluster.home, engine=engine))
+        samples["supervisor_us_per_response"].append(cost_of_responses(cluster, uid))
         if measure_idling:
             time.sleep(SETTLE_S)
             samples["idle with tiny-chat"].append(cost_of_idling(cluster))
@@ -195,16 +220,20 @@ def main() -> None:
     """Run all rounds and print what they found."""
     rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
     streams = os.environ.get("BENCH_STREAMS", "1,8,32,64,128")
-    servers = [*OTHERS, "xinfer", "xinfer's engine, directly"]
-    costs = ["start_s", "launch_to_first_token_s", "idle without a model", "idle with tiny-chat"]
-    samples: dict[str, list[Any]] = {name: [] for name in [*servers, *costs]}
+    servers = [*OTHERS, XINFER, DIRECTLY]
+    times = ["start_s", "start_with_launch_s", "launch_to_first_token_s", "supervisor_us_per_response"]
+    idle = ["idle without a model", "idle without fork server", "idle with tiny-chat"]
+    samples: dict[str, list[Any]] = {name: [] for name in [*servers, *times, *idle]}
     compile_once()
     for number in range(rounds):
         for name, server in OTHERS.items():
             with server() as url:
                 samples[name].append(load(url, "tiny-chat", streams))
         round_of_xinfer(streams, samples, measure_idling=number == 0, directly_first=number % 2 == 1)
+        samples["start_with_launch_s"].append(start_with_launch())
         print(f"round {number + 1} of {rounds} is done", file=sys.stderr, flush=True)
+
+    samples["idle without fork server"].append(idle_without_fork_server())
 
     file = ROOT / "build" / "bench.json"
     file.parent.mkdir(exist_ok=True)
@@ -216,10 +245,12 @@ def main() -> None:
         print(table(by_server, kind, "ttft_p50_ms", 1), end="\n\n")
     print(table(by_server, "requests per second", "ttft_p90_ms", 1), end="\n\n")
     print(costs_per_chunk(samples["xinfer"]), end="\n\n")
-    for name in costs[:2]:
+    for name in times:
         print(f"{name}: {median(samples[name]):.2f} ({min(samples[name]):.2f} to {max(samples[name]):.2f})")
-    for name in costs[2:]:
+    for name in idle:
         print(f"{name}: {samples[name][0]}")
+    print()
+    print(as_table(goals(samples)))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class LaunchResult:
 
 @dataclass
 class Launches:
-    """A thread that launches a model every ``period_s`` seconds, while ``running``."""
+    """Launches a model every ``period_s`` seconds while ``running``, in a thread; or several in a row."""
 
     endpoint: str
     period_s: float
@@ -55,14 +55,28 @@ class Launches:
             over.set()
             thread.join()
 
+    def in_a_row(self, count: int) -> None:
+        """Launch and terminate ``count`` models without a pause."""
+        with self._connected() as (client, sender):
+            for _ in range(count):
+                self._add_one(client, sender)
+
     def _run(self, over: threading.Event) -> None:
-        sender = Sender(self.endpoint, random.Random(f"{self.seed}-launches"))
-        with RESTfulClient(self.endpoint, max_retries=0, timeout=30) as client:
+        with self._connected() as (client, sender):
             next_at = time.monotonic() + self.period_s / 4
             while not over.wait(max(0.0, next_at - time.monotonic())):
                 next_at = time.monotonic() + self.period_s
-                self.results.append(_one(client, sender, f"second-{len(self.results)}"))
+                self._add_one(client, sender)
+
+    @contextmanager
+    def _connected(self) -> Iterator[tuple[RESTfulClient, Sender]]:
+        sender = Sender(self.endpoint, random.Random(f"{self.seed}-launches"))
+        with RESTfulClient(self.endpoint, max_retries=0, timeout=30) as client:
+            yield client, sender
         sender.close()
+
+    def _add_one(self, client: RESTfulClient, sender: Sender) -> None:
+        self.results.append(_one(client, sender, f"second-{len(self.results)}"))
 
 
 def _one(client: RESTfulClient, sender: Sender, uid: str) -> LaunchResult:

@@ -52,9 +52,10 @@ class _Test:
         """Warm-up, first snapshot, kills under load, warm-up of the successors, last snapshot."""
         settings = self._settings
         self._cluster.launch()
+        self._say(f"{settings.warm_up_launches} launches of a second model")
+        self._launches.in_a_row(settings.warm_up_launches)
         began = time.monotonic()
         self._say(f"load for {settings.warm_up_s:g} s, then {settings.settle_s:g} s of rest")
-        # With a launch, so that what only the first one imports and allocates is no growth.
         with self._load.running(), self._launches.running():
             time.sleep(settings.warm_up_s)
         self._before = self._settled()

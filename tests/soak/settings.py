@@ -36,6 +36,8 @@ class SoakSettings:
     """Between two kills; longer if a part needs longer to recover."""
     launch_period_s: float = 40.0
     """Between two launches of the second model."""
+    warm_up_launches: int = 20
+    """Of the second model, before the first snapshot: what Ray and Serve take for the first processes is no growth."""
     warm_up_s: float = 30.0
     """Load without kills: before the first snapshot, and again before the last one."""
     settle_s: float = 20.0
