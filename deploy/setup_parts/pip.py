@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 from .errors import CommandFailed, SetupFailed
 from .watch import Watch
 
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 """PyTorch's own index of CPU builds: the versions that end in +cpu are not on the public package index."""
+
+# pip would compile one file after the other: half of its time.
+INSTALL = ("install", "--progress-bar", "off", "--no-compile")
 
 MISSING = re.compile(r"No matching distribution found for torch\b")
 
@@ -37,7 +41,7 @@ HINTS = (
 )
 """A pattern in what pip writes, and what to tell; the first that matches counts."""
 
-Run = Callable[[List[str], Watch, Dict[str, str]], str]
+Run = Callable[[List[str], Optional[Watch], Dict[str, str]], str]
 """Runs a command to its end and gives back what it wrote; raises CommandFailed."""
 
 
@@ -50,13 +54,13 @@ class Pip:
     def install(self, *arguments: str, packages: int = 0) -> None:
         """Installs, or raises SetupFailed with a hint; `packages` is how many there will be, for the progress shown."""
         try:
-            self._pip("install", "--progress-bar", "off", *arguments, packages=packages)
+            self._pip(*INSTALL, *arguments, packages=packages)
         except CommandFailed as failed:
             raise SetupFailed(hint(failed.output)) from failed
 
     def install_torch(self, lock: Path) -> None:
         """Installs the CPU build of torch from where pip is configured to look, else from PyTorch's own index."""
-        arguments = ["install", "--progress-bar", "off", "--no-deps", "-r", str(lock)]
+        arguments = [*INSTALL, "--no-deps", "-r", str(lock)]
         try:
             self._pip(*arguments, packages=1)
         except CommandFailed as failed:
@@ -64,6 +68,13 @@ class Pip:
                 raise SetupFailed(hint(failed.output)) from failed
             self.say("      not where pip is set to look: trying PyTorch's own index")
             self.install("--no-deps", "--index-url", TORCH_INDEX, "-r", str(lock), packages=1)
+
+    def compile(self) -> None:
+        """Compiles what has been installed, on all cores; files that are for other Pythons stay as they are."""
+        packages = self.python.parent.parent / "lib"
+        command = [str(self.python), "-I", "-m", "compileall", "-qq", "-j", "0", str(packages)]
+        with suppress(CommandFailed):
+            self.run(command, None, dict(os.environ))
 
     def uninstall(self, name: str) -> None:
         """Removes a package; fine where it is not installed."""

@@ -138,17 +138,19 @@ class TestSteps:
         return run.commands
 
     def test_cpu_installs_locks_without_dependencies(self, tmp_path: Path) -> None:
-        commands = self.run_all("cpu", False, tmp_path)
+        *commands, last = self.run_all("cpu", False, tmp_path)
+        assert last == f"-qq -j 0 {tmp_path / 'lib'}", "compiled on all cores, since pip was told not to"
+        assert all("--no-compile" in command for command in commands)
         assert [re.findall(r"\w+\.txt|-e", command) for command in commands] == [["torch.txt"], ["cpu.txt"], ["-e"]]
         assert all("--no-deps" in command for command in commands)
 
     def test_cpu_tests_come_on_top(self, tmp_path: Path) -> None:
-        assert "test.txt" in self.run_all("cpu", True, tmp_path)[-1]
+        assert "test.txt" in self.run_all("cpu", True, tmp_path)[-2]
 
     def test_cuda_removes_the_foreign_supervisor_last(self, tmp_path: Path) -> None:
         commands = self.run_all("cuda", True, tmp_path)
         assert "[cuda,test]" in commands[0]
-        assert commands[-1].endswith("uninstall --yes supervisor")
+        assert commands[-2].endswith("uninstall --yes supervisor")
 
     def test_cuda_refuses_the_cpu_build_of_torch(self, tmp_path: Path) -> None:
         assert re.search(r" torch!=\S+\+cpu$", self.run_all("cuda", False, tmp_path)[0])
