@@ -24,6 +24,7 @@ from worker.vllm_patches.fork import (
     override_kernels_once,
     track_resources_apart,
 )
+from worker.vllm_patches.lone_groups import share_lone_groups
 from worker.vllm_patches.misfits import hide_misfits
 from worker.vllm_patches.plain_text import take_short_ways
 from worker.vllm_patches.shared_memory import track_shared_memory_of_cpus
@@ -139,6 +140,7 @@ def run(arguments: Sequence[str]) -> None:
     track_shared_memory_of_cpus()
     take_short_ways()
     load_compiled_models()
+    share_lone_groups()
     die_with_parent_from_fork_on()
     serve()
 
