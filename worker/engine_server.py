@@ -24,6 +24,7 @@ from worker.vllm_patches.fork import (
     override_kernels_once,
     track_resources_apart,
 )
+from worker.vllm_patches.kv_cache_pages import take_kv_cache_meanwhile
 from worker.vllm_patches.lone_groups import share_lone_groups
 from worker.vllm_patches.misfits import hide_misfits
 from worker.vllm_patches.plain_text import take_short_ways
@@ -58,6 +59,7 @@ _LATER = (
     "vllm.model_executor.models.qwen3_moe",
     "vllm.v1.core.sched.async_scheduler",
     "vllm.v1.core.sched.scheduler",
+    "vllm.parser.engine.registered_adapters",
 )
 """What vLLM imports only when it gets there, each a few hundredths of a second; not every version
 has all of it.
@@ -141,6 +143,7 @@ def run(arguments: Sequence[str]) -> None:
     take_short_ways()
     load_compiled_models()
     share_lone_groups()
+    take_kv_cache_meanwhile()
     die_with_parent_from_fork_on()
     serve()
 
