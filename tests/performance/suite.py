@@ -18,8 +18,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
-
 from tests.performance.goals import BARE, BARE_WITH_PARSERS, DIRECTLY, RAY_SERVE_LLM, XINFER, as_table, goals
 from tests.performance.idling import cpu_percent
 from tests.performance.servers import PARSERS, ROOT, bare_vllm, bench, ray_serve_llm
@@ -82,14 +80,10 @@ def cost_of_responses(cluster: Cluster, model: str) -> float:
     return float(1000 * level["rounds"][0]["a"]["cpu"]["supervisor"]["ms_per_request"])
 
 
-def server_of(url: str) -> int:
-    """The process that listens at ``url``. Its engine core, which it has forked, has the socket open as well."""
-    port = int(url.rpartition(":")[2])
-    listening = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
-    found = [psutil.Process(each.pid) for each in listening if each.laddr.port == port and each.pid]
-    if not found:
-        raise LookupError(f"nobody listens at {url}")
-    return min(found, key=psutil.Process.create_time).pid
+def engine_server(cluster: Cluster) -> int:
+    """The process of the one engine's API server; the engine core, which it has forked, has a name of its own."""
+    (server,) = (each for each in of_cluster(cluster.id) if "worker.engine_server" in " ".join(each.cmdline()))
+    return int(server.pid)
 
 
 def cost_of_idling(cluster: Cluster) -> Sample:
@@ -158,7 +152,7 @@ def round_of_xinfer(streams: str, samples: dict[str, list[Any]], *, measure_idli
         (instance,) = client.get_instance_info(model_uid=uid)
         (replica,) = instance["replica_statuses"]
         address = replica["model_address"]
-        engine = server_of(address)
+        engine = engine_server(cluster)
         # The engine is faster the second time: each way comes first in half of the rounds.
         ways = {XINFER: cluster.endpoint, DIRECTLY: address}
         for name in sorted(ways, reverse=directly_first):

@@ -131,7 +131,8 @@ class SoakCluster:
             record = ClusterRecord.load(home)
             assert record
             if Part.NODE in settings.parts:
-                joined = JoinedNode(home)
+                # So that a replica's memory is the same wherever its successor comes up.
+                joined = JoinedNode(home, warm_host=True)
                 joined.join()
             yield cls(options.endpoint, home, record.id, settings, joined)
         finally:
