@@ -150,6 +150,13 @@ class SoakCluster:
             return [self.id]
         return [self.id, *self.joined.ids]
 
+    @property
+    def homes(self) -> list[Path]:
+        """The folder of each node."""
+        if self.joined is None:
+            return [self.home]
+        return [self.home, self.joined.home]
+
     def joined_raylets(self) -> list[psutil.Process]:
         """The raylet of the joined node; none if it has ended."""
         return self.joined.raylet() if self.joined else []

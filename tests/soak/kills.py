@@ -128,8 +128,11 @@ class Killer:
         return ""
 
     def _can_fork(self, killed_pid: int) -> bool:
-        state = ForkServerState.load(self._cluster.home)
-        return state is not None and state.pid != killed_pid and state.stage is ForkServerStage.READY
+        for home in self._cluster.homes:
+            state = ForkServerState.load(home)
+            if state is None or state.pid == killed_pid or state.stage is not ForkServerStage.READY:
+                return False
+        return True
 
 
 def _started_at(process: psutil.Process) -> float:
