@@ -31,7 +31,9 @@ def steps(flavor: str, with_tests: bool, pip: Pip) -> list[Step]:
     """The steps of a whole set-up, the environment itself apart."""
     todo = _cuda(pip, with_tests) if flavor == "cuda" else _cpu(pip, with_tests)
     installed = "\n".join(step.inputs for step in todo)
-    compiled = Step("bytecode", "bytecode of all packages", "starts take half a minute less", installed, pip.compile)
+    compiled = Step(
+        "bytecode", "bytecode of all packages", "or the first start would compile it", installed, pip.compile
+    )
     return [*todo, compiled]
 
 

@@ -30,7 +30,7 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "RAY_health_check_timeout_ms": "3000",  # one that nobody can reach does not answer: five times as long, and as the next
         "RAY_health_check_period_ms": "1000",  # Ray takes a node for lost after five failures; until then it places actors there
         "RAY_task_events_report_interval_ms": "0",  # only Ray's dashboard shows them; every process would send its own
-        # Dead actors and workers that Ray's head remembers, for its dashboard; 100,000 of each by default, 30 KiB an actor.
+        # Dead actors and workers that Ray's head remembers, for its dashboard; 100,000 of each by default, some 40 KiB an actor.
         "RAY_maximum_gcs_destroyed_actor_cached_count": "100",
         "RAY_maximum_gcs_dead_worker_cached_count": "100",
         "REPORTER_UPDATE_INTERVAL_MS": "15000",  # Prometheus reads them as often; each time takes 30 ms of CPU
