@@ -57,9 +57,9 @@ _LATER = (
     "vllm.model_executor.layers.quantization.online.base",
     "vllm.model_executor.models.llama",
     "vllm.model_executor.models.qwen3_moe",
+    "vllm.parser.engine.registered_adapters",
     "vllm.v1.core.sched.async_scheduler",
     "vllm.v1.core.sched.scheduler",
-    "vllm.parser.engine.registered_adapters",
 )
 """What vLLM imports only when it gets there, each a few hundredths of a second; not every version
 has all of it.
