@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from tests.soak.resources import SHARED_MEMORY, SharedMemory, mapped_by
 from xinfer.bench.launching import bare
 from xinfer.bench.launching.first_token import awaited_first_token
 from xinfer.bench.launching.subject import completion
@@ -88,13 +91,18 @@ def ray_serve_llm(*, direct: bool) -> Iterator[str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Have a server that serves until its stdin ends end, with all of Ray's processes."""
+    """Have a server that serves until its stdin ends end, with all of Ray's processes and the shared memory that they leave."""
+    shared_memory = SharedMemory()
+    for child in psutil.Process(process.pid).children(recursive=True):
+        shared_memory.seen |= mapped_by(child.pid)
     try:
         process.communicate(timeout=_END_S)
     except subprocess.TimeoutExpired:
         # Ray ends its processes when their driver is gone.
         process.kill()
         process.wait()
+    for name in shared_memory.left_over():
+        (SHARED_MEMORY / name).unlink(missing_ok=True)
 
 
 def _answering(process: subprocess.Popen[bytes], port: int) -> str:
