@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from worker import cpu_model
 from worker.compile_ahead import starts_uncompiled
 from worker.gang.seat import Seat
 from worker.memory.limits import VLLM_CPU_KV_CACHE, memory_limits, runs_on_cpu
@@ -61,6 +62,7 @@ def engine_argv(spec: ModelSpec, settings: EngineSettings, host: str, port: int,
         "revision": spec.revision,
         "max_model_len": spec.context_length,
         "quantization": quantization(spec),
+        "dtype": cpu_model.dtype(spec),
         "trust_remote_code": spec.trust_remote_code or None,
         "reasoning_parser": spec.reasoning_parser,
         "tool_call_parser": spec.tool_parser,

@@ -21,8 +21,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from worker.cpu_model import dtype, is_small_on_cpu
 from worker.engine import Engine
-from worker.memory.limits import runs_on_cpu
 from xinfer.engine_args import gives_any
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec
@@ -34,13 +34,11 @@ _GIVEN = ("enforce_eager", "compilation_config", "optimization_level", "performa
 """Arguments by which a launch says itself how the model is to run."""
 _LOWEST_PRIORITY = 19
 _COMPILERS = ("g++", "c++", "clang++")
-_SMALL_BYTES = 2 * 1024**3
-"""Of weights, which the second engine holds once more while it compiles."""
 
 
 def starts_uncompiled(spec: ModelSpec, settings: EngineSettings) -> bool:
     """Whether the next engine of ``spec`` is to start without compilation."""
-    if settings.cpu_compilation == "before" or not _is_small_without_gpu(spec) or gives_any(spec.engine_args, _GIVEN):
+    if settings.cpu_compilation == "before" or not is_small_on_cpu(spec) or gives_any(spec.engine_args, _GIVEN):
         return False
     # All nodes of a replica have to do the same, and each has a cache of its own.
     return settings.cpu_compilation == "never" or spec.workers > 1 or not _marker(spec).exists()
@@ -98,13 +96,6 @@ class CompileAhead:
             await engine.stop()
 
 
-def _is_small_without_gpu(spec: ModelSpec) -> bool:
-    if spec.engine == "fake" or not runs_on_cpu(spec):
-        return False
-    weights = sum(file.stat().st_size for file in Path(spec.path).glob("*.safetensors"))
-    return 0 < weights <= _SMALL_BYTES
-
-
 def _marker(spec: ModelSpec) -> Path:
     """The file that says that vLLM's cache has this model compiled. It goes when the cache is removed."""
     versions = [vllm_version(), importlib.metadata.version("torch")]
@@ -114,6 +105,7 @@ def _marker(spec: ModelSpec) -> Path:
         spec.revision,
         spec.quantization,
         spec.context_length,
+        dtype(spec),
         sorted(spec.engine_args.items()),
     ]
     key = hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()

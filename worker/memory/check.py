@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from worker import cpu_model
 from worker.command import engine_env, quantization
 from worker.download.cache import Snapshot, cache_folder, cached_commit
 from worker.memory.limits import argument, memory_limits, runs_on_cpu, whole_number
@@ -85,7 +86,7 @@ def memory_requirement(spec: ModelSpec, settings: EngineSettings) -> MemoryRequi
     stored = weights_in(weights_folder)
     if not config or stored is None or any(name.startswith("hf_overrides") for name in spec.engine_args):
         return None
-    dtype = str(argument(spec, "dtype", "auto"))
+    dtype = cpu_model.dtype(spec) or "auto"
     kv_dtype = str(argument(spec, "kv_cache_dtype", "auto"))
     tokens = _tokens(spec, config, tokenizer_config)
     parallel = parallel_of(spec, can_pipeline=not runs_on_cpu(spec))

@@ -101,7 +101,7 @@ def loaded_bytes(
 
     Engines halve 32-bit floats, leave quantized weights as they are, and skip layers for speculative decoding.
     """
-    if _is_quantized(config) or _is_quantized(text_config(config)):
+    if is_quantized(config):
         ratio = 1.0
     else:
         held = _BYTES_BY_STORED_DTYPE.get(stored.dtype or _dtype_by_config(config), 4.0)
@@ -112,8 +112,9 @@ def loaded_bytes(
     return int(stored.bytes * ratio * _used(config))
 
 
-def _is_quantized(config: Mapping[str, Any]) -> bool:
-    return any(config.get(name) for name in _QUANTIZED)
+def is_quantized(config: Mapping[str, Any]) -> bool:
+    """Whether the checkpoint with this config.json is."""
+    return any(part.get(name) for part in (config, text_config(config)) for name in _QUANTIZED)
 
 
 def _used(config: Mapping[str, Any]) -> float:
