@@ -160,7 +160,7 @@ def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
     """
     cpu_only = {
         _OMP_BINDING: _NOT_BOUND,  # bound to cores, two engines on one machine would sit on the same ones
-        "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // 2)),
+        "OMP_NUM_THREADS": str(cpu_model.threads()),
         **({"LD_PRELOAD": ":".join(allocators())} if allocators() else {}),
     }
     defaults = {

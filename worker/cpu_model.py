@@ -1,4 +1,4 @@
-"""Small models without a GPU: which they are, and what they are computed in.
+"""Models without a GPU: how many threads compute them, and what the small ones are computed in.
 
 On x86, PyTorch is quick with 16-bit numbers only where there is AVX-512. Without it, as on AMD's Zen 3 and on Intel's processors
 for laptops, a plain loop multiplies matrices of bfloat16: a layer of 256 by 1,024 took 4.1 ms for 64 tokens on a busy Zen 3, and
@@ -8,6 +8,7 @@ for laptops, a plain loop multiplies matrices of bfloat16: a layer of 256 by 1,0
 from __future__ import annotations
 
 import json
+import os
 import platform
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,23 @@ _SMALL_BYTES = 2 * 1024**3
 _FOR_16_BITS = {"avx512bw", "avx512vl", "avx512dq"}
 """What oneDNN asks of a processor of this kind, as PyTorch does before it gives it bfloat16."""
 _CPU_INFO = Path("/proc/cpuinfo")
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+def threads() -> int:
+    """OpenMP threads of an engine: one for each physical core but one, as vLLM has it; at least half the logical ones."""
+    logical = os.sched_getaffinity(0)
+    physical = {_siblings(number) for number in logical}
+    return max(1, len(physical) - 1, len(logical) // 2)
+
+
+def _siblings(number: int) -> str:
+    """The logical processors that share a core with this one, as Linux lists them: ``0,8``."""
+    try:
+        return (_CPUS / f"cpu{number}" / "topology" / "thread_siblings_list").read_text()
+    except OSError:
+        # Where that is not shown, two are taken to share a core.
+        return str(number // 2)
 
 
 def is_small_on_cpu(spec: ModelSpec) -> bool:

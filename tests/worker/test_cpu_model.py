@@ -1,8 +1,9 @@
-"""What a small model without a GPU is computed in."""
+"""How many threads compute a model without a GPU, and what a small one is computed in."""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterator
 from dataclasses import replace
@@ -97,6 +98,35 @@ def test_models_on_gpus_stay_as_they_are(model: ModelSpec, monkeypatch: pytest.M
 @pytest.mark.usefixtures("processor")
 def test_launch_says_otherwise(model: ModelSpec) -> None:
     assert dtypes(replace(model, engine_args={"dtype": "bfloat16"})) == ["bfloat16"]
+
+
+@pytest.mark.parametrize(
+    ("siblings", "threads"),
+    [
+        (["0"], 1),
+        (["0", "1"], 1),
+        (["0-1", "0-1"], 1),
+        (["0", "1", "2", "3", "4", "5", "6", "7"], 7),
+        (["0,4", "1,5", "2,6", "3,7"] * 2, 4),
+    ],
+    ids=["one", "two", "two of one core", "eight", "four cores with two each"],
+)
+def test_a_thread_for_each_core_but_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, siblings: list[str], threads: int
+) -> None:
+    for number, shared in enumerate(siblings):
+        folder = tmp_path / f"cpu{number}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(f"{shared}\n")
+    monkeypatch.setattr(cpu_model, "_CPUS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(len(siblings))))
+    assert cpu_model.threads() == threads
+
+
+def test_threads_where_cores_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_model, "_CPUS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert cpu_model.threads() == 4
 
 
 def test_memory_is_counted_in_what_it_is_computed_in(model: ModelSpec, processor: Path) -> None:
