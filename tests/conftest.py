@@ -31,15 +31,18 @@ OWN_CLUSTERS = ("test_cluster_commands", "test_make_serve", "test_open_cluster")
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put tests into groups, each of which one worker runs (``--dist loadgroup``), the longest group first.
 
-    Without pytest-xdist the groups mean nothing, and only the order of tests changes.
+    Without pytest-xdist only the order of tests changes.
     """
     groups: dict[str, list[pytest.Item]] = {"cluster": [], "own-clusters": []}
+    # Its marker is one that pytest knows only with it.
+    has_workers = config.pluginmanager.hasplugin("xdist")
     for item in items:
         group = _group_of(item)
-        item.add_marker(pytest.mark.xdist_group(group))
+        if has_workers:
+            item.add_marker(pytest.mark.xdist_group(group))
         groups.setdefault(group, []).append(item)
 
     # Workers take groups in the order of collection (``--no-loadscope-reorder``). The shared cluster's tests decide how

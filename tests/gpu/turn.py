@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,8 @@ from tests.gpu.patience import run  # noqa: E402
 
 PARTS_OF_A_TURN = ("one_model", "sharing", "warm_host", "larger_model", "rust_front_end")
 _PLUGINS = ("-p", "pytest_asyncio.plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider")
+NO_OTHER_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""Another machine's Python may have any."""
 _WIDEST = 70
 
 
@@ -57,9 +60,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def checks(parts: Sequence[str]) -> list[str]:
+    """The command that checks these parts of a turn."""
+    files = [f"tests/gpu/test_{name}.py" for name in parts]
+    return [sys.executable, "-m", "pytest", *_PLUGINS, "-m", "gpu", "-v", "--tb=short", "-s", *files]
+
+
 def _check(asked: argparse.Namespace, book: Book, end: float) -> int:
-    files = [f"tests/gpu/test_{name}.py" for name in asked.only or PARTS_OF_A_TURN]
-    argv = [sys.executable, "-m", "pytest", *_PLUGINS, "-m", "gpu", "-v", "--tb=short", "-s", *files]
+    argv = checks(asked.only or PARTS_OF_A_TURN)
     return run(argv, max(0.0, end - time.time()), cwd=ROOT, env=_environment(asked, book))
 
 
@@ -70,7 +78,7 @@ def _environment(asked: argparse.Namespace, book: Book) -> dict[str, str]:
         "PYTHONPATH": ":".join(places),
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # another machine's Python may have any
+        **NO_OTHER_PLUGINS,
         "XINFER_GPU_BOOK": str(book.file),
         **({"XINFER_GPU_REHEARSAL": "1"} if asked.rehearse else {}),
     }
