@@ -15,14 +15,14 @@ import importlib.metadata
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from worker.cpu_model import dtype, is_small_on_cpu
+from worker.cpu_model import compiler, dtype, is_small_on_cpu
 from worker.engine import Engine
+from worker.vllm_build import cache_root
 from xinfer.engine_args import gives_any
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec
@@ -33,7 +33,6 @@ _log = logging.getLogger("xinfer.worker")
 _GIVEN = ("enforce_eager", "compilation_config", "optimization_level", "performance_mode")
 """Arguments by which a launch says itself how the model is to run."""
 _LOWEST_PRIORITY = 19
-_COMPILERS = ("g++", "c++", "clang++")
 
 
 def starts_uncompiled(spec: ModelSpec, settings: EngineSettings) -> bool:
@@ -55,7 +54,7 @@ class CompileAhead:
 
     def start(self) -> None:
         """Begin in the background if the model is to be compiled, has not been, and can be."""
-        if self._settings.cpu_compilation != "beside" or not any(map(shutil.which, _COMPILERS)):
+        if self._settings.cpu_compilation != "beside" or compiler() is None:
             return
         # A second engine would need a second gang.
         if self._spec.workers > 1:
@@ -109,8 +108,7 @@ def _marker(spec: ModelSpec) -> Path:
         sorted(spec.engine_args.items()),
     ]
     key = hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()
-    root = Path(os.environ.get("VLLM_CACHE_ROOT", "~/.cache/vllm")).expanduser()
-    return root / "xinfer" / "compiled" / key[:32]
+    return cache_root() / "xinfer" / "compiled" / key[:32]
 
 
 @contextmanager

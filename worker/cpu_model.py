@@ -1,4 +1,4 @@
-"""Models without a GPU: how many threads compute them, and what the small ones are computed in.
+"""Models without a GPU: what computes them, and what the small ones are computed in.
 
 On x86, PyTorch is quick with 16-bit numbers only where there is AVX-512. Without it, as on AMD's Zen 3 and on Intel's processors
 for laptops, a plain loop multiplies matrices of bfloat16: a layer of 256 by 1,024 took 4.1 ms for 64 tokens on a busy Zen 3, and
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _SMALL_BYTES = 2 * 1024**3
 """Of weights, which may be held twice: by the engine that compiles them, and in 32 bits."""
 _FOR_16_BITS = {"avx512bw", "avx512vl", "avx512dq"}
 """What oneDNN asks of a processor of this kind, as PyTorch does before it gives it bfloat16."""
+_COMPILERS = ("g++", "c++", "clang++")
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPUS = Path("/sys/devices/system/cpu")
 
@@ -67,9 +69,21 @@ def computes_16_bits() -> bool:
     """Whether this machine's processor is quick with 16-bit numbers, or is of a kind of which that is not known."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return True
+    return _FOR_16_BITS.issubset(processor_flags())
+
+
+def compiler() -> Path | None:
+    """The C++ compiler that PyTorch takes for models without a GPU; None where there is none."""
+    found = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if found is None:
+        return None
+    return Path(found).resolve()
+
+
+def processor_flags() -> list[str]:
+    """What Linux says that the first processor can do; empty where it has no such line."""
     lines = _CPU_INFO.read_text().splitlines()
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    return _FOR_16_BITS.issubset(flags)
+    return next((line.split() for line in lines if line.startswith("flags")), [])
 
 
 def _is_quantized(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def is_cpu_build() -> bool:
         return "cpu" in importlib.metadata.version("vllm")
     except importlib.metadata.PackageNotFoundError:
         return False
+
+
+def cache_root() -> Path:
+    """Where vLLM keeps what it has compiled; xinfer's own part of it is below ``xinfer``."""
+    return Path(os.environ.get("VLLM_CACHE_ROOT", "~/.cache/vllm")).expanduser()
 
 
 @cache

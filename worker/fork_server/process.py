@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 from worker.command import engine_env
 from worker.engine_server import import_engine, run, show_as
+from worker.fork_server import compilers
 from worker.fork_server.child import detach
 from worker.fork_server.fork_safety import ImportSnapshot, snapshot_imports, unfit_to_fork
 from worker.fork_server.server import ForkServer, Unfit
 from worker.vllm_build import is_cpu_build
-from worker.vllm_patches.cpu_compilation import learn_of_compilers
 from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState, socket_path
 from xinfer.cluster.node_process import BROKEN
 from xinfer.messages import ModelSpec
@@ -104,11 +104,11 @@ def _import_engine() -> ImportSnapshot:
 
 
 def _idle_work() -> Callable[[], None] | None:
-    """What engines would otherwise find out one by one, where they load compiled models."""
+    """Finds out what engines would otherwise find out one by one, where they load compiled models; None if it is known."""
     never = EngineSettings.from_environment().cpu_compilation == "never"
-    if never or not is_cpu_build():
+    if never or not is_cpu_build() or compilers.recall():
         return None
-    return learn_of_compilers
+    return compilers.learn
 
 
 def unlike_gpus() -> str | None:

@@ -35,16 +35,3 @@ def load_compiled_models() -> None:
 
 def _nothing_left_to_load(config: Any) -> None:
     """Inductor's artifacts are complete once they are unpickled."""
-
-
-def learn_of_compilers() -> None:
-    """Find out once, in the process that engines are forked from, what every load of a compiled model asks: 2.4 s on two cores.
-
-    Which vector instructions this CPU has is tried with a subprocess for each; versions are hashes of all files of a package.
-    PyTorch keeps the results in the process.
-    """
-    from torch._inductor import codecache, cpu_vec_isa
-
-    cpu_vec_isa.valid_vec_isa_list()
-    codecache.CacheBase.get_system()
-    codecache.torch_key()
