@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from worker.vllm_patches.cpu_compilation import load_compiled_models
+from worker.vllm_patches.entry_points import remember_entry_points
 from worker.vllm_patches.fork import (
     fork_flashinfer,
     fork_inspection,
@@ -25,11 +26,13 @@ from worker.vllm_patches.fork import (
     track_resources_apart,
 )
 from worker.vllm_patches.kv_cache_pages import take_kv_cache_meanwhile
+from worker.vllm_patches.logger_levels import set_levels_at_once
 from worker.vllm_patches.lone_groups import share_lone_groups
 from worker.vllm_patches.misfits import hide_misfits
 from worker.vllm_patches.plain_text import take_short_ways
 from worker.vllm_patches.shared_memory import track_shared_memory_of_cpus
 from worker.vllm_patches.spin_wait import leave_cores_to_others
+from worker.vllm_patches.web_server import prepare_server_meanwhile
 from xinfer.process_lifetime import die_with_parent, die_with_parent_from_fork_on
 
 die_with_parent()
@@ -97,6 +100,7 @@ def import_engine() -> None:
             with contextlib.suppress(ImportError, OSError, RuntimeError):  # it fails again where it is needed, if it is
                 importlib.import_module(name)
     override_kernels_once()
+    remember_entry_points()
 
 
 @contextlib.contextmanager
@@ -140,6 +144,8 @@ def run(arguments: Sequence[str]) -> None:
     fork_flashinfer()
     leave_cores_to_others()
     track_shared_memory_of_cpus()
+    set_levels_at_once()
+    prepare_server_meanwhile()
     take_short_ways()
     load_compiled_models()
     share_lone_groups()
