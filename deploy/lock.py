@@ -27,6 +27,7 @@ LEFT_OUT = {
     "torchvision": "built for CUDA on the public index, breaks `import transformers` beside torch's CPU build",
     "torchaudio": "as torchvision",
     "torchcodec": "as torchvision",
+    "triton": "compiles for GPUs, takes 1 GB on disk and 80 MB in an engine, and vLLM's build for CPUs turns it off",
     "supervisor": "a process manager that the engine never imports, with the name of our own package",
 }
 HEAD = f"""\

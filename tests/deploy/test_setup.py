@@ -19,7 +19,7 @@ from setup_parts.prometheus import install_prometheus
 from setup_parts.stamp import Stamp, fingerprint
 from setup_parts.watch import Watch
 
-EXCLUDED = {"torchvision", "torchaudio", "torchcodec", "supervisor"}
+EXCLUDED = {"torchvision", "torchaudio", "torchcodec", "triton", "supervisor"}
 PROJECT = tomllib.loads(steps.PROJECT.read_text())["project"]
 
 

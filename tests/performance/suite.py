@@ -22,6 +22,7 @@ from tests.performance.goals import BARE, BARE_WITH_PARSERS, DIRECTLY, RAY_SERVE
 from tests.performance.idling import cpu_percent
 from tests.performance.servers import PARSERS, ROOT, bare_vllm, bench, ray_serve_llm
 from tests.performance.tables import markdown
+from worker.cpu_model import computes_16_bits
 from xinfer.bench.launching.bench_cluster import wait_for_fork_server
 from xinfer.bench.launching.cluster import Cluster, own_cluster
 from xinfer.bench.launching.first_token import first_token
@@ -48,6 +49,9 @@ OTHERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
     RAY_SERVE_LLM: partial(ray_serve_llm, direct=True),
     "Ray Serve LLM, default": partial(ray_serve_llm, direct=False),
 }
+if not computes_16_bits():
+    # As people start it, it is slow here, and xinfer would be compared with that alone.
+    OTHERS[f"{BARE_WITH_PARSERS}, float32"] = partial(bare_vllm, *PARSERS, "--dtype", "float32")
 
 
 def load(url: str, model: str, streams: str, *, home: Path | None = None, engine: int | None = None) -> Loads:

@@ -1,18 +1,24 @@
-"""Keeps packages from being imported that were built for another torch than the one that is installed.
+"""Keeps packages from being imported that are of no use beside the torch that is installed.
 
 The metadata of vLLM's CPU build asks for torchvision, torchaudio and torchcodec without saying which build. From the public index
 come those for CUDA. Beside torch's CPU build ``import torchvision`` raises ``operator torchvision::nms does not exist``, and
 transformers imports it wherever it is found. vLLM serves language models without any of them.
+
+xgrammar asks for Triton, which vLLM's CPU build imports and then turns off where it cannot compile for CPUs: 80 MB of an engine's
+memory.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import sys
 from collections.abc import Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 _COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
+_TRITON = "triton"
 _CPU = "+cpu"
 
 
@@ -26,10 +32,19 @@ def hide_misfits(
 
 
 def misfits(version: Callable[[str], str] = importlib.metadata.version) -> list[str]:
-    """The installed packages that were not built for the CPU, beside a torch that was."""
+    """The installed packages that were not built for the CPU, or serve nothing there, beside a torch that was."""
     if not _is_for_cpu("torch", version):
         return []
-    return [name for name in _COMPANIONS if _is_for_cpu(name, version) is False]
+    found = [name for name in _COMPANIONS if _is_for_cpu(name, version) is False]
+    if _compiles_for_gpus_alone(_TRITON):
+        found.append(_TRITON)
+    return found
+
+
+def _compiles_for_gpus_alone(name: str) -> bool:
+    spec = importlib.util.find_spec(name)
+    places = spec.submodule_search_locations if spec else None
+    return bool(places) and not any(Path(place, "backends", "cpu").exists() for place in places or ())
 
 
 def _is_for_cpu(name: str, version: Callable[[str], str]) -> bool | None:

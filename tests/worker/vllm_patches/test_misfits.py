@@ -1,7 +1,8 @@
-"""Packages that were built for another torch: found by their versions, and not importable any more."""
+"""Packages that are of no use beside torch's CPU build: found, and not importable any more."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -10,6 +11,14 @@ from pathlib import Path
 import pytest
 
 from worker.vllm_patches.misfits import misfits
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where packages are, with no Triton among them."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    return tmp_path
 
 
 def versions(**installed: str) -> list[str]:
@@ -35,6 +44,23 @@ def versions(**installed: str) -> list[str]:
 )
 def test_which(installed: dict[str, str], expected: list[str]) -> None:
     assert versions(**installed) == expected
+
+
+@pytest.mark.parametrize(
+    ("torch", "backends", "expected"),
+    [
+        ("2.13.0+cpu", ("amd", "nvidia"), ["triton"]),
+        ("2.13.0+cpu", ("cpu", "nvidia"), []),
+        ("2.13.0+cu130", ("amd", "nvidia"), []),
+    ],
+    ids=["for GPUs alone", "for CPUs too", "beside torch for GPUs"],
+)
+def test_triton(places: Path, torch: str, backends: tuple[str, ...], expected: list[str]) -> None:
+    for name in backends:
+        (places / "triton" / "backends" / name).mkdir(parents=True)
+    (places / "triton" / "__init__.py").write_text("raise RuntimeError('to be found, and not imported')")
+    importlib.invalidate_caches()
+    assert versions(torch=torch) == expected
 
 
 def test_hidden_ones_are_not_found_by_whoever_looks_before_importing(tmp_path: Path) -> None:
