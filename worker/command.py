@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from worker import cpu_model
-from worker.compile_ahead import starts_uncompiled
+from worker.compile_ahead import is_compiled, starts_uncompiled
 from worker.gang.seat import Seat
 from worker.memory.limits import VLLM_CPU_KV_CACHE, memory_limits, runs_on_cpu
 from worker.vllm_build import allocators
@@ -170,6 +170,7 @@ def engine_env(spec: ModelSpec, settings: EngineSettings) -> dict[str, str]:
         ENGINE_VARIABLES["core_timeout_s"]: str(core_timeout_s(spec, settings)),
         **_NO_THREADS_AT_IMPORT,
         **(cpu_only if runs_on_cpu(spec) else {}),
+        **({cpu_model.IS_COMPILED: "1"} if is_compiled(spec) else {}),
     }
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_RAY}
     operators = {name: inherited[name] for name in defaults if name in inherited}

@@ -43,6 +43,11 @@ def starts_uncompiled(spec: ModelSpec, settings: EngineSettings) -> bool:
     return settings.cpu_compilation == "never" or spec.workers > 1 or not _marker(spec).exists()
 
 
+def is_compiled(spec: ModelSpec) -> bool:
+    """Whether the next engine of ``spec`` has only to load what was compiled beside an earlier one."""
+    return is_small_on_cpu(spec) and not gives_any(spec.engine_args, _GIVEN) and _marker(spec).exists()
+
+
 class CompileAhead:
     """Compiles one model in a second engine; ``make`` makes that engine from a spec."""
 

@@ -18,6 +18,8 @@ from worker.memory.limits import argument, runs_on_cpu
 from xinfer.catalog.weights import is_quantized
 from xinfer.messages import ModelSpec
 
+IS_COMPILED = "XINFER_MODEL_IS_COMPILED"
+"""Variable of an engine whose model has been compiled before: it only loads that."""
 _SMALL_BYTES = 2 * 1024**3
 """Of weights, which may be held twice: by the engine that compiles them, and in 32 bits."""
 _FOR_16_BITS = {"avx512bw", "avx512vl", "avx512dq"}

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from worker.vllm_patches.cpu_compilation import load_compiled_models
+from worker.vllm_patches.cpu_compilation import load_compiled_models, warm_up_shortly
 from worker.vllm_patches.entry_points import remember_entry_points
 from worker.vllm_patches.fork import (
     fork_flashinfer,
@@ -148,6 +148,7 @@ def run(arguments: Sequence[str]) -> None:
     prepare_server_meanwhile()
     take_short_ways()
     load_compiled_models()
+    warm_up_shortly()
     share_lone_groups()
     take_kv_cache_meanwhile()
     die_with_parent_from_fork_on()

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from worker.command import engine_env
 from worker.compile_ahead import CompileAhead, starts_uncompiled
+from worker.cpu_model import IS_COMPILED
 from worker.memory import limits
 from xinfer.errors import LaunchFailed
 from xinfer.messages import ModelSpec, ReplicaStage
@@ -93,6 +95,14 @@ async def test_next_engine_is_compiled(model: ModelSpec, process: int) -> None:
     assert not starts_uncompiled(model, BESIDE)
     await compiled(model, copy)
     assert len(copy.specs) == 1, "what is compiled is compiled again"
+
+
+async def test_its_engine_is_told(model: ModelSpec, process: int) -> None:
+    assert IS_COMPILED not in engine_env(model, BESIDE)
+    await compiled(model, Copy(process))
+    assert engine_env(model, BESIDE)[IS_COMPILED] == "1"
+    with_own = with_arguments(model, optimization_level=0)
+    assert IS_COMPILED not in engine_env(with_own, BESIDE), "such a model is compiled by vLLM, or not at all"
 
 
 async def test_other_arguments_are_another_model(model: ModelSpec, process: int) -> None:

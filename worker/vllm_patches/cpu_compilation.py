@@ -9,12 +9,17 @@ read its headers before it finds out that nothing is to be compiled: another hal
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from worker.cpu_model import IS_COMPILED
+
 _VERSIONS = ("0.32.",)
+_FEW_TOKENS = 64
 _log = logging.getLogger("xinfer.engine")
 
 
@@ -54,6 +59,33 @@ def no_header_to_precompile() -> Iterator[None]:
         yield
     finally:
         codecache._precompile_header = precompile
+
+
+def warm_up_shortly() -> None:
+    """Have an engine that loads what was compiled begin with a few tokens, and not with as many as fit into a step.
+
+    The first step is there to compile the model, for sizes like its own, and to see how much memory a step takes. Neither is
+    wanted where the model is compiled and the KV cache's size is given, as xinfer gives it.
+    """
+    import vllm
+    from vllm.platforms import current_platform
+
+    known = vllm.__version__.startswith(_VERSIONS)
+    if not known or not current_platform.is_cpu() or os.environ.get(IS_COMPILED) != "1":
+        return
+    runner: Any = importlib.import_module("vllm.v1.worker.cpu_model_runner").CPUModelRunner
+    warm_up = runner.warming_up_model
+
+    @functools.wraps(warm_up)
+    def warm_up_with_few(self: Any) -> None:
+        most = self.max_num_tokens
+        self.max_num_tokens = min(most, _FEW_TOKENS)
+        try:
+            warm_up(self)
+        finally:
+            self.max_num_tokens = most
+
+    runner.warming_up_model = warm_up_with_few
 
 
 def _nothing_left_to_load(config: Any) -> None:

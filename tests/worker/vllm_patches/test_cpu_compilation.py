@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 import vllm
 from torch._inductor import codecache
 
-from worker.vllm_patches.cpu_compilation import load_compiled_models
+from worker.cpu_model import IS_COMPILED
+from worker.vllm_patches.cpu_compilation import load_compiled_models, warm_up_shortly
 
 
 def load(monkeypatch: pytest.MonkeyPatch, compiled: object) -> object:
@@ -58,3 +60,43 @@ def test_headers_are_read_only_where_something_is_compiled(monkeypatch: pytest.M
     torch.compiler.load_compiled_function(None)  # type: ignore[arg-type]
     assert found == ([False, True] if broken else [False])
     assert codecache._precompile_header is precompile
+
+
+class Runner:
+    """vLLM's, as far as it warms a model up."""
+
+    def __init__(self, most: int) -> None:
+        self.max_num_tokens = most
+        self.steps: list[int] = []
+
+    def warming_up_model(self) -> None:
+        self.steps.append(self.max_num_tokens)
+        if self.max_num_tokens == 13:
+            raise RuntimeError("out of memory")
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> type[Runner]:
+    monkeypatch.setattr(Runner, "warming_up_model", Runner.warming_up_model)
+    monkeypatch.setitem(sys.modules, "vllm.v1.worker.cpu_model_runner", SimpleNamespace(CPUModelRunner=Runner))
+    return Runner
+
+
+@pytest.mark.parametrize(("compiled", "most", "step"), [("1", 2048, 64), ("1", 16, 16), ("", 2048, 2048)])
+def test_what_is_only_loaded_needs_no_long_step(
+    monkeypatch: pytest.MonkeyPatch, runner: type[Runner], compiled: str, most: int, step: int
+) -> None:
+    monkeypatch.setenv(IS_COMPILED, compiled)
+    warm_up_shortly()
+    made = runner(most)
+    made.warming_up_model()
+    assert (made.steps, made.max_num_tokens) == ([step], most)
+
+
+def test_a_step_that_fails_leaves_the_limit(monkeypatch: pytest.MonkeyPatch, runner: type[Runner]) -> None:
+    monkeypatch.setenv(IS_COMPILED, "1")
+    warm_up_shortly()
+    made = runner(13)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        made.warming_up_model()
+    assert made.max_num_tokens == 13

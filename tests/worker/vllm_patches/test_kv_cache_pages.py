@@ -11,8 +11,7 @@ import psutil
 import pytest
 import torch
 
-from worker.vllm_patches import kv_cache_pages
-from worker.vllm_patches.kv_cache_pages import take_kv_cache_meanwhile, zeros_of_fresh_pages
+from worker.vllm_patches.kv_cache_pages import FreshMemory, take_kv_cache_meanwhile, zeros_from
 
 _SIZE = 64 * 1024 * 1024 + 4096
 
@@ -21,17 +20,42 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def test_zeros_that_are_in_memory_once_their_thread_has_ended() -> None:
+def waited(memory: list[FreshMemory]) -> None:
+    for each in memory:
+        each.wait()
+
+
+@pytest.mark.parametrize("ahead", [0, _SIZE, 2 * _SIZE], ids=["none", "as much", "more"])
+def test_zeros_that_are_in_memory_once_they_were_waited_for(ahead: int) -> None:
     before = resident()
-    with zeros_of_fresh_pages() as takers:
+    taken = [FreshMemory(ahead)] if ahead else []
+    with zeros_from(taken):
         cache = torch.zeros(_SIZE, dtype=torch.int8, device=torch.device("cpu"))
-    (taker,) = takers
-    taker.join(30)
-    assert resident() - before >= _SIZE
+    assert len(taken) == 1
+    waited(taken)
+    assert _SIZE <= resident() - before < 1.5 * _SIZE, "what is not used is given back"
     assert not cache.any()
     cache += 1
     assert cache.sum(dtype=torch.int64) == _SIZE
     assert torch.zeros(3).tolist() == [0, 0, 0], "torch.zeros is its own again"
+
+
+def test_two_caches_share_no_memory() -> None:
+    taken = [FreshMemory(8192)]
+    with zeros_from(taken):
+        caches = [torch.zeros(8192, dtype=torch.int8, device="cpu") for _ in range(2)]
+    waited(taken)
+    caches[0] += 1
+    assert [int(cache.sum()) for cache in caches] == [8192, 0]
+
+
+def test_a_cache_that_is_larger_than_was_said() -> None:
+    taken = [FreshMemory(4096)]
+    with zeros_from(taken):
+        cache = torch.zeros(8192, dtype=torch.int8, device="cpu")
+    waited(taken)
+    assert cache.shape == (8192,)
+    assert not cache.any()
 
 
 class Engine:
@@ -41,6 +65,11 @@ class Engine:
         self.steps: list[str] = []
 
         class CPUWorker:
+            cache_config = SimpleNamespace(kv_cache_memory_bytes=8192)
+
+            def init_device(worker) -> None:  # noqa: N805
+                self.steps.append("init")
+
             def execute_model(worker, step: str) -> str:  # noqa: N805
                 self.steps.append(step)
                 return f"{step} done"
@@ -63,12 +92,16 @@ class Engine:
             monkeypatch.setitem(sys.modules, name, module)
 
 
-def test_first_step_waits_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [8192, None], ids=["the size is known", "the size is found out"])
+def test_first_step_waits_for_the_memory(monkeypatch: pytest.MonkeyPatch, size: int | None) -> None:
     taken = threading.Event()
-    monkeypatch.setattr(kv_cache_pages, "_take", lambda *_: taken.wait(30))
+    monkeypatch.setattr(FreshMemory, "_take", lambda _: taken.wait(30))
     engine = Engine(monkeypatch, "0.32.0", cpu=True)
+    if size is None:
+        engine.worker.cache_config.kv_cache_memory_bytes = None
     plain = engine.worker.execute_model
     take_kv_cache_meanwhile()
+    engine.worker().init_device()
     cache = engine.runner.allocate_kv_cache(4096)
     assert not cache.any(), "the server starts meanwhile"
 
@@ -76,7 +109,7 @@ def test_first_step_waits_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     step = threading.Thread(target=lambda: results.append(engine.worker().execute_model("first")))
     step.start()
     step.join(0.2)
-    assert engine.steps == []
+    assert engine.steps == ["init"]
     taken.set()
     step.join(30)
     assert results == ["first done"]
@@ -88,3 +121,5 @@ def test_another_version_or_a_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch,
     engine = Engine(monkeypatch, version, cpu=cpu)
     take_kv_cache_meanwhile()
     assert engine.runner.allocate_kv_cache is engine.plain
+    engine.worker().init_device()
+    assert engine.steps == ["init"]
