@@ -58,7 +58,7 @@ def test_model_that_does_not_fit(client: RESTfulClient, huge: Path) -> None:
 def test_context_that_the_cache_cannot_hold(client: RESTfulClient) -> None:
     """Whoever waits for the launch hears why, and what would fit."""
     with pytest.raises(XinferError) as refusal:
-        client.launch_model("tiny-chat", model_uid="long", n_gpu=None, kv_cache_gib=0.004)
+        client.launch_model("tiny-chat", model_uid="long", n_gpu=None, kv_cache_gib=0.004, dtype="bfloat16")
     assert "4096 tokens" in str(refusal.value)
     assert "--context-length of at most 2097" in str(refusal.value)
     assert not engines_of("long")
