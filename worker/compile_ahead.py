@@ -37,15 +37,20 @@ _LOWEST_PRIORITY = 19
 
 def starts_uncompiled(spec: ModelSpec, settings: EngineSettings) -> bool:
     """Whether the next engine of ``spec`` is to start without compilation."""
-    if settings.cpu_compilation == "before" or not is_small_on_cpu(spec) or gives_any(spec.engine_args, _GIVEN):
+    if settings.cpu_compilation == "before" or not _runs_either_way(spec):
         return False
     # All nodes of a replica have to do the same, and each has a cache of its own.
     return settings.cpu_compilation == "never" or spec.workers > 1 or not _marker(spec).exists()
 
 
 def is_compiled(spec: ModelSpec) -> bool:
-    """Whether the next engine of ``spec`` has only to load what was compiled beside an earlier one."""
-    return is_small_on_cpu(spec) and not gives_any(spec.engine_args, _GIVEN) and _marker(spec).exists()
+    """Whether the next engine of ``spec`` has only to load what was compiled for an earlier one, or beside it."""
+    return _runs_either_way(spec) and _marker(spec).exists()
+
+
+def _runs_either_way(spec: ModelSpec) -> bool:
+    """Whether xinfer decides if the model is compiled."""
+    return is_small_on_cpu(spec) and not gives_any(spec.engine_args, _GIVEN)
 
 
 class CompileAhead:
@@ -58,13 +63,16 @@ class CompileAhead:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin in the background if the model is to be compiled, has not been, and can be."""
-        if self._settings.cpu_compilation != "beside" or compiler() is None:
-            return
+        """Once the first engine is ready: begin in the background if the model is to be compiled, has not been, and can be."""
         # A second engine would need a second gang.
         if self._spec.workers > 1:
             return
-        if starts_uncompiled(self._spec, self._settings):
+        if self._settings.cpu_compilation == "before":
+            # The first engine has compiled it, or has loaded what was compiled.
+            if _runs_either_way(self._spec):
+                _note_as_compiled(self._spec)
+            return
+        if self._settings.cpu_compilation == "beside" and compiler() and starts_uncompiled(self._spec, self._settings):
             self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -86,7 +94,7 @@ class CompileAhead:
                 # The model goes on as it is. The next replica tries again.
                 _log.warning("%s was not compiled: %s", self._spec.uid, error)
                 return
-            marker.touch()
+            _note_as_compiled(self._spec)
             _log.info("%s is compiled; its next engine loads that", self._spec.uid)
 
     async def _compile(self) -> None:
@@ -114,6 +122,12 @@ def _marker(spec: ModelSpec) -> Path:
     ]
     key = hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()
     return cache_root() / "xinfer" / "compiled" / key[:32]
+
+
+def _note_as_compiled(spec: ModelSpec) -> None:
+    marker = _marker(spec)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
 
 
 @contextmanager

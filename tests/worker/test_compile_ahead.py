@@ -140,6 +140,15 @@ async def test_operator_says_otherwise(model: ModelSpec, process: int, settings:
     assert starts_uncompiled(model, settings) == (settings is NEVER)
 
 
+async def test_what_was_compiled_before_is_loaded(model: ModelSpec, process: int) -> None:
+    with_own = with_arguments(model, enforce_eager=True)
+    for each in (model, with_own):
+        await compiled(each, Copy(process), BEFORE)
+    assert not starts_uncompiled(model, BESIDE), "the engine has compiled it while it started"
+    assert IS_COMPILED in engine_env(model, BEFORE)
+    assert IS_COMPILED not in engine_env(with_own, BEFORE)
+
+
 async def test_without_a_compiler(model: ModelSpec, process: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     copy = Copy(process)
