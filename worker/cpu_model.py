@@ -7,7 +7,6 @@ for laptops, a plain loop multiplies matrices of bfloat16: a layer of 256 by 1,0
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from worker.memory.limits import argument, runs_on_cpu
+from xinfer.catalog.model_files import read_object
 from xinfer.catalog.weights import is_quantized
 from xinfer.messages import ModelSpec
 
@@ -61,7 +61,7 @@ def dtype(spec: ModelSpec) -> str | None:
     # The nodes of a gang may have different processors.
     if not is_small_on_cpu(spec) or spec.workers > 1 or computes_16_bits():
         return None
-    if argument(spec, "quantization") or spec.quantization not in (None, "none") or _is_quantized(Path(spec.path)):
+    if argument(spec, "quantization") or spec.quantization not in (None, "none") or _may_be_quantized(Path(spec.path)):
         return None
     return "float32"
 
@@ -88,8 +88,6 @@ def processor_flags() -> list[str]:
     return next((line.split() for line in lines if line.startswith("flags")), [])
 
 
-def _is_quantized(folder: Path) -> bool:
-    try:
-        return is_quantized(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return True
+def _may_be_quantized(folder: Path) -> bool:
+    config = read_object(folder / "config.json")
+    return not config or is_quantized(config)

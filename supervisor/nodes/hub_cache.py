@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from xinfer.catalog.model_files import indexed_files, snapshot_folder
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
@@ -80,23 +81,9 @@ def local_files(path: str, revision: str | None = None) -> Path | None:
     if path.startswith("/"):
         folder = Path(path)
     else:
-        folder = _snapshot(path, revision)
+        folder = snapshot_folder(path, revision)
     if folder and _has_weights(folder):
         return folder
-    return None
-
-
-def _snapshot(repo: str, revision: str | None) -> Path | None:
-    # Takes a while to import.
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        config = try_to_load_from_cache(repo, "config.json", revision=revision)
-    except HFValidationError:
-        return None
-    if isinstance(config, str):
-        return Path(config).parent
     return None
 
 
@@ -112,8 +99,5 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _is_whole(index: Path) -> bool:
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return all((index.parent / name).exists() for name in names)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False
+    names = indexed_files(index)
+    return bool(names) and all((index.parent / name).exists() for name in names)

@@ -4,13 +4,13 @@ download share.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.download.cache import RemoteFile, Snapshot
 from worker.download.files import INDEX, small_files, weight_files
 from worker.download.source import Source
+from xinfer.catalog.model_files import indexed_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def layout(source: Source, cache: Path, commit: str) -> list[Part] | None:
     if listing is None:
         return None
     small = small_files(listing)
-    weights = weight_files(listing, _indexed(snapshot.file(INDEX)), source.load_format, source.ignore_patterns)
+    weights = weight_files(listing, indexed_files(snapshot.file(INDEX)), source.load_format, source.ignore_patterns)
     if source.download_dir is None:
         return [Part(cache, snapshot, {name: listing[name] for name in (*small, *weights)})]
     other = Path(source.download_dir).expanduser().resolve()
@@ -48,10 +48,3 @@ def layout(source: Source, cache: Path, commit: str) -> list[Part] | None:
         Part(cache, snapshot, {name: listing[name] for name in small}),
         Part(other, Snapshot(other, source.repo, commit), {name: listing[name] for name in beside}),
     ]
-
-
-def _indexed(index: Path) -> set[str]:
-    try:
-        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return set()

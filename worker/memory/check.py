@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ from worker.memory.requirement import MemoryRequirement
 from worker.memory.reservations import Ledger, Reservations
 from xinfer.catalog.kv_cache import kv_cache_of
 from xinfer.catalog.memory import CPU_OVERHEAD_BYTES, GIB, GPU_OVERHEAD_BYTES, context_length_of, estimate
+from xinfer.catalog.model_files import read_object
 from xinfer.catalog.weights import loaded_bytes, weights_in
 from xinfer.errors import LaunchRefused
 from xinfer.messages import ModelSpec
@@ -81,8 +81,8 @@ def memory_requirement(spec: ModelSpec, settings: EngineSettings) -> MemoryRequi
     what will be loaded.
     """
     config_folder, weights_folder = _folders(spec, settings)
-    config = _read_json(config_folder / "config.json")
-    tokenizer_config = _read_json(config_folder / "tokenizer_config.json")
+    config = read_object(config_folder / "config.json")
+    tokenizer_config = read_object(config_folder / "tokenizer_config.json")
     stored = weights_in(weights_folder)
     if not config or stored is None or any(name.startswith("hf_overrides") for name in spec.engine_args):
         return None
@@ -135,13 +135,3 @@ def _offloaded_bytes(spec: ModelSpec) -> int:
         return int(float(argument(spec, "cpu_offload_gb", 0)) * GIB)
     except (TypeError, ValueError):
         return 0
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if isinstance(content, dict):
-        return content
-    return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from xinfer.catalog.memory import (
     estimate,
     gpus_needed,
 )
+from xinfer.catalog.model_files import read_object, snapshot_folder
 from xinfer.catalog.weights import StoredWeights, loaded_bytes, weights_by_size, weights_in
 from xinfer.parallel import Parallel
 
@@ -77,7 +77,7 @@ def footprint_of(selection: Selection) -> Footprint:
     config = family.configs.get(spec.size_in_billions, {})
     stored: StoredWeights | None = None
     folder = _folder_of(selection.path, spec.revision)
-    own = _read_config(folder) if folder else {}
+    own = read_object(folder / "config.json") if folder else {}
     if folder and own:
         config = own
         stored = weights_in(folder)
@@ -107,25 +107,4 @@ def _folder_of(path: str, revision: str | None) -> Path | None:
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
-    # Slow to import, and needed only here.
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(path, "config.json", revision=revision)
-    except HFValidationError:
-        # A path of a folder that is not here cannot be a hub id.
-        return None
-    if isinstance(found, str):
-        return Path(found).parent
-    return None
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if isinstance(content, dict):
-        return content
-    return {}
+    return snapshot_folder(path, revision)
