@@ -124,12 +124,13 @@ def no_builds() -> Iterator[None]:
 @contextlib.contextmanager
 def no_collections() -> Iterator[None]:
     """Keep Python from looking for garbage among the 750,000 objects that the imports make, again and
-    again: it finds next to none, and takes a quarter of the time.
+    again, while they are made and ever after: it finds next to none, and takes a third of the time.
     """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 

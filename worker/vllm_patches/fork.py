@@ -4,11 +4,15 @@ again.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection
+from types import SimpleNamespace
 from typing import Any
 
 _METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
@@ -45,16 +49,43 @@ def _fork_on_cpu() -> None:
 
 
 def override_kernels_once() -> None:
-    """Have vLLM put its CPU kernels in the places of Triton's now, by a search through all
-    modules, and not in every worker.
+    """Have vLLM put its CPU kernels in the places of Triton's now, by a search through its own
+    modules, and not in every worker through those of all packages: more than a second.
     """
     from vllm.platforms import current_platform
 
     platform = type(current_platform)
     override = getattr(platform, "register_triton_kernel_overrides", None)
     if override:
-        override()
+        with _search_in_vllm():
+            override()
         platform.register_triton_kernel_overrides = classmethod(lambda _: None)
+
+
+@contextmanager
+def _search_in_vllm() -> Iterator[None]:
+    """Show vLLM's search for kernels no modules but its own: nobody else has them."""
+    try:
+        dispatcher: Any = importlib.import_module("vllm.triton_utils.dispatcher")
+        rebind = dispatcher._rebind_kernels
+    except (ImportError, AttributeError):
+        # Another version, which searches in its own way.
+        yield
+        return
+
+    def rebind_in_vllm(overrides: Any) -> None:
+        own = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "vllm"}
+        dispatcher.sys = SimpleNamespace(modules=own)
+        try:
+            rebind(overrides)
+        finally:
+            dispatcher.sys = sys
+
+    dispatcher._rebind_kernels = rebind_in_vllm
+    try:
+        yield
+    finally:
+        dispatcher._rebind_kernels = rebind
 
 
 def track_resources_apart() -> None:

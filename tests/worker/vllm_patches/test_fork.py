@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -27,6 +28,23 @@ if os.fork() == 0:
     memory = shared_memory.SharedMemory(create=True, size=100)
     print(memory.name, flush=True)
 time.sleep(3600)
+"""
+
+_LOOKS_FOR_KERNELS = """
+import gc, json, sys
+from worker.engine_server import import_engine
+import_engine()
+from vllm.triton_utils import dispatcher
+
+originals = [original for original, _ in dispatcher._registry.values()]
+left = []
+for name, module in list(sys.modules.items()):
+    for attribute, value in list(getattr(module, "__dict__", {}).items()):
+        inner = vars(value).get("kernel") if hasattr(value, "__dict__") else None
+        if any(each is original for each in (value, inner) for original in originals):
+            left.append(f"{name}.{attribute}")
+facts = {"originals": len(originals), "left": left, "search": dispatcher.sys is sys, "frozen": gc.get_freeze_count()}
+print(json.dumps({**facts, "collects": gc.isenabled()}))
 """
 
 
@@ -93,3 +111,14 @@ def test_shared_memory_is_removed_when_the_whole_group_is_killed() -> None:
         assert memory.exists()
         os.killpg(process.pid, signal.SIGKILL)
     wait_for(lambda: not memory.exists(), 5, "its removal")
+
+
+def test_no_module_keeps_a_kernel_of_tritons() -> None:
+    """Of any package, though only vLLM's are searched."""
+    argv = [sys.executable, "-c", _LOOKS_FOR_KERNELS]
+    output = subprocess.run(argv, check=True, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout
+    found = json.loads(output.splitlines()[-1])
+    assert found["originals"] > 0
+    assert found["left"] == []
+    assert found["search"], "vLLM is left with a part of the modules"
+    assert (found["frozen"] > 100_000, found["collects"]) == (True, True)
