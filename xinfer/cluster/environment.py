@@ -35,6 +35,9 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "RAY_maximum_gcs_dead_worker_cached_count": "100",
         "REPORTER_UPDATE_INTERVAL_MS": "15000",  # Prometheus reads them as often; each time takes 30 ms of CPU
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # Ten seconds of attempts at the object store, and not one each second: the first often comes before it listens.
+        "RAY_raylet_client_connect_timeout_milliseconds": "50",
+        "RAY_raylet_client_num_connect_attempts": "200",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
