@@ -18,6 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 from tests.performance.goals import BARE, BARE_WITH_PARSERS, DIRECTLY, RAY_SERVE_LLM, XINFER, as_table, goals
 from tests.performance.idling import cpu_percent
 from tests.performance.servers import PARSERS, ROOT, bare_vllm, bench, ray_serve_llm
@@ -86,8 +88,16 @@ def cost_of_responses(cluster: Cluster, model: str) -> float:
 
 def engine_server(cluster: Cluster) -> int:
     """The process of the one engine's API server; the engine core, which it has forked, has a name of its own."""
-    (server,) = (each for each in of_cluster(cluster.id) if "worker.engine_server" in " ".join(each.cmdline()))
+    (server,) = (each for each in of_cluster(cluster.id) if "worker.engine_server" in _command_line(each))
     return int(server.pid)
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        # It has ended since it was found.
+        return ""
 
 
 def cost_of_idling(cluster: Cluster) -> Sample:
