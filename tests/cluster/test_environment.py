@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -43,6 +44,22 @@ def test_marked_authenticated_and_quiet(tmp_path: Path, cluster_id: str, monkeyp
         }.items()
     )
     assert all(isinstance(value, str) for value in env.values())
+
+
+def test_ray_knows_its_settings(tmp_path: Path, cluster_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a name that another version no longer has, nothing would be said."""
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        monkeypatch.delenv(name)
+    settings = {name for name in cluster_environment(tmp_path, cluster_id) if name.startswith("RAY_")}
+    assert len(settings) > 25
+    ray = Path(next(iter(importlib.util.find_spec("ray").submodule_search_locations)))  # type: ignore[arg-type, union-attr]
+    files = [ray / "core" / "src" / "ray" / "gcs" / "gcs_server"]
+    for folder in ("_private", "_common", "serve/_private"):
+        files.extend((ray / folder).rglob("*.py"))
+    for file in files:
+        content = file.read_bytes()
+        settings = {name for name in settings if name.encode() not in content}
+    assert settings == set()
 
 
 def test_haproxy_is_behind_our_wrapper(tmp_path: Path, cluster_id: str) -> None:
