@@ -9,11 +9,9 @@ import os
 import sys
 import time
 
-import psutil
-
 from supervisor.nodes.draining import drain
 from xinfer.cluster.environment import MARK
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 
 # Ray names a process after its actor's class. The second is a follower of a gang (``worker.gang``).
 _WORKERS = ("ray::ServeReplica:model-", "ray::Follower")
@@ -31,14 +29,7 @@ def main() -> None:
 
 def _has_workers() -> bool:
     """Whether workers of models run on this node."""
-    return any(_title(process).startswith(_WORKERS) for process in of_cluster(os.environ[MARK]))
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:  # it has ended
-        return ""
+    return any(command_line(process).startswith(_WORKERS) for process in of_cluster(os.environ[MARK]))
 
 
 if __name__ == "__main__":

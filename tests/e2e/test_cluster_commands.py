@@ -19,7 +19,7 @@ from tests.e2e.traces import listening
 from tests.shell import Shell
 from tests.waiting import wait_for
 from xinfer.cluster.ports import free_port
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 
 # A cluster of its own, from start to stop; test_make_serve.py and test_open_cluster.py start others.
 pytestmark = pytest.mark.heavy
@@ -82,9 +82,7 @@ def test_from_start_to_stop(xinfer: Shell) -> None:
 def dashboard_wants_the_token(xinfer: Shell) -> None:
     """It is on loopback only, and its jobs API, which runs code, refuses who has no token."""
     assert xinfer.record
-    (dashboard,) = [
-        each for each in of_cluster(xinfer.record.id) if "dashboard/dashboard.py" in " ".join(each.cmdline())
-    ]
+    (dashboard,) = [each for each in of_cluster(xinfer.record.id) if "dashboard/dashboard.py" in command_line(each)]
     ports = [port for ip, port in listening(dashboard) if ip == "127.0.0.1"]
     answers = {port: requests.get(f"http://127.0.0.1:{port}/api/jobs/", timeout=10) for port in ports}
     # Its metrics for Prometheus are there whatever path is asked for.
@@ -102,7 +100,7 @@ def raylet_is_killed(xinfer: Shell) -> None:
     assert xinfer.record
     cluster_id = xinfer.record.id
     everything = of_cluster(cluster_id)
-    names = [" ".join(process.cmdline()) for process in everything]
+    names = [command_line(process) for process in everything]
     for part in ("worker.fork_server.process", "worker.engine_server", "VLLM::Worker", "ray::Registry", "haproxy"):
         assert any(part in name for name in names), f"{part} is not among {names}"
     memory = {word for process in everything for word in shared_memory_of(process)}

@@ -17,7 +17,7 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.fork_server import ForkServerStage, ForkServerState
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 from xinfer.errors import ModelNotFound
 
 # A host that is killed imports vLLM again.
@@ -107,7 +107,7 @@ def spares(cluster: RunningCluster) -> list[int]:
     """Ray's processes that wait for a replica to be put into them."""
     record = ClusterRecord.load(cluster.home)
     assert record
-    return [p.pid for p in of_cluster(record.id) if "ray::IDLE" in " ".join(p.cmdline())]
+    return [p.pid for p in of_cluster(record.id) if "ray::IDLE" in command_line(p)]
 
 
 def test_replica_is_put_into_the_spare(
@@ -163,7 +163,7 @@ def test_kill_9(cluster: RunningCluster, client: RESTfulClient, launch: Callable
     target = {
         "worker": lambda: worker_of(cluster, uid),
         "server": lambda: engine,
-        "core": lambda: next(p for p in everything if "EngineCore" in " ".join(p.cmdline())),
+        "core": lambda: next(p for p in everything if "EngineCore" in command_line(p)),
     }[victim]()
     target.kill()
     wait_for(lambda: gone(everything), 15, "the end of the engine's processes")  # vLLM looks after its core every 5 s

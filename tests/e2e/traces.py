@@ -18,7 +18,7 @@ from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
 from xinfer.cluster.cluster_record import ClusterRecord
 from xinfer.cluster.environment import token_file
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -60,7 +60,7 @@ def live_actors(cluster: RunningCluster) -> list[str]:
 def actor(cluster: RunningCluster, title: str) -> list[psutil.Process]:
     """Ray's processes of this cluster whose title begins so."""
     of_this_cluster = of_cluster(record_of(cluster).id)
-    return [process for process in of_this_cluster if _title(process).startswith(f"ray::{title}")]
+    return [process for process in of_this_cluster if command_line(process).startswith(f"ray::{title}")]
 
 
 def processes_of(uid: str) -> list[psutil.Process]:
@@ -153,11 +153,3 @@ def _shared_memory(process: psutil.Process) -> list[str]:
         return []
     names = [line.rpartition(f"{SHARED_MEMORY}/")[2] for line in maps.splitlines() if f"{SHARED_MEMORY}/" in line]
     return [name for name in names if not name.startswith("plasma") and not name.endswith("(deleted)")]
-
-
-def _title(process: psutil.Process) -> str:
-    """Empty for one that has just ended."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

@@ -15,6 +15,7 @@ import requests
 from tests.conftest import RunningCluster
 from tests.waiting import wait_for
 from xinfer.client import RESTfulClient
+from xinfer.cluster.processes import command_line
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def ready(client: RESTfulClient, uid: str) -> list[dict[str, Any]]:
 def engines_of(client: RESTfulClient, uid: str) -> list[Engine]:
     """All that are READY."""
     title = f"ServeReplica:model-{uid}:"
-    workers = [process for process in psutil.process_iter() if title in _words(process)]
+    workers = [process for process in psutil.process_iter() if title in command_line(process)]
     return [_engine(replica, workers) for replica in ready(client, uid)]
 
 
@@ -45,7 +46,7 @@ def _engine(replica: dict[str, Any], workers: list[psutil.Process]) -> Engine:
     port = int(replica["model_address"].rpartition(":")[2])
     # The listener of a port that is only reserved has no status LISTEN. A worker has a connection for health checks.
     server = next(process for process in psutil.process_iter() if _listens(process, port))
-    cores = [child for child in server.children(recursive=True) if "EngineCore" in _words(child)]
+    cores = [child for child in server.children(recursive=True) if "EngineCore" in command_line(child)]
     (worker,) = wait_for(lambda: [each for each in workers if _is_connected(each, port)], what="the engine's worker")
     return Engine(replica["replica_uid"], replica["model_address"], worker, server, cores[0] if cores else None)
 
@@ -63,13 +64,6 @@ def _connections(process: psutil.Process) -> list[Any]:
         return list(process.net_connections("tcp"))
     except psutil.Error:
         return []
-
-
-def _words(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from tests.e2e.traces import listening
 from tests.security.ports import Kind, documented, listeners, where
 from tests.waiting import wait_for
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 
 
 def processes(cluster: RunningCluster, sign: str) -> list[psutil.Process]:
     record = ClusterRecord.load(cluster.home)
     assert record is not None
-    return [p for p in of_cluster(record.id) if sign in " ".join(p.cmdline())]
+    return [p for p in of_cluster(record.id) if sign in command_line(p)]
 
 
 def test_no_dashboard_unless_it_is_wanted(cluster: RunningCluster) -> None:
@@ -60,4 +60,4 @@ def test_secrets_stay_out_of_the_logs(cluster: RunningCluster) -> None:
     logs = [path for path in cluster.home.rglob("*") if path.is_file() and "logs" in path.parts]
     assert not [path for path in logs if token in path.read_text(errors="replace")]
     everybody = processes(cluster, "")
-    assert not [p for p in everybody if token in " ".join(p.cmdline())]
+    assert not [p for p in everybody if token in command_line(p)]

@@ -27,7 +27,7 @@ from xinfer.cluster.environment import token_file
 from xinfer.cluster.lifecycle import NodeLifecycle
 from xinfer.cluster.options import StartOptions
 from xinfer.cluster.ports import free_port
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 
 # A cluster of its own of three nodes.
 pytestmark = pytest.mark.heavy
@@ -67,7 +67,7 @@ class ThreeNodes(RunningCluster):
         for home in (self.home, *(shell.home for shell in self.others)):
             record = ClusterRecord.load(home)
             assert record
-            found += sum(name in " ".join(process.cmdline()) for process in of_cluster(record.id))
+            found += sum(name in command_line(process) for process in of_cluster(record.id))
         return found
 
 

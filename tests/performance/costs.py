@@ -21,7 +21,7 @@ from tests.performance.idling import cpu_percent
 from tests.performance.servers import ROOT, bench
 from tests.performance.tables import markdown
 from xinfer.bench.launching.cluster import Cluster
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 
 STREAMS = (1, 4, 16, 64, 128, 256, 512, 1024)
 MODELS = (1, 10, 50, 100, 200)
@@ -71,10 +71,7 @@ def idle_percent(cluster: Cluster) -> float:
 
 
 def _runs_model(process: psutil.Process) -> bool:
-    try:
-        command = " ".join(process.cmdline())
-    except psutil.Error:
-        return False
+    command = command_line(process)
     return any(part in command for part in _RUNS_MODELS)
 
 

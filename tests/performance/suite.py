@@ -18,8 +18,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
-
 from tests.performance.goals import BARE, BARE_WITH_PARSERS, DIRECTLY, RAY_SERVE_LLM, XINFER, as_table, goals
 from tests.performance.idling import cpu_percent
 from tests.performance.servers import PARSERS, ROOT, bare_vllm, bench, ray_serve_llm
@@ -30,7 +28,7 @@ from xinfer.bench.launching.cluster import Cluster, own_cluster
 from xinfer.bench.launching.first_token import first_token
 from xinfer.bench.launching.subject import completion
 from xinfer.client import RESTfulClient
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 
 TIMEOUT_S = 180.0
 # After which what has just started does no more work for the start.
@@ -88,16 +86,8 @@ def cost_of_responses(cluster: Cluster, model: str) -> float:
 
 def engine_server(cluster: Cluster) -> int:
     """The process of the one engine's API server; the engine core, which it has forked, has a name of its own."""
-    (server,) = (each for each in of_cluster(cluster.id) if "worker.engine_server" in _command_line(each))
+    (server,) = (each for each in of_cluster(cluster.id) if "worker.engine_server" in command_line(each))
     return int(server.pid)
-
-
-def _command_line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        # It has ended since it was found.
-        return ""
 
 
 def cost_of_idling(cluster: Cluster) -> Sample:

@@ -15,7 +15,7 @@ import psutil
 
 from tests.docs.blocks import ROOT
 from xinfer.cluster.cluster_record import ClusterRecord
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 
 _PAGE = ROOT / "docs" / "operations.md"
 _SERVES = range(30000, 32768)
@@ -51,11 +51,11 @@ def listeners(home: Path) -> set[Listener]:
     assert record, f"no cluster runs in {home}"
     found: set[Listener] = set()
     processes = of_cluster(record.id)
-    engines = _ports_of(each for each in processes if "worker.engine_server" in _words(each))
+    engines = _ports_of(each for each in processes if "worker.engine_server" in command_line(each))
     for process in processes:
         for address, port in _sockets(process):
             kind = _kind(process, address, port, record, engines)
-            found.add(Listener(kind, address.removeprefix("::ffff:"), port, _words(process)[:40].strip()))
+            found.add(Listener(kind, address.removeprefix("::ffff:"), port, command_line(process)[:40].strip()))
     return found
 
 
@@ -90,7 +90,7 @@ def _place(listener: Listener, node: str, host: str) -> str:
 
 
 def _kind(process: psutil.Process, address: str, port: int, record: ClusterRecord, engines: set[int]) -> Kind:
-    words = _words(process)
+    words = command_line(process)
     if process.name() == "haproxy":
         return Kind.API if str(record.endpoint).endswith(f":{port}") else Kind.HAPROXY
     if port in engines:
@@ -113,13 +113,6 @@ def _kind(process: psutil.Process, address: str, port: int, record: ClusterRecor
 
 def _ports_of(processes: object) -> set[int]:
     return {port for process in processes for _, port in _sockets(process)}  # type: ignore[attr-defined]
-
-
-def _words(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 def _sockets(process: psutil.Process) -> list[tuple[str, int]]:

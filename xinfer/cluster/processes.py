@@ -28,6 +28,14 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+def command_line(process: psutil.Process) -> str:
+    """Its words, or the title that it gave itself; empty if it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 def _belongs(process: psutil.Process, cluster_id: str) -> bool:
     try:
         return process.environ().get(MARK) == cluster_id and is_alive(process)

@@ -12,12 +12,12 @@ import psutil
 
 from xinfer.bench.launching.cluster import Cluster
 from xinfer.bench.launching.first_token import first_token
-from xinfer.bench.launching.footprint import Footprint, command_line
+from xinfer.bench.launching.footprint import Footprint
 from xinfer.bench.launching.sample import Moment, moments
 from xinfer.bench.launching.subject import Subject
 from xinfer.client import RESTfulClient
 from xinfer.cluster.fork_server import MODULE, ForkServerStage, ForkServerState
-from xinfer.cluster.processes import of_cluster
+from xinfer.cluster.processes import command_line, of_cluster
 from xinfer.errors import LaunchFailed, ModelNotFound
 
 _RESPONSE_S = 60.0

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from xinfer.client import RESTfulClient
-from xinfer.cluster.processes import is_alive, of_cluster
+from xinfer.cluster.processes import command_line, is_alive, of_cluster
 from xinfer.errors import LaunchFailed
 from xinfer.gpus import gpus
 from xinfer.names import model_app
@@ -103,14 +103,6 @@ def gpu_used_mib() -> dict[str, int]:
         if gpu.memory_used_mib is not None:
             used[gpu.uuid] = gpu.memory_used_mib
     return used
-
-
-def command_line(process: psutil.Process) -> str:
-    """Empty if the process is gone."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 def _address(url: str) -> Address:
