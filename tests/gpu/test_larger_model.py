@@ -60,7 +60,7 @@ def bench(cluster: Cluster, url: str, versus: str, file: Path, *more: str) -> di
 
 
 def note(book: Book, level: dict[str, Any]) -> list[str]:
-    """Write one level's figures into the book; those that miss their goals."""
+    """Write one level's figures into the book; what failed, and goals that were missed, which are goals for GPUs."""
     streams, versus = int(level["concurrency"]), level["versus"]
     ratio, in_ms, in_percent = (
         versus[name] for name in ("tokens_per_s_ratio", "ttft_p50_added_ms", "ttft_p50_added_percent")
@@ -71,7 +71,9 @@ def note(book: Book, level: dict[str, Any]) -> list[str]:
     book.add(f"ttft-{streams}", f"{spread(in_ms, 1)} ms, {in_percent['median']:+.1f} %", soon)
     note_busy(book, level, streams)
     failed = {side: level[side]["errors"] for side in "ab" if level[side]["errors"]}
-    missed = [f"throughput at {streams}"] * (not enough) + [f"TTFT at {streams}"] * (soon is False)
+    missed = []
+    if not REHEARSAL:
+        missed = [f"throughput at {streams}"] * (not enough) + [f"TTFT at {streams}"] * (soon is False)
     return missed + [f"{side} at {streams}: {errors}" for side, errors in failed.items()]
 
 
