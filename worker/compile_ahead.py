@@ -63,7 +63,7 @@ class CompileAhead:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Once the first engine is ready: begin in the background if the model is to be compiled, has not been, and can be."""
+        """Once the first engine is ready: note that it has compiled the model, or begin to compile it in the background."""
         # A second engine would need a second gang.
         if self._spec.workers > 1:
             return
