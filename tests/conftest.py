@@ -101,6 +101,14 @@ class RunningCluster:
         return done
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_home_of_its_user() -> Iterator[None]:
+    """A folder in place of ``~/.xinfer``, where a cluster of whoever runs the tests, or its key, may be."""
+    with tempfile.TemporaryDirectory(prefix="xi-", dir="/tmp") as home, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XINFER_HOME", home)
+        yield
+
+
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """Lines that the end of the run's report shows."""
