@@ -46,7 +46,7 @@ from supervisor.background import Background
 from supervisor.gateway.drain import Drain
 from supervisor.gateway.exchange import is_in_serve, open_exchange
 from supervisor.gateway.load_reports import LoadReports
-from supervisor.gateway.memory_trim import ALLOCATOR, MemoryTrimmer
+from supervisor.gateway.memory_trim import MemoryTrimmer
 from supervisor.gateway.proxy import Proxy
 from supervisor.gateway.request_body import ClientGone
 from supervisor.gateway.request_line import set_share
@@ -362,7 +362,7 @@ def _application(
     configure = serve.deployment(
         name=SUPERVISOR_DEPLOYMENT,
         num_replicas=replicas,
-        ray_actor_options={"num_cpus": 0, "resources": dict(resources), "runtime_env": {"env_vars": ALLOCATOR}},
+        ray_actor_options={"num_cpus": 0, "resources": dict(resources)},
         max_ongoing_requests=_MAX_ONGOING,
         health_check_period_s=5,
         health_check_timeout_s=10,

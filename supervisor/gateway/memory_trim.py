@@ -2,7 +2,7 @@
 
 A thousand open streams take some 30 MiB in small objects. Python's own allocator keeps nearly all of it for good, since one
 object that lives on pins its whole arena; glibc's keeps it until it is asked to look for free pages (``malloc_trim(3)``). So
-supervisors run on glibc's allocator (``PYTHONMALLOC=malloc``; docs/performance.md has what it costs), and this asks.
+supervisors run on glibc's (``supervisor.nodes.ray_node``; docs/performance.md has what it costs), and this asks.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ import gc
 from collections.abc import Callable
 
 from supervisor.background import Background
-
-ALLOCATOR = {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}
-"""Environment of a process in which trimming has an effect."""
 
 _PERIOD_S = 2.0
 # Requests at once; fewer are not worth a look.

@@ -1,13 +1,15 @@
-"""``python -m supervisor.nodes.ray_command start ...``: Ray's own command, with what xinfer changes of what starts and listens.
+"""Ray's own command, with what xinfer changes of what starts and listens.
 
-Ray's agent, and its dashboard, offer metrics to everybody on every interface, without the token. They have no option for the
-address. Without a dashboard Ray starts its API server all the same, and waits for it before it starts anything else; and it
-starts a server for ``ray://`` addresses. Nothing here asks either.
+Workers are forked (``supervisor.nodes.ray_workers``). Ray's agent, and its dashboard, offer metrics to everybody on every
+interface, without the token. They have no option for the address. Without a dashboard Ray starts its API server all the same, and
+waits for it before it starts anything else; and it starts a server for ``ray://`` addresses. Nothing here asks either.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray._private import ray_constants, services
@@ -15,12 +17,15 @@ from ray._private.node import Node
 from ray.scripts import scripts
 
 from supervisor.nodes.ray_addresses import keep_loopback
+from supervisor.nodes.ray_workers import stub
 
 RUNNER = "supervisor.nodes.ray_metrics"
 _WITH_METRICS = (ray_constants.PROCESS_TYPE_DASHBOARD_AGENT, ray_constants.PROCESS_TYPE_DASHBOARD)
 _BUILDER = "_build_python_executable_command_memory_profileable"
 _API_SERVER = "start_api_server"
 _WHY_NO_CLIENT = "get_ray_client_dependency_error"
+_RAYLET = "start_raylet"
+_WORKER_FLAGS = "_site_flags"
 
 Builder = Callable[..., list[str]]
 
@@ -52,9 +57,28 @@ def _why_no_client() -> str:
     return "xinfer has no use for it"
 
 
-if __name__ == "__main__":
+def with_workers_forked(start: Callable[..., None], fork_server: Path) -> Callable[..., None]:
+    """``start``, a method of Ray's node, which has the raylet run the stub in the place of its worker's script."""
+
+    def start_raylet(node: Node, *args: Any, **kwargs: Any) -> None:
+        parameters = node._ray_params  # there is no option for it
+        assert parameters.worker_path
+        os.environ[stub.SCRIPT] = parameters.worker_path
+        os.environ[stub.SOCKET] = str(fork_server)
+        parameters.worker_path = stub.__file__
+        start(node, *args, **kwargs)
+
+    return start_raylet
+
+
+def run(fork_server: Path | None) -> None:
+    """Run Ray's command with this process's arguments; ``fork_server`` is the socket of the one for workers, if there is one."""
     keep_loopback()
     setattr(services, _BUILDER, with_own_runner(getattr(services, _BUILDER)))
     setattr(Node, _API_SERVER, with_dashboard_only(getattr(Node, _API_SERVER)))
     setattr(scripts, _WHY_NO_CLIENT, _why_no_client)
+    if fork_server:
+        setattr(Node, _RAYLET, with_workers_forked(getattr(Node, _RAYLET), fork_server))
+        # The stub needs no packages and must not look for them.
+        setattr(services, _WORKER_FLAGS, lambda: ["-I", "-S"])
     scripts.main()

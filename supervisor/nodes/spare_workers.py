@@ -14,8 +14,7 @@ from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
 from supervisor.nodes.on_node import Node, alive
-from xinfer.cluster import prestart
-from xinfer.settings import home
+from xinfer.cluster.environment import SPARE_WORKERS
 
 _log = logging.getLogger("xinfer.node")
 # Replicas of one launch come up one after the other; the next launch of a person comes later.
@@ -43,7 +42,7 @@ class SpareWorkers:
 
         The start of a process takes a core for a second, which replicas that come up at the same time need themselves.
         """
-        if not prestart.wanted():
+        if SPARE_WORKERS not in os.environ:
             return
         self._asked_at = time.monotonic()
         if self._task is None or self._task.done():
@@ -66,7 +65,6 @@ class SpareWorkers:
             if self._has_begun:
                 missing -= await asyncio.to_thread(_count_idle)
             if missing > 0:
-                prestart.announce(home())
                 await start_spare_workers(node, missing)
             self._has_begun = True
         except OSError as error:
@@ -103,9 +101,9 @@ async def start_spare_workers(node: dict[str, Any], count: int) -> None:
 
 
 def _count_idle() -> int:
-    """The idle processes of this node's raylet, whose child this process is."""
-    raylet = psutil.Process(os.getppid())
-    return sum(_is_idle(process) for process in raylet.children())
+    """The idle processes of this node: children of its raylet, or of the fork server as this process is."""
+    parents = {int(os.environ["RAY_RAYLET_PID"]), os.getppid()}
+    return sum(_is_idle(process) for pid in parents for process in psutil.Process(pid).children())
 
 
 def _is_idle(process: psutil.Process) -> bool:

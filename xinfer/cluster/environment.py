@@ -7,16 +7,17 @@ import secrets
 import sys
 from pathlib import Path
 
-from xinfer.cluster import prestart
 from xinfer.cluster.ports import free_port
 from xinfer.names import SERVE_MIDDLEWARES
 
 MARK = "XINFER_CLUSTER_ID"
 """Every process of a cluster carries its id in this variable; ``stop`` ends those and no others."""
+SPARE_WORKERS = "XINFER_SPARE_WORKERS"
+"""Set in every process of a node that starts Ray's worker processes ahead of replicas."""
 
 
 def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> dict[str, str]:
-    """This process's environment with what Ray and Serve read at import; ``warm`` has Ray's processes import ahead."""
+    """This process's environment with what Ray and Serve read at import; ``warm`` has Ray's workers started ahead."""
     return {
         **os.environ,
         MARK: cluster_id,
@@ -44,7 +45,7 @@ def cluster_environment(home: Path, cluster_id: str, *, warm: bool = True) -> di
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "20",  # Serve kills one that is not ready after three of them; 5 by default
         "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",  # one that hangs would have the time to finish its requests, too
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": SERVE_MIDDLEWARES,
-        **({prestart.PRELOAD_VARIABLE: prestart.PRELOADED_MODULES} if warm else {}),
+        **({SPARE_WORKERS: "1"} if warm else {}),
         # Serve's own proxy, to which HAProxy turns without supervisors, would share its port with another cluster's.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": _port("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT", 8500),
         **_haproxy(home, cluster_id),

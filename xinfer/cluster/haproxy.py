@@ -102,9 +102,8 @@ def binary() -> Path:
 
 
 def _raylet() -> int:
-    """The node's raylet, which has started the actor that has started this."""
-    parents = psutil.Process().parents()
-    return next((each.pid for each in parents if each.name() == "raylet"), parents[0].pid)
+    """The node's raylet, as Ray names it to the actor that has started this; elsewhere this process's parent."""
+    return int(os.environ.get("RAY_RAYLET_PID", os.getppid()))
 
 
 def _command_of(pid: int) -> list[str]:

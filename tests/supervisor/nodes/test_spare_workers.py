@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from supervisor.nodes import spare_workers
 from supervisor.nodes.spare_workers import SpareWorkers, start_spare_workers, wanted_on
-from xinfer.cluster import prestart
+from xinfer.cluster.environment import SPARE_WORKERS
 
 
 def node(gpus: float | None) -> dict[str, Any]:
     resources = {} if gpus is None else {"GPU": gpus}
     return {"NodeID": "a", "NodeManagerAddress": "127.0.0.1", "NodeManagerPort": 1, "Resources": resources}
-
-
-def test_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(prestart.PRELOAD_VARIABLE, raising=False)
-    assert not prestart.wanted()
-    monkeypatch.setenv(prestart.PRELOAD_VARIABLE, prestart.PRELOADED_MODULES)
-    assert prestart.wanted()
 
 
 @pytest.mark.parametrize(("gpus", "wanted"), [(None, 1), (0.0, 1), (1.0, 1), (2.0, 2), (8.0, 2)])
@@ -46,12 +38,10 @@ class Ray:
 
 
 @pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ray:
+def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
     """A node with two GPUs."""
     made = Ray([])
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("XINFER_HOME", str(tmp_path))
-    monkeypatch.setenv(prestart.PRELOAD_VARIABLE, prestart.PRELOADED_MODULES)
+    monkeypatch.setenv(SPARE_WORKERS, "1")
     monkeypatch.setattr(spare_workers, "_QUIET_S", 0.02)
     monkeypatch.setattr(spare_workers, "alive", made.alive)
     monkeypatch.setattr(spare_workers, "start_spare_workers", made.start)
@@ -107,8 +97,8 @@ async def test_a_node_that_has_left(ray: Ray, caplog: pytest.LogCaptureFixture) 
     assert "not alive" in caplog.text
 
 
-async def test_none_where_ray_imports_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(prestart.PRELOAD_VARIABLE, raising=False)
+async def test_none_without_a_warm_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SPARE_WORKERS, raising=False)
     spares = SpareWorkers("a")
     spares.top_up()
     assert spares._task is None
