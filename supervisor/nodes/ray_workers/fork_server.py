@@ -15,11 +15,14 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
-from ray._raylet import setproctitle  # type: ignore[attr-defined]  # compiled
+import ray.actor
+from ray._raylet import ActorClassID, UniqueID, setproctitle  # type: ignore[attr-defined]  # compiled
 
 from supervisor.nodes.ray_workers import stub
 
@@ -112,14 +115,52 @@ def run(path: Path, modules: Iterable[str] = MODULES) -> None:
         # Before the imports: a stub that comes meanwhile waits in the backlog. The folder is closed to other users.
         listener.bind(str(path))
         listener.listen(_BACKLOG)
-        for name in modules:
-            importlib.import_module(name)
+        with _without_random_numbers():
+            for name in modules:
+                importlib.import_module(name)
+        if _draw_the_same():
+            raise RuntimeError("workers would give different things the same random names")
         # A collection in a child would write to every object, and so copy every page that it shares.
         gc.collect()
         gc.freeze()
         request = ForkServer(listener).run()
     _become(request)
     runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+@contextmanager
+def _without_random_numbers() -> Iterator[None]:
+    """Have Ray name its classes of actors by numbers of the system's meanwhile.
+
+    Its own generator begins with the first number drawn, and children would all continue with the next ones.
+    """
+
+    def from_random() -> ActorClassID:
+        return ActorClassID(os.urandom(ActorClassID.size()))
+
+    setattr(ray.actor, "ActorClassID", SimpleNamespace(from_random=from_random))  # noqa: B010  # not a name that it exports
+    try:
+        yield
+    finally:
+        setattr(ray.actor, "ActorClassID", ActorClassID)  # noqa: B010
+
+
+def _draw_the_same() -> bool:
+    """Whether two children of this process would draw the same random name in Ray."""
+    return _drawn_by_child() == _drawn_by_child()
+
+
+def _drawn_by_child() -> bytes:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writing, UniqueID.from_random().binary())
+        os._exit(0)
+    os.close(writing)
+    drawn = os.read(reading, UniqueID.size())
+    os.close(reading)
+    os.waitpid(pid, 0)
+    return drawn
 
 
 def _become(request: Request) -> None:

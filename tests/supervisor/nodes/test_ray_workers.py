@@ -38,6 +38,7 @@ SERVER = """
 import sys, threading
 from pathlib import Path
 from supervisor.nodes.ray_workers import fork_server
+sys.path += sys.argv[3:]
 if "thread" in sys.argv:
     threading.Thread(target=threading.Event().wait, daemon=True).start()
 fork_server.run(Path(sys.argv[1]), sys.argv[2].split(","))
@@ -111,6 +112,16 @@ def test_workers_draw_other_numbers(serve: Callable[..., psutil.Process], run_st
     serve(modules=",".join(MODULES))
     first, second = run_stub(PLAIN)["drawn"], run_stub(PLAIN)["drawn"]
     assert len({*first, *second}) == len(first) + len(second) == 8
+
+
+def test_server_whose_workers_would_draw_the_same(
+    serve: Callable[..., psutil.Process], run_stub: Stub, tmp_path: Path
+) -> None:
+    """What it imported has drawn a number; workers start by themselves."""
+    (tmp_path / "draws.py").write_text("from ray._raylet import UniqueID; UniqueID.from_random()")
+    serve(str(tmp_path), modules="draws")
+    found = run_stub(PLAIN)
+    assert found["pid"] == found["stub"]
 
 
 def test_server_leaves_no_zombie(serve: Callable[..., psutil.Process], run_stub: Stub) -> None:
