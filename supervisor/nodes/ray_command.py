@@ -8,13 +8,16 @@ waits for it before it starts anything else; and it starts a server for ``ray://
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ray._private import ray_constants, services
 from ray._private.node import Node
-from ray.scripts import scripts
+from ray._private.state import GlobalState
 
 from supervisor.nodes.ray_addresses import keep_loopback
 from supervisor.nodes.ray_workers import stub
@@ -25,6 +28,11 @@ _BUILDER = "_build_python_executable_command_memory_profileable"
 _API_SERVER = "start_api_server"
 _WHY_NO_CLIENT = "get_ray_client_dependency_error"
 _RAYLET = "start_raylet"
+_GET_NODE = "get_node"
+_OTHER_COMMANDS = ("ray.util.state.state_cli", "ray.dashboard.modules.job.cli", "ray.serve.scripts")
+"""Ray's command line imports them, if it can, for other commands than ``ray start``. They take longer than all the rest of it."""
+_REGISTERS_S = 30.0
+_LOOK_PERIOD_S = 0.02
 _WORKER_FLAGS = "_site_flags"
 
 Builder = Callable[..., list[str]]
@@ -71,9 +79,40 @@ def with_workers_forked(start: Callable[..., None], fork_server: Path) -> Callab
     return start_raylet
 
 
+def with_frequent_looks(get: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
+    """``get``, which gets a node from the GCS that has begun to register, and looks for it once a second."""
+
+    def get_node(gcs_address: str, node_id: str) -> Any:
+        state = GlobalState()
+        state._initialize_global_state(services._get_gcs_client_options(gcs_address))
+        deadline = time.monotonic() + _REGISTERS_S
+        while not any(node["NodeID"] == node_id for node in state.node_table()) and time.monotonic() < deadline:
+            time.sleep(_LOOK_PERIOD_S)
+        return get(gcs_address, node_id)
+
+    return get_node
+
+
+@contextmanager
+def without(modules: Iterable[str]) -> Iterator[None]:
+    """Let imports of ``modules`` fail meanwhile."""
+    for name in modules:
+        # The import system's own way to say so.
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for name in modules:
+            del sys.modules[name]
+
+
 def run(fork_server: Path | None) -> None:
     """Run Ray's command with this process's arguments; ``fork_server`` is the socket of the one for workers, if there is one."""
+    with without(_OTHER_COMMANDS):
+        from ray.scripts import scripts
+
     keep_loopback()
+    setattr(services, _GET_NODE, with_frequent_looks(getattr(services, _GET_NODE)))
     setattr(services, _BUILDER, with_own_runner(getattr(services, _BUILDER)))
     setattr(Node, _API_SERVER, with_dashboard_only(getattr(Node, _API_SERVER)))
     setattr(scripts, _WHY_NO_CLIENT, _why_no_client)
