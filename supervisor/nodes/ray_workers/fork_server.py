@@ -5,6 +5,7 @@ If it is not there any more, workers start by themselves, a second later.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -57,6 +58,8 @@ class Request:
     """Those of Ray's script."""
     env: dict[str, str]
     folder: str
+    process_group: int
+    """Ray kills what is left of it when the worker has ended."""
     oom_score_adj: int
     descriptors: tuple[int, ...]
     """Standard input, output and error."""
@@ -94,8 +97,12 @@ class ForkServer:
                 request = _receive(connection, descriptors)
                 # One that has waited too long has started its worker itself.
                 if not _has_gone(connection):
-                    if os.fork() == 0:
+                    pid = os.fork()
+                    if pid == 0:
                         return request
+                    # While the stub is there, which may be the only one in it.
+                    with contextlib.suppress(OSError):
+                        os.setpgid(pid, request.process_group)
                     connection.sendall(stub.FORKED)
             except (OSError, ValueError, TypeError) as error:
                 _log.warning("a worker could not be forked: %s: %s", type(error).__name__, error)

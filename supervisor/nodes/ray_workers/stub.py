@@ -33,6 +33,7 @@ def _is_forked(arguments: list[str]) -> bool:
         "arguments": arguments,
         "env": dict(os.environ),
         "folder": str(Path.cwd()),
+        "process_group": os.getpgrp(),
         "oom_score_adj": int(Path("/proc/self/oom_score_adj").read_text()),
     }
     payload = json.dumps(request).encode()

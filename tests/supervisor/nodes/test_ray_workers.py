@@ -22,7 +22,7 @@ WORKER = """
 import json, os, signal, sys
 facts = {
     "pid": os.getpid(), "arguments": sys.argv[1:], "path": sys.path[0], "folder": os.getcwd(), "name": __name__,
-    "env": dict(os.environ), "parent": os.getppid(), "command": open("/proc/self/cmdline").read(),
+    "env": dict(os.environ), "parent": os.getppid(), "group": os.getpgrp(), "command": open("/proc/self/cmdline").read(),
     "children": signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL, "oom": open("/proc/self/oom_score_adj").read(),
     "files": sorted(os.listdir("/proc/self/fd"))[:-1],
 }
@@ -85,7 +85,9 @@ def run_stub(path: Path, tmp_path: Path) -> Stub:
             # Ray raises it for workers.
             code = f"import os; open('/proc/self/oom_score_adj', 'w').write('300'); os.execv({argv[0]!r}, {argv!r})"
             words = [sys.executable, "-c", code]
-            process = subprocess.Popen(words, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=output)
+            process = subprocess.Popen(
+                words, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=output, process_group=0
+            )
             assert process.wait(60) == 0
         wait_for(lambda: out.read_text().endswith("\n"), deadline_s=30)
         return {"stub": process.pid, **json.loads(out.read_text())}
@@ -98,6 +100,8 @@ def test_forked(serve: Callable[..., psutil.Process], run_stub: Stub, tmp_path: 
     server = serve()
     found = run_stub("--node-id=a", PLAIN, ONLY="the worker's", PYTHONMALLOC="malloc")
     assert found["parent"] == server.pid != found["pid"] != found["stub"]
+    # Ray has given the stub one of its own.
+    assert found["group"] == found["stub"]
     assert found["arguments"] == ["--node-id=a", PLAIN]
     assert (found["folder"], found["path"], found["name"]) == (str(tmp_path), str(tmp_path), "__main__")
     assert found["env"]["ONLY"] == "the worker's"
@@ -171,6 +175,7 @@ def alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ForkSer
         return 1
 
     monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(os, "setpgid", lambda *_: None)
     monkeypatch.setattr(fork_server, "_threads", lambda: 1)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -186,7 +191,7 @@ def request(path: Path, payload: bytes) -> socket.socket:
     return connection
 
 
-GOOD = json.dumps({"arguments": [], "env": {}, "folder": "/", "oom_score_adj": 0}).encode()
+GOOD = json.dumps({"arguments": [], "env": {}, "folder": "/", "process_group": 5, "oom_score_adj": 0}).encode()
 
 
 def test_stub_that_gave_up_is_not_served(alone: tuple[ForkServer, list[int]], path: Path) -> None:
