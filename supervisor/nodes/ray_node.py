@@ -7,6 +7,7 @@ its place: it ends when the raylet does.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,8 +15,8 @@ from pathlib import Path
 from xinfer.cluster.environment import MARK, socket_folder
 from xinfer.process_lifetime import PARENT_VARIABLE, die_with_parent
 
-_ADDED = "XINFER_WORKER_ENVIRONMENT"
-"""Names of the variables that were set for workers. Set once this process has started with them."""
+_BEFORE = "XINFER_ENVIRONMENT_BEFORE"
+"""The values, as JSON, that variables had which were set for workers. Set once this process has started with them."""
 _NO_JOB = "ffffffff"
 _ALLOCATOR = {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}
 """Glibc's, for what ``supervisor.gateway.memory_trim`` does."""
@@ -23,15 +24,18 @@ _ALLOCATOR = {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}
 
 def main() -> None:
     """Start again with the environment of workers, then become Ray's command, with the fork server as a child."""
-    if _ADDED not in os.environ:
+    if _BEFORE not in os.environ:
         _start_again()
 
     import ray  # noqa: F401
 
+    parent = os.getpid()
     if os.fork() == 0:
-        _be_fork_server(os.getppid())
-    for name in os.environ.pop(_ADDED).split(","):
+        _be_fork_server(parent)
+    for name, value in json.loads(os.environ.pop(_BEFORE)).items():
         del os.environ[name]
+        if value is not None:
+            os.environ[name] = value
 
     from supervisor.nodes import ray_command
 
@@ -40,14 +44,14 @@ def main() -> None:
 
 def _start_again() -> None:
     wanted = {
-        **_ALLOCATOR,
+        **{name: os.environ.get(name, value) for name, value in _ALLOCATOR.items()},
         "RAY_JOB_ID": _NO_JOB,
         "RAY_RAYLET_PID": str(os.getpid()),
-        # A library that starts a thread for each core could not be forked.
-        "OMP_NUM_THREADS": "1",
+        # NumPy would start a thread for each core, and a process with threads cannot be forked.
+        "OPENBLAS_NUM_THREADS": "1",
     }
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.execve(sys.executable, sys.orig_argv, {**os.environ, **added, _ADDED: ",".join(added)})
+    before = {name: os.environ.get(name) for name in wanted}
+    os.execve(sys.executable, sys.orig_argv, {**os.environ, **wanted, _BEFORE: json.dumps(before)})
 
 
 def _be_fork_server(parent: int) -> None:

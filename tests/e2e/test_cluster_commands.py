@@ -73,6 +73,7 @@ def test_from_start_to_stop(xinfer: Shell) -> None:
     assert xinfer("start", *port, "--allow-fake-engine").returncode == 0
     wait_for(lambda: "kept" in xinfer("list").stdout, 30, "the model coming back")
     assert xinfer("generate", "kept", "Hi", "--max-tokens", "2").stdout.strip() == "0 1"
+    workers_without_their_fork_server(xinfer)
     # With a process for the model, which shares memory with the engine core.
     worker = ("--distributed-executor-backend", "mp")
     assert xinfer("launch", "tiny-chat", "--n-gpu", "none", *worker).returncode == 0
@@ -93,6 +94,24 @@ def dashboard_wants_the_token(xinfer: Shell) -> None:
     assert submitted.status_code in (401, 403)
     stopped = requests.delete(f"http://127.0.0.1:{port}/api/serve/applications/", timeout=10)
     assert stopped.status_code in (401, 403)
+
+
+def workers_without_their_fork_server(xinfer: Shell) -> None:
+    """Those that were forked go on, and the next ones start by themselves."""
+    assert xinfer.record
+    everything = of_cluster(xinfer.record.id)
+    (server,) = [process for process in everything if "ray_workers.fork_server" in command_line(process)]
+    workers = server.children()
+    server.kill()
+    fake = ("-en", "fake", "-mp", MODEL, "--n-gpu", "none")
+    for uid in ("first", "second"):
+        assert xinfer("launch", "-n", uid, *fake).returncode == 0
+        assert xinfer("generate", uid, "Hi", "--max-tokens", "2").stdout.strip() == "0 1"
+        assert xinfer("terminate", uid).returncode == 0
+    # The spare one may have been used.
+    left = [command_line(each) for each in workers if each.is_running()]
+    for part in ("ray::Registry", "ray::ServeController", "ray::ServeReplica:xinfer:supervisor", "ray::NodeAgent"):
+        assert any(name.startswith(part) for name in left), f"{part} is not among {left}"
 
 
 def raylet_is_killed(xinfer: Shell) -> None:

@@ -103,6 +103,22 @@ def test_engine_comes_from_the_host(cluster: RunningCluster, client: RESTfulClie
     assert ForkServerState.load(cluster.home) == host
 
 
+def test_workers_of_ray_are_forked(cluster: RunningCluster, launch_fake: Callable[..., str]) -> None:
+    """All of them, a replica's too; they share the memory of what was imported."""
+    launch_fake("forked")
+    record = ClusterRecord.load(cluster.home)
+    assert record
+    everything = of_cluster(record.id)
+    (server,) = [process for process in everything if "ray_workers.fork_server" in command_line(process)]
+    names = {command_line(process).split(".")[0].strip(): process for process in everything}
+    workers = {name: each for name, each in names.items() if name.startswith("ray::") and not name.endswith("Agent")}
+    workers["ray::NodeAgent"] = names["ray::NodeAgent"]
+    assert {each.ppid() for each in workers.values()} == {server.pid}
+    assert any("forked" in name for name in workers)
+    registry = workers["ray::Registry"].memory_full_info()
+    assert registry.pss < 0.7 * registry.rss
+
+
 def spares(cluster: RunningCluster) -> list[int]:
     """Ray's processes that wait for a replica to be put into them."""
     record = ClusterRecord.load(cluster.home)

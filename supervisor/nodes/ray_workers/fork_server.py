@@ -177,7 +177,9 @@ def _become(request: Request) -> None:
         os.dup2(descriptor, number)
     for descriptor in request.descriptors:
         os.close(descriptor)
-    Path("/proc/self/oom_score_adj").write_text(str(request.oom_score_adj))
+    # Anybody may raise it, which Ray does for its workers.
+    with contextlib.suppress(PermissionError):
+        Path("/proc/self/oom_score_adj").write_text(str(request.oom_score_adj))
     os.environ.clear()
     os.environ.update(request.env)
     os.chdir(request.folder)

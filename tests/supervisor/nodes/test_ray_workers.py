@@ -17,6 +17,7 @@ import pytest
 from supervisor.nodes.ray_workers import fork_server, stub
 from supervisor.nodes.ray_workers.fork_server import MODULES, ForkServer
 from tests.waiting import wait_for
+from xinfer.cluster.environment import MARK
 
 WORKER = """
 import json, os, signal, sys
@@ -60,7 +61,7 @@ def serve(path: Path) -> Iterator[Callable[..., psutil.Process]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def serve(*words: str, modules: str = "ray") -> psutil.Process:
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "ONLY": "the server's"}
+        env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "ONLY": "the server's"}
         started.append(subprocess.Popen([sys.executable, "-c", SERVER, str(path), modules, *words], env=env))
         wait_for(path.exists, deadline_s=30)
         return psutil.Process(started[-1].pid)
@@ -105,7 +106,7 @@ def test_forked(serve: Callable[..., psutil.Process], run_stub: Stub, tmp_path: 
     assert found["arguments"] == ["--node-id=a", PLAIN]
     assert (found["folder"], found["path"], found["name"]) == (str(tmp_path), str(tmp_path), "__main__")
     assert found["env"]["ONLY"] == "the worker's"
-    assert found["env"].get("OMP_NUM_THREADS") == os.environ.get("OMP_NUM_THREADS")
+    assert found["env"].get("OPENBLAS_NUM_THREADS") == os.environ.get("OPENBLAS_NUM_THREADS")
     assert found["command"].startswith("python default_worker.py")
     assert (found["children"], found["oom"].strip()) == (True, "300")
     assert found["files"] == ["0", "1", "2"]
@@ -240,6 +241,25 @@ for name in {MODULES}:
     importlib.import_module(name)
 print(len(os.listdir("/proc/self/task")), {{"torch", "vllm"}} & set(sys.modules))
 """
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "8", "OPENBLAS_NUM_THREADS": "1"}
     found = subprocess.check_output([sys.executable, "-W", "ignore", "-c", program], env=env, text=True)
     assert found.split() == ["1", "set()"]
+
+
+def test_ray_itself_has_the_environment_of_its_node(tmp_path: Path) -> None:
+    """What workers need before Ray is imported is not for what Ray starts."""
+    program = """
+import json, os
+from supervisor.nodes import ray_command, ray_node
+inside = {name: os.environ.get(name) for name in ("PYTHONMALLOC", "RAY_JOB_ID", "OPENBLAS_NUM_THREADS")}
+ray_command.run = lambda socket: print(json.dumps([inside, dict(os.environ), str(socket)]))
+ray_node.main()
+"""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONMALLOC", "MALLOC_ARENA_MAX")}
+    env = {**kept, MARK: "0123456789", "OPENBLAS_NUM_THREADS": "5"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
+    inside, found, path = json.loads(done.stdout)
+    assert inside == {"PYTHONMALLOC": "malloc", "RAY_JOB_ID": "ffffffff", "OPENBLAS_NUM_THREADS": "1"}
+    assert {name: value for name, value in found.items() if name in env or "ENVIRONMENT" in name} == env
+    assert not {"PYTHONMALLOC", "MALLOC_ARENA_MAX", "RAY_JOB_ID", "RAY_RAYLET_PID"} & set(found)
+    assert path == "/tmp/xinfer-01234567/workers.sock"
