@@ -43,6 +43,7 @@ class Role(StrEnum):
     GUARD = "HAProxy's guard"
     NODE = "node process"
     FORK_SERVER = "fork server"
+    WORKERS_FORK_SERVER = "fork server of Ray's workers"
     WORKER = "worker"
     API_SERVER = "API server"
     ENGINE_CORE = "engine core"
@@ -63,7 +64,8 @@ class Role(StrEnum):
 _SIGNS = (
     ("xinfer.cluster.haproxy_guard", Role.GUARD),
     ("xinfer.cluster.node_process", Role.NODE),
-    ("supervisor.nodes.ray_command start", Role.RAY_START),
+    ("supervisor.nodes.ray_workers.fork_server", Role.WORKERS_FORK_SERVER),
+    ("supervisor.nodes.ray_node start", Role.RAY_START),
     ("_private/log_monitor.py", Role.LOG_MONITOR),
     ("ray.util.client.server", Role.RAY_CLIENT),
     ("worker.fork_server.process", Role.FORK_SERVER),
