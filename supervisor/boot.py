@@ -10,10 +10,12 @@ import logging
 import os
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import ray
 from ray import serve
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import ApplicationStatus
 
@@ -31,6 +33,7 @@ from xinfer.settings import EngineSettings, GatewaySettings
 _ON_HEAD = {"node:__internal_head__": 0.001}
 _REGISTRY_CALLS = 10_000
 _POLL_PERIOD_S = 0.1
+_LOOK_PERIOD_S = 0.02
 
 
 def boot(options: BootOptions) -> None:
@@ -45,7 +48,9 @@ def boot(options: BootOptions) -> None:
     _say("starting Ray Serve, HAProxy and the registry")
     registry = _start_registry(options)
     proxies = "EveryNode" if options.on_each_node else "HeadOnly"
-    serve.start(proxy_location=proxies, http_options=HTTPOptions(host=options.host, port=options.port))
+    http = HTTPOptions(host=options.host, port=options.port)
+    starting = ThreadPoolExecutor(1).submit(serve.start, proxy_location=proxies, http_options=http)
+    _wait_for_controller(starting)
     _say("starting the supervisor")
     settings = GatewaySettings.from_environment(
         supervisors=options.supervisors, routing=options.routing, cors_origins=options.cors_origins
@@ -59,12 +64,25 @@ def boot(options: BootOptions) -> None:
     target = serve.RunTarget(app, name=SUPERVISOR_APP, route_prefix="/", external_scaler_enabled=options.on_each_node)
     # Serve itself would look once a second.
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    starting.result()
     _wait_for_first_table(registry)
     if options.given_keys is not None:
         given_keys.take(registry, options.given_keys)
     if options.access is not None:
         _make_first_key(registry)
     _wait_until_running()
+
+
+def _wait_for_controller(starting: Future[None]) -> None:
+    """Serve takes an application as soon as its controller is there, while its proxies start; raises what its start raises."""
+    while not starting.done():
+        try:
+            ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+        except ValueError:
+            time.sleep(_LOOK_PERIOD_S)
+        else:
+            return
+    starting.result()
 
 
 def _start_registry(options: BootOptions) -> Any:
