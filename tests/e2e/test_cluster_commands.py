@@ -101,6 +101,13 @@ def workers_without_their_fork_server(xinfer: Shell) -> None:
     assert xinfer.record
     everything = of_cluster(xinfer.record.id)
     (server,) = [process for process in everything if "ray_workers.fork_server" in command_line(process)]
+    parts = ("ray::Registry", "ray::ServeController", "ray::ServeReplica:xinfer:supervisor", "ray::NodeAgent")
+
+    def missing(workers: list[psutil.Process]) -> list[str]:
+        names = [command_line(each) for each in workers if each.is_running()]
+        return [part for part in parts if not any(name.startswith(part) for name in names)]
+
+    wait_for(lambda: not missing(server.children()), 30, "the cluster's own workers")
     workers = server.children()
     server.kill()
     fake = ("-en", "fake", "-mp", MODEL, "--n-gpu", "none")
@@ -108,10 +115,7 @@ def workers_without_their_fork_server(xinfer: Shell) -> None:
         assert xinfer("launch", "-n", uid, *fake).returncode == 0
         assert xinfer("generate", uid, "Hi", "--max-tokens", "2").stdout.strip() == "0 1"
         assert xinfer("terminate", uid).returncode == 0
-    # The spare one may have been used.
-    left = [command_line(each) for each in workers if each.is_running()]
-    for part in ("ray::Registry", "ray::ServeController", "ray::ServeReplica:xinfer:supervisor", "ray::NodeAgent"):
-        assert any(name.startswith(part) for name in left), f"{part} is not among {left}"
+    assert not missing(workers)
 
 
 def raylet_is_killed(xinfer: Shell) -> None:
