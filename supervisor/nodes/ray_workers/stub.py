@@ -29,17 +29,17 @@ def main() -> None:
 
 
 def _is_forked(arguments: list[str]) -> bool:
-    request = {
-        "arguments": arguments,
-        "env": dict(os.environ),
-        "folder": str(Path.cwd()),
-        "process_group": os.getpgrp(),
-        "oom_score_adj": int(Path("/proc/self/oom_score_adj").read_text()),
-    }
-    payload = json.dumps(request).encode()
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_TIMEOUT_S)
         connection.connect(os.environ[SOCKET])
+        request = {
+            "arguments": arguments,
+            "env": dict(os.environ),
+            "folder": str(Path.cwd()),
+            "process_group": os.getpgrp(),
+            "oom_score_adj": int(Path("/proc/self/oom_score_adj").read_text()),
+        }
+        payload = json.dumps(request).encode()
         # The descriptors go with what the kernel takes at once; the rest follows without them.
         sent = socket.send_fds(connection, [payload], [0, 1, 2])
         connection.sendall(payload[sent:])
