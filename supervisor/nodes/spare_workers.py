@@ -24,7 +24,7 @@ _KEEP_ALIVE_S = 365 * 24 * 3600
 _TIMEOUT_S = 10.0
 # ray.rpc.Language
 _PYTHON = 0
-# Each costs about 140 MB, and a node with several GPUs often gets several replicas at once.
+# A node with several GPUs often gets several replicas at once.
 _MOST = 2
 
 
@@ -40,7 +40,7 @@ class SpareWorkers:
     def top_up(self) -> None:
         """Have Ray start those that are missing, as soon as nobody has asked for that for a moment.
 
-        The start of a process takes a core for a second, which replicas that come up at the same time need themselves.
+        The start of a process takes a core for some time, which replicas that come up at the same time need themselves.
         """
         if SPARE_WORKERS not in os.environ:
             return
@@ -68,7 +68,7 @@ class SpareWorkers:
                 await start_spare_workers(node, missing)
             self._has_begun = True
         except OSError as error:
-            # The next replica waits about a second longer.
+            # The next replica waits for a process.
             _log.warning("%s", error)
 
     async def _node(self) -> Node:
