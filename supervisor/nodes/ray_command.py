@@ -28,12 +28,12 @@ _BUILDER = "_build_python_executable_command_memory_profileable"
 _API_SERVER = "start_api_server"
 _WHY_NO_CLIENT = "get_ray_client_dependency_error"
 _RAYLET = "start_raylet"
+_WORKER_FLAGS = "_site_flags"
 _GET_NODE = "get_node"
 _OTHER_COMMANDS = ("ray.util.state.state_cli", "ray.dashboard.modules.job.cli", "ray.serve.scripts")
 """Ray's command line imports them, if it can, for other commands than ``ray start``. They take longer than all the rest of it."""
 _REGISTERS_S = 30.0
 _LOOK_PERIOD_S = 0.02
-_WORKER_FLAGS = "_site_flags"
 
 Builder = Callable[..., list[str]]
 
@@ -106,8 +106,8 @@ def without(modules: Iterable[str]) -> Iterator[None]:
             del sys.modules[name]
 
 
-def run(fork_server: Path | None) -> None:
-    """Run Ray's command with this process's arguments; ``fork_server`` is the socket of the one for workers, if there is one."""
+def run(fork_server: Path) -> None:
+    """Run Ray's command with this process's arguments; ``fork_server`` is the socket of the one that forks workers."""
     with without(_OTHER_COMMANDS):
         from ray.scripts import scripts
 
@@ -116,8 +116,7 @@ def run(fork_server: Path | None) -> None:
     setattr(services, _BUILDER, with_own_runner(getattr(services, _BUILDER)))
     setattr(Node, _API_SERVER, with_dashboard_only(getattr(Node, _API_SERVER)))
     setattr(scripts, _WHY_NO_CLIENT, _why_no_client)
-    if fork_server:
-        setattr(Node, _RAYLET, with_workers_forked(getattr(Node, _RAYLET), fork_server))
-        # The stub needs no packages and must not look for them.
-        setattr(services, _WORKER_FLAGS, lambda: ["-I", "-S"])
+    setattr(Node, _RAYLET, with_workers_forked(getattr(Node, _RAYLET), fork_server))
+    # The stub needs no packages and must not look for them.
+    setattr(services, _WORKER_FLAGS, lambda: ["-I", "-S"])
     scripts.main()
