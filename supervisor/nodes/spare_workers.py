@@ -15,6 +15,7 @@ from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
 from supervisor.nodes.on_node import Node, alive
 from xinfer.cluster.environment import SPARE_WORKERS
+from xinfer.cluster.processes import command_line
 
 _log = logging.getLogger("xinfer.node")
 # Replicas of one launch come up one after the other; the next launch of a person comes later.
@@ -107,9 +108,6 @@ def _count_idle() -> int:
 
 
 def _is_idle(process: psutil.Process) -> bool:
-    try:
-        words = process.cmdline()
-    except psutil.Error:
-        return False
+    command = command_line(process)
     # A Ray process shows the first name once it is up, and the second one before.
-    return any(word.strip().endswith(("ray::IDLE", "default_worker.py")) for word in words)
+    return "ray::IDLE" in command or "default_worker.py" in command
